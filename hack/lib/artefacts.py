@@ -1,0 +1,181 @@
+"""What can be built, by name, and what each is made from."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib import cache, debian, images, operator_image
+from lib.process import Failed, run
+
+HACK = Path(__file__).resolve().parents[1]
+MODULES = HACK / "build" / "modules"
+GO_BUILD_TIMEOUT_S = 40 * 60.0
+
+ETCD_VERSIONS = ("3.5.21", "3.5.35", "3.6.16", "3.7.3")
+KUBERNETES = "1.35.4"
+COREDNS = "1.14.7"
+KUBERNETES_PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One `go build`: the file it makes, from a package of the module in the artefact's folder."""
+
+    file: str
+    package: str
+    linker_flags: str = "-s -w"
+
+
+@functools.cache
+def _go_version() -> str:
+    try:
+        return run(["go", "env", "GOVERSION"], cwd=Path("/")).strip()
+    except Failed as error:
+        raise Failed(f"Go is needed to build Kubernetes and etcd: {error}") from error
+
+
+def _go_build(module: Path, program: Program, target: Path) -> None:
+    # GOFLAGS of the user would change what is built without changing the cache's key.
+    # vcs: the checkout's state is no property of a dependency's binary.
+    run(
+        [
+            *("go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly"),
+            *("-ldflags", program.linker_flags, "-o", target / program.file, program.package),
+        ],
+        cwd=module,
+        env={"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"},
+        timeout_s=GO_BUILD_TIMEOUT_S,
+    )
+
+
+def _go(name: str, programs: Sequence[Program], links: Sequence[str] = ()) -> Callable[[], Path]:
+    """A builder of programs of the Go module modules/<name>, and of links to the first one."""
+    module = MODULES / name
+
+    def build(target: Path) -> None:
+        (target / "bin").mkdir()
+        for program in programs:
+            if len(programs) > 1:
+                cache.say(f"{name}: {program.file}")
+            _go_build(module, program, target / "bin")
+        for link in links:
+            (target / "bin" / link).symlink_to(programs[0].file)
+
+    def make(quiet: bool = False) -> Path:
+        sources = sorted(module.glob("*.go")) + [module / "go.mod", module / "go.sum"]
+        key = cache.digest([*sources, repr(programs), repr(tuple(links)), _go_version()])
+        return cache.cached(name, key, build, quiet)
+
+    return make
+
+
+def _etcd(version: str) -> Callable[[], Path]:
+    paths = {"etcd": "server", "etcdctl": "etcdctl", "etcdutl": "etcdutl"}
+    return _go(
+        f"etcd-{version}",
+        [Program(file, f"go.etcd.io/etcd/{path}/v3") for file, path in paths.items()],
+    )
+
+
+def _kubernetes(version: str, links: Sequence[str]) -> Callable[[], Path]:
+    major, minor, _ = version.split(".")
+    package = "k8s.io/component-base/version"
+    flags = (
+        f"-s -w -X {package}.gitVersion=v{version}"
+        f" -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    )
+    return _go(f"kubernetes-{version}", [Program("kubernetes", ".", flags)], links)
+
+
+def _pause(quiet: bool = False) -> Path:
+    source = HACK / "build" / "pause" / "pause.c"
+
+    def build(target: Path) -> None:
+        (target / "bin").mkdir()
+        run(["gcc", "-Os", "-Wall", "-Werror", "-static", "-o", target / "bin/pause", source])
+
+    return cache.cached("pause", cache.digest([source]), build, quiet)
+
+
+def _image(name: str, program: str, reference: str) -> Callable[[], Path]:
+    def make(quiet: bool = False) -> Path:
+        programs = path(program, quiet=quiet)
+        key = cache.digest([programs.name, reference, Path(images.__file__)])
+        return cache.cached(
+            name, key, lambda target: images.write(target / "image.tar", program, programs, reference), quiet
+        )
+
+    return make
+
+
+ARTEFACTS: dict[str, Callable[..., Path]] = {
+    **{f"etcd-{version}": _etcd(version) for version in ETCD_VERSIONS},
+    f"kubernetes-{KUBERNETES}": _kubernetes(KUBERNETES, KUBERNETES_PROGRAMS),
+    f"coredns-{COREDNS}": _go(f"coredns-{COREDNS}", [Program("coredns", ".")]),
+    "pause": _pause,
+    **{
+        f"image-etcd-{version}": _image(
+            f"image-etcd-{version}", f"etcd-{version}", f"{images.ETCD}:v{version}"
+        )
+        for version in ETCD_VERSIONS
+    },
+    "image-coredns": _image("image-coredns", f"coredns-{COREDNS}", f"{images.COREDNS}:v{COREDNS}"),
+    "image-pause": _image("image-pause", "pause", images.PAUSE),
+    "base": operator_image.base,
+    "operator-image": operator_image.make,
+}
+
+GROUPS: dict[str, list[str]] = {
+    # etcd first: it is quick, and every test needs it. The images need the programs alone.
+    "etcd": [f"etcd-{version}" for version in ("3.6.16", "3.5.21", "3.7.3", "3.5.35")],
+    "kubernetes": [f"kubernetes-{KUBERNETES}"],
+    "coredns": [f"coredns-{COREDNS}"],
+    "images": [name for name in ARTEFACTS if name.startswith("image-")],
+}
+GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "images"]
+GROUPS["all"] = ["node", "operator-image"]
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """Groups replaced by what is in them, without doubles, in order."""
+    result: list[str] = []
+    for name in names:
+        found = expand(GROUPS[name]) if name in GROUPS else [name]
+        result += [one for one in found if one not in result]
+    return result
+
+
+def make(name: str) -> None:
+    if name == "packages":
+        debian.install()
+    else:
+        path(name)
+
+
+def path(name: str, quiet: bool = False) -> Path:
+    """The folder of one part, built where it is missing."""
+    names = expand([name])
+    if len(names) != 1 or names[0] not in ARTEFACTS:
+        known = ", ".join([*GROUPS, *ARTEFACTS])
+        raise Failed(f"{name!r} is not the name of one part; known: {known}")
+    return ARTEFACTS[names[0]](quiet=quiet)
+
+
+def programs(name: str) -> Path:
+    """The folder of a part's programs, for the scripts that start them."""
+    return path(name, quiet=True) / "bin"
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
