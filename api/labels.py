@@ -1,0 +1,113 @@
+"""Every name that this operator gives: labels, annotations, objects of a cluster, finalizer, field
+managers.
+
+Pure functions of the cluster's name, so that a name never has to be looked up, and no two
+clusters' objects can have the same one: `metadata.name` may not end in one of `RESERVED_SUFFIXES`.
+"""
+
+from typing import Final
+
+GROUP: Final = "etcd.etcd.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+MANAGED_BY: Final = "etcd-operator"
+
+# --- labels
+NAME_LABEL: Final = "app.kubernetes.io/name"
+INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
+COMPONENT_LABEL: Final = "app.kubernetes.io/component"
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+# On everything of a cluster, and on its volume claims above all: the name alone cannot tell a
+# cluster from an earlier one of the same name.
+CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
+
+# What a podTemplate or a service may not set: selectors and the finding of volumes depend on it.
+RESERVED_LABELS: Final = frozenset({NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL, MANAGED_BY_LABEL})
+
+# --- finalizer and field managers
+FINALIZER: Final = f"{GROUP}/cleanup"
+FIELD_MANAGER: Final = "etcd-operator"
+STATUS_FIELD_MANAGER: Final = "etcd-operator-status"
+
+# --- names of a cluster's objects
+# Leaves 18 characters for what Kubernetes and we append: a pod's label holds the StatefulSet's
+# name, a dash and a revision's hash in 63 characters.
+MAX_CLUSTER_NAME_LENGTH: Final = 45
+CLUSTER_NAME_PATTERN: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+RESERVED_SUFFIXES: Final = ("-peer", "-ca", "-tls", "-config")
+
+# --- names inside a member's pod
+ETCD_CONTAINER: Final = "etcd"
+DATA_VOLUME: Final = "data"
+CONFIG_VOLUME: Final = "config"
+DATA_MOUNT_PATH: Final = "/var/lib/etcd"
+CONFIG_MOUNT_PATH: Final = "/etc/etcd"
+
+
+def is_reserved_key(key: str) -> bool:
+    """Say whether a label or annotation is ours to set: the recommended four, and our own
+    prefix.
+    """
+    return key in RESERVED_LABELS or key.startswith(f"{GROUP}/")
+
+
+def selector_labels(cluster: str) -> dict[str, str]:
+    """Return the labels that select exactly the members' pods of one cluster in its namespace.
+
+    With managed-by, because charts of etcd give their pods the same name and instance.
+    """
+    return {NAME_LABEL: "etcd", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
+
+
+def object_labels(cluster: str, cluster_uid: str) -> dict[str, str]:
+    """Return the labels that every object of the cluster carries."""
+    return {
+        **selector_labels(cluster),
+        COMPONENT_LABEL: "etcd",
+        CLUSTER_UID_LABEL: cluster_uid,
+    }
+
+
+def pod_selector(cluster: str) -> str:
+    """Return the selector of the members' pods as text, in the form of `status.selector`."""
+    return ",".join(f"{key}={value}" for key, value in sorted(selector_labels(cluster).items()))
+
+
+def stateful_set_name(cluster: str) -> str:
+    return cluster
+
+
+def client_service_name(cluster: str) -> str:
+    return cluster
+
+
+def peer_service_name(cluster: str) -> str:
+    return f"{cluster}-peer"
+
+
+def config_map_name(cluster: str) -> str:
+    return f"{cluster}-config"
+
+
+def disruption_budget_name(cluster: str) -> str:
+    return cluster
+
+
+def pod_name(cluster: str, ordinal: int) -> str:
+    """Return the name of a member's pod, which is also the member's name in etcd."""
+    return f"{cluster}-{ordinal}"
+
+
+def volume_claim_name(cluster: str, ordinal: int) -> str:
+    """Return the claim's name: a StatefulSet joins the template's name and the pod's with a
+    dash.
+    """
+    return f"{DATA_VOLUME}-{pod_name(cluster, ordinal)}"
+
+
+def pod_ordinal(cluster: str, name: str) -> int | None:
+    """Return the ordinal of a member's pod, or None when the name is not one of this cluster's."""
+    prefix, _, ordinal = name.rpartition("-")
+    is_canonical = ordinal.isascii() and ordinal.isdigit() and str(int(ordinal)) == ordinal
+    return int(ordinal) if prefix == cluster and is_canonical else None

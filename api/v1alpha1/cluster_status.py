@@ -1,0 +1,185 @@
+"""EtcdCluster's status: what was observed, and the intents that a restarted operator must find
+again.
+
+Written by the controller alone, so nothing here refuses a value that a newer operator may have
+written: texts instead of enumerations, and no CEL.
+"""
+
+from pydantic import Field
+
+from api.v1alpha1.common import (
+    FREE_FORM,
+    INT32,
+    INT64,
+    Conditions,
+    Flag,
+    Integer,
+    Json,
+    Model,
+    Text,
+    Time,
+    keyed_by,
+)
+
+
+class MemberStatus(Model):
+    """One member of the cluster, as etcd and its pod show it."""
+
+    name: Text = Field(description="The member's name, which is its pod's.", max_length=253)
+    id: Text = Field(
+        default="", description="etcd's ID of the member, in hexadecimal; empty before it has one."
+    )
+    peer_url: Text = Field(
+        default="", alias="peerURL", description="Where the other members reach it."
+    )
+    client_url: Text = Field(default="", alias="clientURL", description="Where clients reach it.")
+    ready: Flag = Field(
+        default=False, description="Whether it is a healthy voter that follows the leader."
+    )
+    role: Text = Field(
+        default="", description="leader, follower or learner; empty while it is not known."
+    )
+    version: Text = Field(default="", description="The etcd version that it runs: v3.5.21.")
+    db_size: Integer | None = Field(
+        default=None,
+        description="Bytes of its database. Written when it changed by a tenth or passed a"
+        " threshold, so it may be a little old.",
+        json_schema_extra=INT64,
+    )
+    node: Text = Field(default="", description="The node that its pod runs on.")
+    reason: Text = Field(
+        default="", description="Why it is not ready, as one stable word; empty when it is."
+    )
+
+
+class BootstrapMember(Model):
+    """One of the members that the cluster was first made of."""
+
+    name: Text = Field(description="The member's name, which is its pod's.", max_length=253)
+    ordinal: Integer = Field(
+        description="The number at the end of its pod's name.", json_schema_extra=INT32
+    )
+    id: Text = Field(
+        default="",
+        description="etcd's ID of the member, in hexadecimal, recorded when it was first seen.",
+    )
+    started: Flag = Field(
+        default=False,
+        description="Whether it has ever started: from then on it may not come back with an empty"
+        " data directory.",
+    )
+
+
+class BootstrapStatus(Model):
+    """How the cluster was first made: written before its first object exists, and never taken
+    back.
+    """
+
+    token: Text = Field(
+        description="etcd's initial-cluster-token: the object's uid and the epoch.", max_length=253
+    )
+    epoch: Integer = Field(
+        description="Counts how often the cluster's data began anew.", json_schema_extra=INT32
+    )
+    size: Integer = Field(
+        description="How many members were started at first.", json_schema_extra=INT32
+    )
+    cluster_domain: Text = Field(
+        default="cluster.local",
+        description="The DNS domain in the members' peer URLs, which never change.",
+        max_length=253,
+    )
+    closed: Flag = Field(
+        default=False,
+        description="Whether all first members have started, so that the list of first members is"
+        " no longer handed out.",
+    )
+    members: tuple[BootstrapMember, ...] = Field(
+        default=(), description="The first members.", json_schema_extra=keyed_by("name")
+    )
+
+
+class PlanStatus(Model):
+    """What the operator does next, or what it waits for."""
+
+    action: Text = Field(default="", description="The next step; empty when there is none.")
+    rule: Text = Field(default="", description="The name of the rule that decided so.")
+    waits_for: Text = Field(default="", description="What the next step waits for.")
+    reason: Text = Field(default="", description="Why this is the next step.")
+    since: Time | None = Field(default=None, description="Since when this has been the plan.")
+    not_before: Time | None = Field(
+        default=None, description="The moment before which the next step is not taken."
+    )
+
+
+class ClusterStatus(Model):
+    """The observed state of an EtcdCluster."""
+
+    observed_generation: Integer | None = Field(
+        default=None,
+        description="The metadata.generation that this status is about.",
+        json_schema_extra=INT64,
+    )
+    phase: Text = Field(
+        default="",
+        description="A summary in one word: Creating, Running, Scaling, Upgrading, Recovering,"
+        " Failed, Deleting or Stopped. Programs should look at the conditions instead.",
+    )
+    conditions: Conditions = Field(
+        default=(),
+        description="The observations; docs/reference/conditions.md lists types and reasons.",
+    )
+    members: tuple[MemberStatus, ...] = Field(
+        default=(), description="The members, ordered by name.", json_schema_extra=keyed_by("name")
+    )
+    replicas: Integer = Field(
+        default=0,
+        description="How many members the cluster has, learners included.",
+        json_schema_extra=INT32,
+    )
+    ready_replicas: Integer = Field(
+        default=0, description="How many members are ready.", json_schema_extra=INT32
+    )
+    selector: Text = Field(
+        default="", description="The label selector of the members' pods, for `kubectl scale`."
+    )
+    version: Text = Field(
+        default="",
+        description="The cluster's version as etcd has agreed on it: the lowest minor of all"
+        " members.",
+    )
+    leader_id: Text = Field(
+        default="", alias="leaderID", description="The leader's ID, in hexadecimal."
+    )
+    leader: Text = Field(default="", description="The leader's name.")
+    cluster_id: Text = Field(
+        default="",
+        alias="clusterID",
+        description="etcd's ID of the cluster, in hexadecimal. Recorded once; a member that"
+        " answers for another cluster is not believed.",
+    )
+    client_endpoints: tuple[Text, ...] = Field(
+        default=(), description="The URLs under which clients reach the cluster."
+    )
+    last_backup_time: Time | None = Field(
+        default=None, description="When the last backup was completed."
+    )
+    last_update_time: Time | None = Field(
+        default=None, description="When this status was written last."
+    )
+    plan: PlanStatus | None = Field(
+        default=None, description="The next step, and what it waits for."
+    )
+    bootstrap: BootstrapStatus | None = Field(
+        default=None, description="How the cluster was first made. Do not change."
+    )
+    voter_ordinals: tuple[Integer, ...] = Field(
+        default=(),
+        description="The numbers of the pods that are voters: those that are started together"
+        " when the cluster wakes up from size 0.",
+    )
+    applied_spec: Json | None = Field(
+        default=None,
+        description="The spec that the running members were made from, with its defaults.",
+        json_schema_extra=FREE_FORM,
+    )
