@@ -78,14 +78,14 @@ def set_condition(
     is not written.
     """
     previous = find_condition(conditions, kind)
-    changed = previous is None or previous.status != status
+    since = now.replace(microsecond=0)
+    if previous is not None and previous.status == status:
+        since = previous.last_transition_time
     condition = Condition(
         type=kind.value,
         status=status,
         observed_generation=generation,
-        last_transition_time=now.replace(microsecond=0)
-        if changed
-        else previous.last_transition_time,
+        last_transition_time=since,
         reason=reason.value,
         message=message,
     )

@@ -25,6 +25,10 @@ CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
 # What a podTemplate or a service may not set: selectors and the finding of volumes depend on it.
 RESERVED_LABELS: Final = frozenset({NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL, MANAGED_BY_LABEL})
 
+# --- annotations
+# The hash of the object as it was last applied: tells fields that are no longer wanted.
+APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
+
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"
 FIELD_MANAGER: Final = "etcd-operator"

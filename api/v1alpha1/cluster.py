@@ -178,7 +178,9 @@ class Storage(Model):
     """Where the members keep their data, and what becomes of it."""
 
     size: PositiveQuantity = Field(
-        default=DEFAULT_VOLUME_SIZE, description="The size of each member's volume: 10Gi."
+        default=DEFAULT_VOLUME_SIZE,
+        description="The size of each member's volume: 10Gi.",
+        json_schema_extra={"default": DEFAULT_VOLUME_SIZE.text},
     )
     storage_class_name: StorageClassName | None = Field(
         default=None,

@@ -31,7 +31,7 @@ class RestoreSpec(Model):
     )
     restore_type: Literal["New", "Replace"] = Field(
         default="New",
-        description="New makes another cluster; Replace puts the backup in an existing one's place.",
+        description="New makes another cluster; Replace takes the place of an existing one.",
     )
     data_dir: Text = Field(
         default="",
