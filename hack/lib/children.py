@@ -27,6 +27,7 @@ class Child:
     command: Sequence[str]
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    keep: Sequence[int] = ()
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     restarts: int = 0
@@ -41,6 +42,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self.keep,
                 preexec_fn=die_with_parent,
             )
         self.started = time.monotonic()

@@ -54,12 +54,13 @@ def _as_root(command: list[str]) -> list[str]:
     raise Failed(f"root is needed for: {' '.join(command)}")
 
 
-def install() -> None:
+def install(quiet: bool = False) -> None:
     """Installs those packages that are missing."""
     with cache.lock("packages"):
         missing = _missing()
         if not missing:
-            cache.say("packages: all there")
+            if not quiet:
+                cache.say("packages: all there")
             return
         started = time.monotonic()
         cache.say(f"packages: installing {' '.join(missing)}")

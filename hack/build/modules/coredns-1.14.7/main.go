@@ -14,12 +14,15 @@ import (
 	_ "github.com/coredns/coredns/plugin/log"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/template"
 )
 
 func main() {
-	// The order is the order in which a query passes through the plugins, as upstream's.
+	// The order is that in which a query passes through the plugins: as upstream's, but template
+	// comes last, to answer what nobody else knows.
 	dnsserver.Directives = []string{
-		"reload", "health", "ready", "log", "errors", "loadbalance", "cache", "kubernetes", "forward",
+		"reload", "health", "ready", "log", "errors", "loadbalance", "cache", "kubernetes",
+		"forward", "template",
 	}
 	coremain.Run()
 }
