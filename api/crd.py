@@ -47,6 +47,7 @@ class Kind:
     model: type[Model]
     short_name: str
     columns: tuple[Column, ...]
+    categories: tuple[str, ...] = ()
     scalable: bool = False
     name_schema: Schema | None = None
     rules: tuple[Schema, ...] = ()
@@ -77,6 +78,9 @@ def _suffix_rule() -> Schema:
 CLUSTER: Final = Kind(
     model=EtcdCluster,
     short_name="etcd",
+    # Of this kind alone: kubectl prefers categories to short names, so with backups and restores
+    # in it, `kubectl get etcd NAME` would fail with "you must specify only one resource".
+    categories=("etcd",),
     scalable=True,
     name_schema={
         "type": "string",
@@ -152,7 +156,7 @@ def crd(kind: Kind, *, cel: bool) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": ["etcd"],
+                **({"categories": list(kind.categories)} if kind.categories else {}),
             },
             "scope": "Namespaced",
             "versions": [

@@ -25,7 +25,8 @@ class FieldError:
     @override
     def __str__(self) -> str:
         """Return the sentence that conditions and events show."""
-        return " ".join(part for part in (f"{self.field} {self.message}", self.remedy) if part)
+        sentence = f"{self.field} {self.message}"
+        return f"{sentence}. {self.remedy}" if self.remedy else sentence
 
 
 class MergeError(Exception):

@@ -20,12 +20,15 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    SerializerFunctionWrapHandler,
     Strict,
     WithJsonSchema,
+    model_serializer,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 
 from api.duration import DURATION_PATTERN, MAX_DURATION_LENGTH, parse_duration
 from api.quantity import (
@@ -72,9 +75,23 @@ class Model(BaseModel):
             return {key: value for key, value in data.items() if value is not None}
         return data
 
+    @model_serializer(mode="wrap")
+    def _leave_out_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            key = name if name in written else str(field.alias)
+            if _is_absent(written.get(key), field):
+                written.pop(key, None)
+        return written
+
     def to_json(self) -> dict[str, Any]:
-        """Return the plain object for the wire: camelCase, without what is absent."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """Return the plain object for the wire: camelCase, without what is absent or empty."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def _is_absent(value: object, field: FieldInfo) -> bool:
+    # Where None is the default, an empty text or object is something else and stays.
+    return value is None or (value in ("", [], {}) and field.default is not None)
 
 
 # Strict, because the server refuses "3" for a number and "true" for a flag.
