@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import cache, debian, images, operator_image
+from lib import cache, debian, images, old_kubernetes, operator_image
 from lib.process import Failed, run
 
 HACK = Path(__file__).resolve().parents[1]
@@ -100,6 +101,24 @@ def _kubernetes(version: str, links: Sequence[str]) -> Callable[[], Path]:
     return _go(f"kubernetes-{version}", [Program("kubernetes", ".", flags)], links)
 
 
+def _old_kubernetes(quiet: bool = False) -> Path:
+    name = f"kubernetes-{old_kubernetes.VERSION}"
+    module = MODULES / name
+    program = Program("kube-apiserver", ".", old_kubernetes.linker_flags())
+
+    def build(target: Path) -> None:
+        (target / "bin").mkdir()
+        with tempfile.TemporaryDirectory() as work:
+            prepared = old_kubernetes.prepare(module, Path(work))
+            _go_build(prepared, program, target / "bin")
+
+    sources = [module / file for file in ("main.go", "go.mod", "go.sum")]
+    key = cache.digest(
+        [*sources, Path(old_kubernetes.__file__), program.linker_flags, _go_version()]
+    )
+    return cache.cached(name, key, build, quiet)
+
+
 def _pause(quiet: bool = False) -> Path:
     source = HACK / "build" / "pause" / "pause.c"
 
@@ -124,6 +143,7 @@ def _image(name: str, program: str, reference: str) -> Callable[[], Path]:
 ARTEFACTS: dict[str, Callable[..., Path]] = {
     **{f"etcd-{version}": _etcd(version) for version in ETCD_VERSIONS},
     f"kubernetes-{KUBERNETES}": _kubernetes(KUBERNETES, KUBERNETES_PROGRAMS),
+    f"kubernetes-{old_kubernetes.VERSION}": _old_kubernetes,
     f"coredns-{COREDNS}": _go(f"coredns-{COREDNS}", [Program("coredns", ".")]),
     "pause": _pause,
     **{
@@ -142,11 +162,12 @@ GROUPS: dict[str, list[str]] = {
     # etcd first: it is quick, and every test needs it. The images need the programs alone.
     "etcd": [f"etcd-{version}" for version in ("3.6.16", "3.5.21", "3.7.3", "3.5.35")],
     "kubernetes": [f"kubernetes-{KUBERNETES}"],
+    "kubernetes-old": [f"kubernetes-{old_kubernetes.VERSION}"],
     "coredns": [f"coredns-{COREDNS}"],
     "images": [name for name in ARTEFACTS if name.startswith("image-")],
 }
 GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "images"]
-GROUPS["all"] = ["node", "operator-image"]
+GROUPS["all"] = ["node", "operator-image", "kubernetes-old"]
 
 
 def expand(names: Sequence[str]) -> list[str]:
