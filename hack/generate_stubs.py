@@ -5,7 +5,7 @@ Usage:
   generate_stubs.py           writes etcd/proto/*_pb2.py and *_pb2.pyi
   generate_stubs.py --check   writes nothing; exits 1 and names the stale files where they differ
 
-Run it with the project's own interpreter (.venv/bin/python): the stubs of another grpcio-tools differ.
+Run it with the project's own interpreter (.venv/bin/python): another grpcio-tools writes others.
 Plain messages only: etcd/rpc.py names the methods, because the generated service stubs are untyped.
 """
 

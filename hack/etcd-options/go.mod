@@ -1,0 +1,3 @@
+module github.com/etcd-operator/etcd-operator/hack/etcd-options
+
+go 1.21
