@@ -1,8 +1,41 @@
 """The command line of the operator: `python -m operator`, `etcd-operator`."""
 
+import sys
+from importlib.metadata import version as installed_version
+
 import click
+from pydantic import ValidationError
+
+from cli.options import settings_options
+from cli.settings import Settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run etcd on Kubernetes so that nobody has to get up at night for it."""
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"etcd-operator {installed_version('etcd-operator')}")
+
+
+@main.command()
+@settings_options(Settings)
+def run(**given: object) -> None:
+    """Look after the EtcdClusters of a Kubernetes cluster, until SIGTERM.
+
+    Every option can be given as OPERATOR_<NAME> in the environment as well; the option wins.
+    """
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0]) if problem["loc"] else "settings"
+            click.echo(f"--{name.replace('_', '-')}: {problem['msg']}", err=True)
+        sys.exit(2)
+    # Imported here: `--help` and `version` should not pay for grpc and the API client.
+    from cli.run import run_operator  # noqa: PLC0415
+
+    sys.exit(run_operator(settings))

@@ -1,0 +1,61 @@
+"""The operator's settings: one definition for the flags, the environment and the documentation.
+
+A flag wins over `OPERATOR_*` in the environment, which wins over the default.  Called by `cli.run`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that `operator run` can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="OPERATOR_", frozen=True, extra="ignore")
+
+    kubeconfig: str | None = Field(
+        default=None,
+        description="File with the cluster's address and credentials. Default: $KUBECONFIG,"
+        " ~/.kube/config, or the pod's service account.",
+    )
+    context: str | None = Field(default=None, description="Context of the kubeconfig to use.")
+    namespace: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Namespace to look after; give it several times for several."
+        " Default: all. In the environment separated by commas.",
+    )
+    workers: int = Field(
+        default=8, ge=1, le=256, description="EtcdClusters that are reconciled at the same time."
+    )
+    leader_elect: bool = Field(
+        default=False, description="Act only while holding a Lease, so that several can run."
+    )
+    leader_elect_namespace: str | None = Field(
+        default=None,
+        description="Namespace of that Lease. Default: the pod's, or the kubeconfig's.",
+    )
+    cluster_domain: str | None = Field(
+        default=None,
+        description="DNS domain of the Kubernetes cluster. Default: from /etc/resolv.conf in a"
+        " pod, else cluster.local.",
+    )
+    metrics_bind: str = Field(
+        default=":8080", description="Address for /metrics; 0 switches it off."
+    )
+    health_bind: str = Field(
+        default=":8081", description="Address for /healthz and /readyz; 0 switches them off."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="One JSON object per line, or text for people."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severity that is logged."
+    )
+
+    @field_validator("namespace", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value

@@ -1,0 +1,132 @@
+"""Carries out one action of the planner: the only place that writes a cluster's objects.
+
+Each function is one visible step, idempotent, and re-checks what the planner assumed: objects are
+updated and deleted by uid, created only where nothing is.  When the world has changed since it was
+observed, the outcome is `Changed` and the next reconcile plans anew.  Errors of the API other than
+those go up to the work queue, which retries with backoff.
+"""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from api.labels import FIELD_MANAGER, FINALIZER
+from api.reasons import Reason
+from controllers.cluster.observed import Observed
+from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.plan.steps import (
+    AcceptSpec,
+    Action,
+    ApplyObjects,
+    DeleteClaims,
+    DeletePod,
+    DeleteStatefulSet,
+    RecordStarted,
+    SetFinalizer,
+)
+from controllers.cluster.render.normal import stamped
+from controllers.resources import BY_KIND, CLAIMS, CLUSTERS, PODS, STATEFUL_SETS
+from controllers.writer import Writer
+from informers.errors import ConflictError, InvalidError, NotFoundError, StatusError
+from informers.resource import Resource
+
+
+async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome:
+    """Take the step. Raises KubeError when the server could not be asked."""
+    try:
+        return await _perform(action, observed, writer)
+    except ConflictError as error:
+        return Changed(what=error.message)
+
+
+async def _perform(action: Action, observed: Observed, writer: Writer) -> Outcome:
+    match action:
+        case AcceptSpec(dry_run=None) | RecordStarted():
+            return Done()  # their whole effect is the status that is written after this
+        case AcceptSpec(dry_run=stateful_set):
+            assert stateful_set is not None
+            return await _try_out(stateful_set, writer)
+        case ApplyObjects(objects=objects):
+            return await _apply_all(objects, observed, writer)
+        case DeletePod(name=name, uid=uid):
+            await writer.delete(PODS, observed.namespace, name, uid=uid)
+        case DeleteStatefulSet(name=name, uid=uid):
+            await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
+        case DeleteClaims(claims=claims):
+            for name, uid in claims:
+                await writer.delete(CLAIMS, observed.namespace, name, uid=uid)
+        case SetFinalizer(present=present):
+            await _set_finalizer(observed, writer, present=present)
+        case _:
+            assert_never(action)
+    return Done()
+
+
+async def _try_out(stateful_set: Mapping[str, Any], writer: Writer) -> Outcome:
+    """Ask the server whether it would take the StatefulSet; nothing is stored."""
+    try:
+        await writer.dry_run(STATEFUL_SETS, stateful_set, field_manager=FIELD_MANAGER)
+    except StatusError as error:
+        if not _is_final(error):
+            raise
+        return Rejected(reason=Reason.TEMPLATE_REFUSED, message=error.message)
+    return Done()
+
+
+def _is_final(error: StatusError) -> bool:
+    """Whether the same request would be refused again: 400 (bad field), 403 (admission), 422."""
+    return isinstance(error, InvalidError) or error.status in {400, 403}
+
+
+async def _apply_all(
+    objects: tuple[Mapping[str, Any], ...], observed: Observed, writer: Writer
+) -> Outcome:
+    for desired in objects:
+        outcome = await _apply(desired, observed, writer)
+        if not isinstance(outcome, Done):
+            return outcome
+    return Done()
+
+
+async def _apply(desired: Mapping[str, Any], observed: Observed, writer: Writer) -> Outcome:
+    """Update our object by its uid, or create it where a live read finds nothing."""
+    resource, name = BY_KIND[desired["kind"]], desired["metadata"]["name"]
+    uid = await _uid_of_ours(resource, name, observed, writer)
+    if isinstance(uid, Changed):
+        return uid
+    body = stamped(desired)
+    if uid is not None:
+        # With the uid, an object deleted meanwhile is an error and not created anew.
+        body = {**body, "metadata": {**body["metadata"], "uid": uid}}
+    try:
+        # force only on what is ours: creating over an object that came up meanwhile is a conflict.
+        await writer.apply(resource, body, field_manager=FIELD_MANAGER, force=uid is not None)
+    except InvalidError as error:
+        return Rejected(reason=Reason.TEMPLATE_REFUSED, message=error.message)
+    return Done()
+
+
+async def _uid_of_ours(
+    resource: Resource, name: str, observed: Observed, writer: Writer
+) -> str | Changed | None:
+    """The uid of the live object, None when there is none, `Changed` when it is not ours."""
+    live = observed.live.get((resource.kind, name))
+    if live is None:
+        try:
+            live = await writer.api.get(resource, namespace=observed.namespace, name=name)
+        except NotFoundError:
+            return None
+    owners = live["metadata"].get("ownerReferences", ())
+    if not any(o.get("controller") and o["uid"] == observed.uid for o in owners):
+        return Changed(what=f"{resource.kind} {name} exists and is not ours")
+    return str(live["metadata"]["uid"])
+
+
+async def _set_finalizer(observed: Observed, writer: Writer, *, present: bool) -> None:
+    """Write the whole list under the resourceVersion it was read at: others have finalizers too."""
+    others = [name for name in observed.finalizers if name != FINALIZER]
+    metadata = {
+        "finalizers": [*others, FINALIZER] if present else others,
+        "resourceVersion": observed.resource_version,
+        "uid": observed.uid,
+    }
+    await writer.patch(CLUSTERS, observed.namespace, observed.name, {"metadata": metadata})

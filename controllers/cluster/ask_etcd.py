@@ -1,0 +1,93 @@
+"""Asks the members of one cluster how they are.
+
+Called by `observe`.  Read-only.  All members are asked at once, each with its own deadline; who
+does not answer is a value, not an error.  The member list that decisions are made from is
+linearizable and comes from a member that knows a leader; without one nobody is asked for it,
+because etcd itself takes seven seconds to say no.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from controllers.cluster.observed import Etcd, Pod
+from controllers.cluster.render.identity import Identity
+from etcd.client import EtcdClient
+from etcd.cluster import MemberList
+from etcd.dialer import Endpoint
+from etcd.errors import EtcdError, UnavailableError
+from etcd.maintenance import Alarm, Status
+from etcd.pool import ChannelPool
+
+# A healthy member answers within milliseconds; a frozen one must not hold the reconcile for long.
+_TIMEOUT_S = 2.0
+
+
+async def ask_etcd(pool: ChannelPool, who: Identity, pods: Sequence[Pod]) -> Etcd:
+    """What the members say now. Takes at most three deadlines; never raises EtcdError."""
+    endpoints = {pod.name: _endpoint(who, pod) for pod in pods if pod.running and pod.ip}
+    await pool.retain(f"{who.namespace}/{who.name}", tuple(endpoints.values()))
+    clients = {name: pool.client(endpoint) for name, endpoint in endpoints.items()}
+    statuses, errors = await _statuses(clients)
+    voters = [name for name, status in statuses.items() if status.leader and not status.is_learner]
+    if not voters:
+        error = "no member knows a leader" if statuses else "no member answers"
+        return Etcd(error=error, statuses=statuses, errors=errors)
+    # The leader answers without a hop, and it is the one that surely has quorum.
+    voters.sort(key=lambda name: not statuses[name].is_leader)
+    try:
+        listed, alarms = await _list(clients[voters[0]])
+    except EtcdError as error:
+        errors = {**errors, voters[0]: _words(error)}
+        return Etcd(error=f"{voters[0]}: {_words(error)}", statuses=statuses, errors=errors)
+    return Etcd(
+        cluster_id=listed.cluster_id,
+        members=listed.members,
+        statuses=statuses,
+        errors=errors,
+        alarms=alarms,
+    )
+
+
+def _endpoint(who: Identity, pod: Pod) -> Endpoint:
+    assert pod.ip is not None
+    return Endpoint(
+        cluster=f"{who.namespace}/{who.name}",
+        namespace=who.namespace,
+        pod=pod.name,
+        pod_uid=pod.uid,
+        address=pod.ip,
+        fqdn=who.host(pod.ordinal),
+    )
+
+
+async def _statuses(
+    clients: Mapping[str, EtcdClient],
+) -> tuple[dict[str, Status], dict[str, str]]:
+    """Local answers by pod name, and in a few words why there is none."""
+    statuses: dict[str, Status] = {}
+    errors: dict[str, str] = {}
+
+    async def ask(name: str, client: EtcdClient) -> None:
+        try:
+            statuses[name] = await client.maintenance.status(timeout_s=_TIMEOUT_S)
+        except EtcdError as error:
+            errors[name] = _words(error)
+
+    async with asyncio.TaskGroup() as group:
+        for name, client in clients.items():
+            group.create_task(ask(name, client))
+    # In the pods' order, whoever answered first: the same answers give the same value.
+    return {name: statuses[name] for name in clients if name in statuses}, errors
+
+
+async def _list(client: EtcdClient) -> tuple[MemberList, tuple[Alarm, ...]]:
+    """The member list through quorum, then the alarms."""
+    listed = await client.cluster.member_list(linearizable=True, timeout_s=_TIMEOUT_S)
+    return listed, await client.maintenance.alarms(timeout_s=_TIMEOUT_S)
+
+
+def _words(error: EtcdError) -> str:
+    """Why there was no answer, in words that are the same each time: they end up in status."""
+    return (
+        f"no answer: {error.cause.value}" if isinstance(error, UnavailableError) else error.message
+    )

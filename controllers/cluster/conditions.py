@@ -1,0 +1,173 @@
+"""One function per condition of a cluster, and the tuple of them all.
+
+Pure.  Called by `status`.  Each says True, False or Unknown, with a stable reason and words for
+whoever reads it at night; `api.conditions` keeps the transition times.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from api.conditions import ConditionStatus, ConditionType, set_condition
+from api.reasons import Reason
+from api.v1alpha1.common import Condition
+from controllers.cluster.members import ViewOfMember
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan import health
+from controllers.cluster.plan.accepted import is_formed, pending_edit
+from controllers.cluster.plan.steps import Plan, Wait
+from controllers.cluster.space import quota_bytes
+from etcd.ids import cluster_id_hex, member_id_hex
+from etcd.maintenance import AlarmKind
+
+# The operator can do nothing about these: someone has to change something first.
+NEEDS_SOMEONE: Final = frozenset(
+    {
+        Reason.INVALID_SPEC,
+        Reason.NOT_SUPPORTED_YET,
+        Reason.TEMPLATE_REFUSED,
+        Reason.NAME_CONFLICT,
+        Reason.LEFTOVER_VOLUMES,
+        Reason.STATUS_LOST,
+        Reason.EMPTY_DATA_DIRECTORY,
+        Reason.CLUSTER_ID_MISMATCH,
+        Reason.MEMBER_ID_MISMATCH,
+    }
+)
+_SPACE_LOW_SHARE: Final = 0.9
+
+_Verdict = tuple[ConditionStatus, Reason, str]
+
+
+def conditions_of(
+    observed: Observed, plan: Plan, shown: Wait, views: tuple[ViewOfMember, ...]
+) -> tuple[Condition, ...]:
+    verdicts: dict[ConditionType, _Verdict] = {
+        ConditionType.READY: _ready(shown),
+        ConditionType.RECONCILING: _reconciling(plan, shown),
+        ConditionType.STALLED: _stalled(shown),
+        ConditionType.QUORUM_AVAILABLE: _quorum_available(observed, shown),
+        ConditionType.MEMBERS_HEALTHY: _members_healthy(observed, views),
+        ConditionType.UP_TO_DATE: _up_to_date(observed, shown),
+        ConditionType.TLS_READY: (
+            "False",
+            Reason.TLS_DISABLED,
+            "spec.security.tls.enabled is false",
+        ),
+        ConditionType.SPACE_AVAILABLE: _space_available(observed, views),
+        ConditionType.DATA_CONSISTENT: _data_consistent(observed, views),
+        ConditionType.PAUSED: _paused(observed),
+    }
+    conditions = observed.status.conditions
+    for kind, (status, reason, message) in verdicts.items():
+        conditions = set_condition(
+            conditions,
+            kind,
+            status,
+            reason=reason,
+            message=message,
+            now=observed.now,
+            generation=observed.generation,
+        )
+    return conditions
+
+
+def _ready(shown: Wait) -> _Verdict:
+    status: ConditionStatus = "True" if shown.reason is Reason.CLUSTER_READY else "False"
+    return status, shown.reason, shown.message
+
+
+def _reconciling(plan: Plan, shown: Wait) -> _Verdict:
+    if not isinstance(plan.step, Wait):
+        return "True", Reason.RECONCILING, str(plan.step)
+    if shown.settled or shown.reason in NEEDS_SOMEONE or plan.step.reason is Reason.PAUSED:
+        return "False", plan.step.reason, "Nothing to do"
+    return "True", shown.reason, shown.message
+
+
+def _stalled(shown: Wait) -> _Verdict:
+    if shown.reason in NEEDS_SOMEONE:
+        return "True", shown.reason, f"{shown.message}. {shown.reason.next_step}"
+    return "False", shown.reason, "No help is needed"
+
+
+def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
+    if not is_formed(observed):
+        return "Unknown", shown.reason, "The cluster has not formed yet"
+    if observed.etcd.members is None:
+        lost = health.wait_for_quorum(observed)
+        return "False", Reason.QUORUM_LOST, lost.message if lost else observed.etcd.error
+    return "True", Reason.QUORUM_PRESENT, "A linearizable read was answered"
+
+
+def _members_healthy(observed: Observed, views: tuple[ViewOfMember, ...]) -> _Verdict:
+    if not views:
+        return "Unknown", Reason.UNKNOWN, "There are no members yet"
+    down = [f"{view.name}: {view.reason}" for view in views if not view.healthy]
+    if not down:
+        return "True", Reason.ALL_MEMBERS_HEALTHY, f"All {len(views)} members are healthy"
+    reason = Reason.MEMBERS_UNHEALTHY if is_formed(observed) else Reason.CREATING
+    return "False", reason, "; ".join(down)
+
+
+def _up_to_date(observed: Observed, shown: Wait) -> _Verdict:
+    if observed.applied is None:
+        return "False", shown.reason, "No spec has been accepted yet"
+    if observed.spec is None:
+        return "False", Reason.INVALID_SPEC, "; ".join(map(str, observed.spec_errors))
+    changed = pending_edit(observed)
+    if changed:
+        return (
+            "False",
+            shown.reason,
+            f"Not rolled out: {', '.join(change.field for change in changed)}",
+        )
+    return "True", Reason.UP_TO_DATE, "What is wanted is what runs"
+
+
+def _space_available(observed: Observed, views: tuple[ViewOfMember, ...]) -> _Verdict:
+    raised = _raised(observed, AlarmKind.NOSPACE, views)
+    if raised:
+        return "False", Reason.NO_SPACE, f"Alarm NOSPACE raised by {', '.join(raised)}"
+    if not observed.etcd.statuses:
+        return "Unknown", Reason.UNKNOWN, "No member answers"
+    quota = quota_bytes(observed.applied)
+    full = [
+        f"{name} ({100 * status.db_size // quota} %)"
+        for name, status in sorted(observed.etcd.statuses.items())
+        if status.db_size >= _SPACE_LOW_SHARE * quota
+    ]
+    if full:
+        return "False", Reason.SPACE_LOW, f"Near the quota of {quota} bytes: {', '.join(full)}"
+    return "True", Reason.SPACE_SUFFICIENT, "Every database is well below its quota"
+
+
+def _data_consistent(observed: Observed, views: tuple[ViewOfMember, ...]) -> _Verdict:
+    raised = _raised(observed, AlarmKind.CORRUPT, views)
+    if raised:
+        return "False", Reason.DATA_CORRUPT, f"Alarm CORRUPT raised by {', '.join(raised)}"
+    strangers = [
+        f"{name} answers for cluster {cluster_id_hex(status.cluster_id)}"
+        for name, status in sorted(observed.etcd.statuses.items())
+        if observed.status.cluster_id
+        and cluster_id_hex(status.cluster_id) != observed.status.cluster_id
+    ]
+    if strangers:
+        return "False", Reason.CLUSTER_ID_MISMATCH, "; ".join(strangers)
+    if not observed.etcd.statuses:
+        return "Unknown", Reason.UNKNOWN, "No member answers"
+    return "True", Reason.DATA_CONSISTENT, "No member raised the alarm CORRUPT"
+
+
+def _paused(observed: Observed) -> _Verdict:
+    if observed.spec is not None and observed.spec.paused:
+        return "True", Reason.PAUSED, "spec.paused is true"
+    return "False", Reason.NOT_PAUSED, "spec.paused is false"
+
+
+def _raised(observed: Observed, kind: AlarmKind, views: Iterable[ViewOfMember]) -> list[str]:
+    names = {view.member.id: view.name for view in views if view.member}
+    return sorted(
+        names.get(alarm.member_id, f"member {member_id_hex(alarm.member_id)}")
+        for alarm in observed.etcd.alarms
+        if alarm.kind is kind
+    )

@@ -1,0 +1,109 @@
+"""Turns a change of status, or an action taken, into the events that tell of it.
+
+Pure.  Events are for what changed, conditions for what is: each condition that gets worse says so
+once with its reason and the next step, each that gets better says so once too.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from api.conditions import ConditionType, find_condition
+from api.labels import APPLIED_HASH_ANNOTATION
+from api.reasons import EventReason, Reason
+from api.v1alpha1.cluster_status import ClusterStatus
+from api.v1alpha1.common import Condition
+from controllers.cluster.observed import JsonObject, Observed
+from controllers.cluster.outcome import Done, Outcome
+from controllers.cluster.plan.steps import ApplyObjects, DeleteClaims, Plan, SetFinalizer
+from controllers.cluster.render.normal import hash_of
+from controllers.events import Happening
+
+_EVENTS: Final = {reason.value: reason for reason in EventReason}
+_CONDITIONS: Final = {kind.value: kind for kind in ConditionType}
+_REASONS: Final = {reason.value: reason for reason in Reason}
+
+
+def happenings(
+    observed: Observed, plan: Plan, outcome: Outcome | None, new: ClusterStatus
+) -> tuple[Happening, ...]:
+    """What there is to tell after this reconcile, in order."""
+    return (*_of_action(observed, plan, outcome), *_of_status(observed.status, new))
+
+
+def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Iterator[Happening]:
+    if not isinstance(outcome, Done):
+        return
+    match plan.step:
+        case ApplyObjects(objects=objects):
+            for desired in objects:
+                key = (desired["kind"], desired["metadata"]["name"])
+                if _was_disturbed(desired, observed.live.get(key), observed):
+                    yield _event(EventReason.DRIFT_CORRECTED, f"{' '.join(key)} was put right")
+        case DeleteClaims():
+            yield _event(EventReason.VOLUMES_DELETED, str(plan.step))
+        case SetFinalizer(present=False, gave_up=(_, *_) as remains):
+            yield _event(EventReason.CLEANUP_INCOMPLETE, f"Not deleted: {', '.join(remains)}")
+        case _:
+            pass
+
+
+def _was_disturbed(desired: JsonObject, live: JsonObject | None, observed: Observed) -> bool:
+    """Whether somebody else caused this apply: not our first one, and not a change of our own."""
+    bootstrap = observed.status.bootstrap
+    if live is None:
+        return bootstrap is not None and bootstrap.closed
+    annotations = live["metadata"].get("annotations") or {}
+    return annotations.get(APPLIED_HASH_ANNOTATION) == hash_of(desired)
+
+
+def _of_status(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:
+    if old.bootstrap is None and new.bootstrap is not None:
+        yield _event(EventReason.BOOTSTRAP_STARTED, f"Starting {new.bootstrap.size} members")
+    if new.bootstrap and new.bootstrap.closed and not (old.bootstrap and old.bootstrap.closed):
+        yield _event(EventReason.BOOTSTRAP_COMPLETED, f"Cluster {new.cluster_id} has formed")
+    if old.leader and new.leader and old.leader != new.leader:
+        yield _event(EventReason.LEADER_CHANGED, f"{new.leader} leads after {old.leader}")
+    yield from _of_conditions(old, new)
+
+
+def _of_conditions(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:
+    """One event per reason, however many conditions share it."""
+    told: set[str] = set()
+    for condition in new.conditions:
+        before = find_condition(old.conditions, condition.type)
+        reason = _news(condition, before)
+        if reason is not None and reason not in told:
+            told.add(reason)
+            yield _event(_EVENTS[reason], _with_step(reason, condition.message))
+
+
+def _news(condition: Condition, before: Condition | None) -> str | None:
+    """The event's reason when a condition has changed to something worth telling."""
+    if before and (before.status, before.reason) == (condition.status, condition.reason):
+        return None
+    kind = _CONDITIONS[condition.type]
+    match kind, condition.status:
+        case ConditionType.READY, "True":
+            return EventReason.CLUSTER_READY.value
+        case ConditionType.QUORUM_AVAILABLE, "True" if before and before.status == "False":
+            return EventReason.QUORUM_RESTORED.value
+        case ConditionType.PAUSED, "True":
+            return EventReason.PAUSED.value
+        case ConditionType.PAUSED, "False" if before and before.status == "True":
+            return EventReason.RESUMED.value
+        case _:
+            pass
+    worse = condition.status not in {kind.good, "Unknown"}
+    return condition.reason if worse and condition.reason in _EVENTS else None
+
+
+def _with_step(reason: str, message: str) -> str:
+    """The condition's words, and what to do next when there is something to do."""
+    known = _REASONS.get(reason)
+    if known is None or known.next_step == "None.":
+        return message
+    return f"{message}. {known.next_step}"
+
+
+def _event(reason: EventReason, message: str) -> Happening:
+    return Happening(type=reason.event_type, reason=reason.value, message=message)

@@ -1,0 +1,112 @@
+"""Joins what etcd says of its members with the pods that run them: one view per expected member.
+
+Pure.  Members are matched by peer URL, never by name: an unstarted member has none, and a name can
+be republished.  Used by the planner's health rules and by status, so that both mean the same.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from api.v1alpha1.cluster_status import BootstrapMember
+from controllers.cluster.observed import Observed, Pod
+from controllers.cluster.render import Identity, identity
+from etcd.cluster import Member
+from etcd.ids import member_id_hex
+from etcd.maintenance import Status
+
+Role = Literal["leader", "follower", "learner"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewOfMember:
+    """One member.  `reason` is empty when it is healthy, else why it is not, in a few words."""
+
+    name: str
+    ordinal: int
+    peer_url: str
+    client_url: str
+    member: Member | None
+    pod: Pod | None
+    status: Status | None
+    role: Role | None
+    reason: str
+
+    @property
+    def healthy(self) -> bool:
+        """A voter that answers, knows the leader and whose pod is ready."""
+        return not self.reason
+
+    @property
+    def member_id(self) -> str:
+        """In hexadecimal as etcdctl prints it; empty while etcd has not told it."""
+        return member_id_hex(self.member.id) if self.member else ""
+
+
+def members_of(observed: Observed) -> tuple[ViewOfMember, ...]:
+    """One view for each recorded ordinal, in their order."""
+    bootstrap = observed.status.bootstrap
+    if bootstrap is None:
+        return ()
+    by_url = {url: member for member in observed.etcd.members or () for url in member.peer_urls}
+    who = identity(observed, bootstrap)
+    return tuple(
+        _view(observed, expected, who, by_url.get(who.peer_url(expected.ordinal)))
+        for expected in bootstrap.members
+    )
+
+
+def _view(
+    observed: Observed, expected: BootstrapMember, who: Identity, member: Member | None
+) -> ViewOfMember:
+    name = expected.name
+    pod = observed.pod(expected.ordinal)
+    status = observed.etcd.statuses.get(name)
+    return ViewOfMember(
+        name=name,
+        ordinal=expected.ordinal,
+        peer_url=who.peer_url(expected.ordinal),
+        client_url=who.client_url(expected.ordinal),
+        member=member,
+        pod=pod,
+        status=status,
+        role=_role(observed, member, status),
+        reason=_reason(observed, name, pod, member, status),
+    )
+
+
+def _role(observed: Observed, member: Member | None, status: Status | None) -> Role | None:
+    if (member and member.is_learner) or (status and status.is_learner):
+        return "learner"
+    own = member.id if member else status.member_id if status else None
+    if own is None:
+        return None
+    return "leader" if own == observed.etcd.leader else "follower"
+
+
+def _reason(
+    observed: Observed, name: str, pod: Pod | None, member: Member | None, status: Status | None
+) -> str:
+    """The first thing that is wrong, from the outside in."""
+    if pod is None:
+        return "no pod"
+    if pod.terminating:
+        return "pod is terminating"
+    if pod.problem is not None and not pod.running:
+        return str(pod.problem.reason)
+    if not pod.running:
+        return "container is starting"
+    if status is None:
+        return observed.etcd.errors.get(name, "no answer")
+    return _etcd_reason(observed, pod, member, status)
+
+
+def _etcd_reason(observed: Observed, pod: Pod, member: Member | None, status: Status) -> str:
+    if not status.leader:
+        return "no leader"
+    if observed.etcd.members is not None and member is None:
+        return "not in the member list"
+    if member is not None and member.id != status.member_id:
+        return f"answers as member {member_id_hex(status.member_id)}"
+    if status.is_learner:
+        return "learner"
+    return "" if pod.ready else "not ready"

@@ -1,0 +1,197 @@
+"""Reads everything that one reconcile decides from, into one immutable `Observed`.
+
+The only place that reads: informers' caches, etcd's own answers, and live reads where a cache can't
+tell (before anything exists: what is there under our names that is not ours?).  No opinions here.
+The wall clock is read once, by the caller.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api.errors import FieldError
+from api.labels import (
+    DATA_VOLUME,
+    FINALIZER,
+    client_service_name,
+    config_map_name,
+    disruption_budget_name,
+    peer_service_name,
+    pod_ordinal,
+    stateful_set_name,
+)
+from api.objects import Invalid, ParsedCluster
+from api.v1alpha1.cluster import ClusterSpec
+from api.v1alpha1.cluster_status import ClusterStatus
+from api.validation import parse_cluster
+from controllers.cluster.ask_etcd import ask_etcd
+from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod
+from controllers.cluster.options import option_errors
+from controllers.cluster.pods import claim_from, pod_from
+from controllers.cluster.render.identity import identity_of
+from controllers.resources import (
+    CLAIMS,
+    CONFIG_MAPS,
+    DISRUPTION_BUDGETS,
+    NAMESPACES,
+    PODS,
+    SERVICES,
+    STATEFUL_SETS,
+)
+from etcd.pool import ChannelPool
+from informers.errors import ForbiddenError, NotFoundError
+from informers.informer_set import ObjectReader
+from informers.resource import Resource
+from informers.wire import KubeApi
+
+# The index of the informers by the label that every object of a cluster carries.
+BY_CLUSTER_UID = "cluster-uid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where observations come from. `informers` has one for each resource that is watched."""
+
+    api: KubeApi
+    informers: Mapping[Resource, ObjectReader]
+    channels: ChannelPool
+    cluster_domain: str
+
+
+async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observed:
+    """What is there now. Raises KubeError when a live read fails; etcd's silence is a value."""
+    metadata = obj["metadata"]
+    parsed = parse_cluster(obj)
+    status = parsed.status
+    spec, errors = _spec(parsed)
+    unborn = status.applied_spec is None
+    live = await _live(metadata, sources, ask_server=unborn)
+    pods = _pods(metadata, sources)
+    return Observed(
+        now=now,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        resource_version=metadata["resourceVersion"],
+        deleting_since=_time(metadata.get("deletionTimestamp")),
+        namespace_terminating=await _namespace_terminating(metadata, sources),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        spec=spec,
+        spec_errors=errors,
+        applied=None if unborn else ClusterSpec.model_validate(status.applied_spec),
+        status=status,
+        cluster_domain=sources.cluster_domain,
+        live=live,
+        foreign=tuple(_foreign(live, metadata["uid"])),
+        pods=pods,
+        claims=await _claims(metadata, sources, ask_server=unborn),
+        etcd=await _etcd(metadata, status, pods, sources),
+    )
+
+
+def _spec(
+    parsed: ParsedCluster | Invalid[ClusterStatus],
+) -> tuple[ClusterSpec | None, tuple[FieldError, ...]]:
+    """The spec, or what is wrong with it, etcd's own options included."""
+    if isinstance(parsed, Invalid):
+        return None, parsed.errors
+    errors = option_errors(parsed.spec)
+    return (None, errors) if errors else (parsed.spec, ())
+
+
+async def _etcd(
+    metadata: JsonObject, status: ClusterStatus, pods: tuple[Pod, ...], sources: Sources
+) -> Etcd:
+    if status.bootstrap is None:
+        return Etcd(error="the cluster has not been started")
+    who = identity_of(metadata["namespace"], metadata["name"], metadata["uid"], status.bootstrap)
+    return await ask_etcd(sources.channels, who, pods)
+
+
+def _names(cluster: str) -> tuple[tuple[Resource, str], ...]:
+    """Every object of a cluster by the one name it can have."""
+    return (
+        (SERVICES, peer_service_name(cluster)),
+        (SERVICES, client_service_name(cluster)),
+        (CONFIG_MAPS, config_map_name(cluster)),
+        (DISRUPTION_BUDGETS, disruption_budget_name(cluster)),
+        (STATEFUL_SETS, stateful_set_name(cluster)),
+    )
+
+
+async def _live(
+    metadata: JsonObject, sources: Sources, *, ask_server: bool
+) -> dict[tuple[str, str], JsonObject]:
+    """Our objects from the caches; before the first one exists also strangers under their names.
+
+    The caches hold only objects with our label, so a stranger is seen by asking the server.
+    """
+    namespace = metadata["namespace"]
+    found: dict[tuple[str, str], JsonObject] = {}
+    for resource, name in _names(metadata["name"]):
+        obj = sources.informers[resource].get(f"{namespace}/{name}")
+        if obj is None and ask_server:
+            obj = await _get(sources.api, resource, namespace, name)
+        if obj is not None:
+            found[resource.kind, name] = obj
+    return found
+
+
+async def _get(
+    api: KubeApi, resource: Resource, namespace: str, name: str
+) -> dict[str, Any] | None:
+    try:
+        return await api.get(resource, namespace=namespace, name=name)
+    except NotFoundError:
+        return None
+
+
+def _foreign(live: Mapping[tuple[str, str], JsonObject], uid: str) -> Iterable[str]:
+    for (kind, name), obj in live.items():
+        owners = obj["metadata"].get("ownerReferences") or ()
+        if not any(owner.get("controller") and owner["uid"] == uid for owner in owners):
+            yield f"{kind} {name}"
+
+
+def _pods(metadata: JsonObject, sources: Sources) -> tuple[Pod, ...]:
+    objects = sources.informers[PODS].by_index(BY_CLUSTER_UID, metadata["uid"])
+    pods = [
+        pod_from(obj, ordinal=ordinal)
+        for obj in objects
+        if (ordinal := pod_ordinal(metadata["name"], obj["metadata"]["name"])) is not None
+    ]
+    return tuple(sorted(pods, key=lambda pod: pod.ordinal))
+
+
+async def _claims(metadata: JsonObject, sources: Sources, *, ask_server: bool) -> tuple[Claim, ...]:
+    """Claims with our uid; before the first start every claim under a name of ours."""
+    if ask_server:
+        objects = await sources.api.list(CLAIMS, namespace=metadata["namespace"])
+    else:
+        objects = sources.informers[CLAIMS].by_index(BY_CLUSTER_UID, metadata["uid"])
+    prefix = f"{DATA_VOLUME}-{metadata['name']}"
+    claims = [
+        claim_from(obj, ordinal=ordinal)
+        for obj in objects
+        if (ordinal := pod_ordinal(prefix, obj["metadata"]["name"])) is not None
+    ]
+    return tuple(sorted(claims, key=lambda claim: claim.ordinal))
+
+
+async def _namespace_terminating(metadata: JsonObject, sources: Sources) -> bool:
+    """Asked only when the answer matters: we are being deleted and hold a finalizer."""
+    if "deletionTimestamp" not in metadata or FINALIZER not in (metadata.get("finalizers") or ()):
+        return False
+    try:
+        namespace = await sources.api.get(NAMESPACES, name=metadata["namespace"])
+    except NotFoundError:
+        return True
+    except ForbiddenError:  # an installation for some namespaces only has no right to ask
+        return False
+    return "deletionTimestamp" in namespace["metadata"]
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

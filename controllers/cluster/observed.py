@@ -1,0 +1,114 @@
+"""What one reconcile saw: the single input of the planner.
+
+Pure data, made by `observe`, read by `plan`, `render` and `status`.  Failures are values here: a
+member that does not answer has an entry in `errors`, it is never just missing.  Nothing changes
+while a value is used, so a plan can be replayed from a log.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from api.errors import FieldError
+from api.reasons import Reason
+from api.v1alpha1.cluster import ClusterSpec
+from api.v1alpha1.cluster_status import ClusterStatus
+from etcd.cluster import Member
+from etcd.ids import ClusterID, MemberID
+from etcd.maintenance import Alarm, Status
+
+JsonObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a pod is not running etcd, in Kubernetes' words; `reason` is ours and stable."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """One pod of the StatefulSet, read from the informer's cache."""
+
+    name: str
+    ordinal: int
+    uid: str
+    ip: str | None
+    node: str | None
+    running: bool  # the container `etcd` runs now
+    ready: bool
+    terminating: bool
+    revision: str  # label controller-revision-hash: which template made it
+    config_file: str | None  # the base name of --config-file
+    restarts: int
+    problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One PersistentVolumeClaim under a name of ours, whoever made it."""
+
+    name: str
+    ordinal: int
+    uid: str
+    cluster_uid: str | None  # label etcd.etcd.io/cluster-uid; None: no operator made it
+    bound: bool
+    terminating: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Etcd:
+    """What etcd said.  `members` is None without a linearizable answer; `error` says why."""
+
+    cluster_id: ClusterID | None = None
+    members: tuple[Member, ...] | None = None
+    error: str = ""
+    statuses: Mapping[str, Status] = field(default_factory=dict)  # by pod name, local answers
+    errors: Mapping[str, str] = field(default_factory=dict)  # by pod name, who did not answer
+    alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def leader(self) -> MemberID | None:
+        """The leader that a majority of the answers names, None when they name none."""
+        named = [status.leader for status in self.statuses.values() if status.leader]
+        return max(set(named), key=named.count) if named else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything the planner may decide from.
+
+    `live` holds what the informers know of the objects under the cluster's names, keyed by kind
+    and name; `claims` are read live while no bootstrap is recorded and come from the cache later.
+    """
+
+    now: datetime
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    deleting_since: datetime | None
+    namespace_terminating: bool
+    finalizers: tuple[str, ...]
+    spec: ClusterSpec | None  # None: invalid, `spec_errors` says what
+    spec_errors: tuple[FieldError, ...]
+    applied: ClusterSpec | None  # the accepted spec that status records: what the members run
+    status: ClusterStatus
+    cluster_domain: str  # what the operator discovered; the recorded one wins
+    live: Mapping[tuple[str, str], JsonObject]
+    foreign: tuple[str, ...]  # "Service db-peer": exists and is controlled by somebody else
+    pods: tuple[Pod, ...]
+    claims: tuple[Claim, ...]
+    etcd: Etcd
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def pod(self, ordinal: int) -> Pod | None:
+        """The pod of an ordinal, None when there is none now."""
+        return next((pod for pod in self.pods if pod.ordinal == ordinal), None)

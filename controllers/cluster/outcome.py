@@ -1,0 +1,28 @@
+"""What came of an action.  Values, made by `act`, read by `status` and the reconciler."""
+
+from dataclasses import dataclass
+
+from api.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The step was taken (or had been already)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """Something is not as it was observed: nothing was done, plan again."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The server refuses what the spec asks for: wait for another spec."""
+
+    reason: Reason
+    message: str
+
+
+Outcome = Done | Changed | Rejected

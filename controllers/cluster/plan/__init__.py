@@ -1,0 +1,54 @@
+"""Turns what was observed into the one next step.
+
+Pure: no I/O, no clock, no chance.  The policy of the operator is the tuple below, read from top to
+bottom; the first rule that speaks wins.  `plan` feeds status, events, metrics and the command line
+with one value.  Called once per reconcile, and by anyone who wants to know what would happen.
+"""
+
+from collections.abc import Callable
+
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan import admission, bootstrap, deletion, health, objects
+from controllers.cluster.plan.steps import Action, Plan, Wait
+
+Rule = Callable[[Observed], Action | Wait | None]
+
+RULES: tuple[Rule, ...] = (
+    # The end of a cluster comes before everything else, a pause before any other write.
+    deletion.let_go,
+    admission.paused,
+    deletion.give_up,
+    deletion.delete_pods,
+    deletion.delete_claims,
+    deletion.finish,
+    # Nothing is made from a spec that is refused, under names that are not ours, or over old data.
+    admission.refuse_first_spec,
+    admission.wait_for_names,
+    deletion.keep_finalizer,
+    bootstrap.sleep_unborn,
+    bootstrap.wait_for_lost_status,
+    bootstrap.wait_for_leftover_volumes,
+    bootstrap.accept_spec,
+    # From here on there is a recorded cluster: remember what happened, then make it so.
+    bootstrap.record_started,
+    objects.correct_drift,
+    bootstrap.restart_on_corrected_spec,
+    # What is left is to say why the cluster is not as wished.
+    admission.refuse_edit,
+    health.wait_for_cluster_id,
+    health.wait_for_quorum,
+    health.wait_for_members,
+    health.settled,
+)
+
+
+def plan(observed: Observed) -> Plan:
+    """The next step.  Total: the last rule always speaks."""
+    for rule in RULES:
+        step = rule(observed)
+        if step is not None:
+            return Plan(rule=rule.__name__, step=step)
+    raise AssertionError("the last rule always speaks")
+
+
+__all__ = ["RULES", "Plan", "plan"]

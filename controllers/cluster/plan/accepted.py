@@ -1,0 +1,30 @@
+"""Questions that several rules ask about the recorded cluster.
+
+Pure.  "Accepted" is the spec that a dry run has passed and that status holds; "formed" means that
+etcd itself has told the cluster's ID.
+"""
+
+from api.changes import unsupported_changes
+from api.errors import FieldError
+from controllers.cluster.observed import Observed
+
+# What a bootstrap in progress is made from: members that wrote their first log can't be told
+# otherwise.
+_FIXED_BY_BOOTSTRAP = ("spec.size", "spec.storage", "spec.clusterDomain")
+
+
+def is_formed(observed: Observed) -> bool:
+    """Whether etcd has told the cluster's ID: members hold data from then on."""
+    return bool(observed.status.cluster_id)
+
+
+def pending_edit(observed: Observed) -> tuple[FieldError, ...]:
+    """The changes since the accepted spec that can't be brought to a running cluster."""
+    if observed.applied is None or observed.spec is None:
+        return ()
+    return unsupported_changes(observed.applied, observed.spec)
+
+
+def fixed_by_bootstrap(changes: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
+    """Those of the changes that a bootstrap in progress can't take any more either."""
+    return tuple(change for change in changes if change.field.startswith(_FIXED_BY_BOOTSTRAP))

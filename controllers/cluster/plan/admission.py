@@ -1,0 +1,68 @@
+"""Rules about what the operator takes on: pauses, refused specs, names that somebody else holds.
+
+What the schema or a webhook refuses is refused here too: they may be off, or older than the spec.
+Before a spec has been accepted a refusal stops everything; afterwards the accepted spec stays in
+force and the refusal is only shown, so that a bad edit never stops the care for a running cluster.
+"""
+
+from api.errors import FieldError
+from api.reasons import Reason
+from api.validation import not_supported_yet
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.accepted import fixed_by_bootstrap, is_formed, pending_edit
+from controllers.cluster.plan.steps import Wait
+
+# Nothing changes until the spec does, and that is an event; this is only the insurance.
+_REFUSED_RECHECK_S = 300.0
+
+
+def paused(observed: Observed) -> Wait | None:
+    """A paused cluster gets no write of ours but its status."""
+    if observed.spec is None or not observed.spec.paused:
+        return None
+    return Wait(
+        reason=Reason.PAUSED,
+        message="spec.paused is true: the operator only watches; set it to false to go on",
+    )
+
+
+def refuse_first_spec(observed: Observed) -> Wait | None:
+    """A cluster that never had an accepted spec, and has none now."""
+    if observed.applied is not None:
+        return None
+    return _refusal(observed)
+
+
+def wait_for_names(observed: Observed) -> Wait | None:
+    """Objects under our names that somebody else controls are never touched."""
+    if not observed.foreign:
+        return None
+    names = ", ".join(observed.foreign)
+    return Wait(
+        reason=Reason.NAME_CONFLICT,
+        message=f"{names} exists and is not controlled by this EtcdCluster: "
+        "delete or rename it, or give the EtcdCluster another name",
+        recheck_s=30.0,
+    )
+
+
+def refuse_edit(observed: Observed) -> Wait | None:
+    """An edit that is invalid, or that can't be rolled out: the accepted spec stays in force."""
+    refusal = _refusal(observed)
+    if refusal is not None:
+        return refusal
+    changes = pending_edit(observed)
+    if not is_formed(observed):
+        changes = fixed_by_bootstrap(changes)
+    return _wait(Reason.NOT_SUPPORTED_YET, changes) if changes else None
+
+
+def _refusal(observed: Observed) -> Wait | None:
+    if observed.spec is None:
+        return _wait(Reason.INVALID_SPEC, observed.spec_errors)
+    unsupported = not_supported_yet(observed.spec)
+    return _wait(Reason.NOT_SUPPORTED_YET, unsupported) if unsupported else None
+
+
+def _wait(reason: Reason, errors: tuple[FieldError, ...]) -> Wait:
+    return Wait(reason=reason, message="; ".join(map(str, errors)), recheck_s=_REFUSED_RECHECK_S)

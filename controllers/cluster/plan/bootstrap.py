@@ -1,0 +1,132 @@
+"""Rules from an accepted spec to a formed cluster.
+
+Bootstrap is static and parallel: every member starts at once from a file that names all of them,
+under a token nobody else has.  What must never happen: a second bootstrap over data of ours, or a
+bootstrap over data of others.  Both are decided here, before the first object exists.
+"""
+
+from api.labels import pod_name
+from api.reasons import Reason
+from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.accepted import fixed_by_bootstrap, is_formed, pending_edit
+from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, Wait
+from controllers.cluster.render import identity, stateful_set_for
+from etcd.ids import cluster_id_hex, member_id_hex
+
+_FIRST_EPOCH = 1
+
+
+def sleep_unborn(observed: Observed) -> Wait | None:
+    """Size 0 before there ever was a member: nothing to make."""
+    if observed.applied is not None or observed.spec is None or observed.spec.size:
+        return None
+    return Wait(
+        reason=Reason.STOPPED, message="spec.size is 0: set it to start the cluster", settled=True
+    )
+
+
+def wait_for_lost_status(observed: Observed) -> Wait | None:
+    """No bootstrap is recorded, yet volumes of this very cluster exist: status was lost.
+
+    A new bootstrap here could start an empty cluster beside, or over, the old one's data.
+    """
+    ours = [claim.name for claim in observed.claims if claim.cluster_uid == observed.uid]
+    if observed.applied is not None or not ours:
+        return None
+    return Wait(
+        reason=Reason.STATUS_LOST,
+        message=f"{', '.join(ours)} hold data of this cluster but its status records no bootstrap: "
+        "restore the status from a backup of the EtcdCluster object; nothing is started until then",
+        recheck_s=30.0,
+    )
+
+
+def wait_for_leftover_volumes(observed: Observed) -> Wait | None:
+    """Claims under our names that another cluster left behind are never started on."""
+    if observed.applied is not None:
+        return None
+    leftovers = [claim.name for claim in observed.claims if claim.cluster_uid != observed.uid]
+    if not leftovers:
+        return None
+    return Wait(
+        reason=Reason.LEFTOVER_VOLUMES,
+        message=f"PersistentVolumeClaim {', '.join(leftovers)} left by an earlier cluster: "
+        "delete them if their data is not needed, or choose another name",
+        recheck_s=10.0,
+    )
+
+
+def accept_spec(observed: Observed) -> AcceptSpec | None:
+    """The first spec, or a correction of it while no cluster has formed."""
+    if observed.spec is None or is_formed(observed):
+        return None
+    recorded = observed.status.bootstrap
+    if recorded is None:
+        bootstrap = BootstrapStatus(
+            token=f"{observed.uid}-{_FIRST_EPOCH}",
+            epoch=_FIRST_EPOCH,
+            size=observed.spec.size,
+            cluster_domain=observed.spec.cluster_domain or observed.cluster_domain,
+            members=tuple(
+                BootstrapMember(name=pod_name(observed.name, ordinal), ordinal=ordinal)
+                for ordinal in range(observed.spec.size)
+            ),
+        )
+    elif (changed := pending_edit(observed)) and not fixed_by_bootstrap(changed):
+        bootstrap = recorded
+    else:
+        return None
+    return AcceptSpec(
+        spec=observed.spec.to_json(),
+        bootstrap=bootstrap,
+        dry_run=stateful_set_for(observed, observed.spec, bootstrap),
+    )
+
+
+def record_started(observed: Observed) -> RecordStarted | None:
+    """Members that published a client URL have started once, and keep their data from then on.
+
+    A bootstrap member has its name from the first file on, so the name says nothing; the client
+    URL is written by the member itself when it first serves (etcd server/etcdserver/server.go,
+    publishV3).
+    """
+    bootstrap, listed = observed.status.bootstrap, observed.etcd.members
+    if bootstrap is None or listed is None or observed.etcd.cluster_id is None:
+        return None
+    who = identity(observed, bootstrap)
+    started = {
+        member.ordinal: listed_member.id
+        for member in bootstrap.members
+        for listed_member in listed
+        if who.peer_url(member.ordinal) in listed_member.peer_urls and listed_member.client_urls
+    }
+    known = {member.ordinal for member in bootstrap.members if member.started}
+    if started.keys() <= known and is_formed(observed):
+        return None
+    return RecordStarted(
+        members=tuple(
+            member.model_copy(
+                update={"started": True, "id": member_id_hex(started[member.ordinal])}
+            )
+            if member.ordinal in started and not member.started
+            else member
+            for member in bootstrap.members
+        ),
+        cluster_id=observed.status.cluster_id or cluster_id_hex(observed.etcd.cluster_id),
+    )
+
+
+def restart_on_corrected_spec(observed: Observed) -> DeletePod | None:
+    """While no cluster has formed there is no quorum to lose: every pod follows the template."""
+    stateful_set = observed.live.get(("StatefulSet", observed.name))
+    if is_formed(observed) or stateful_set is None:
+        return None
+    status = stateful_set.get("status", {})
+    if status.get("observedGeneration") != stateful_set["metadata"]["generation"]:
+        return None
+    newest = status.get("updateRevision")
+    for pod in observed.pods:
+        if not pod.terminating and pod.revision != newest:
+            return DeletePod(name=pod.name, uid=pod.uid, why="it was made from an older spec")
+    return None

@@ -1,0 +1,88 @@
+"""Rules for the end of a cluster, and for the finalizer that the policy Delete needs.
+
+With `storage.deletionPolicy: Retain` the operator has nothing to do: owner references take the
+objects away and the claims, which have none, stay.  With Delete a finalizer holds the EtcdCluster
+until its claims are gone; it is dropped when the namespace goes (everything in it goes anyway) and
+given up after a deadline, because an object that can't be deleted is worse than one that is listed.
+"""
+
+from datetime import timedelta
+
+from api.labels import FINALIZER
+from api.reasons import Reason
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.steps import DeleteClaims, DeleteStatefulSet, SetFinalizer, Wait
+
+# Pods get 30 s to end and volumes usually less; beyond this somebody has to look. Chosen, not
+# measured.
+GIVE_UP_AFTER = timedelta(minutes=10)
+
+
+def let_go(observed: Observed) -> SetFinalizer | Wait | None:
+    """Being deleted, and nothing of it is for us to delete."""
+    if observed.deleting_since is None:
+        return None
+    if FINALIZER not in observed.finalizers:
+        return Wait(reason=Reason.DELETING, message="Waiting for Kubernetes to remove the cluster")
+    if observed.namespace_terminating or _policy(observed) == "Retain":
+        return SetFinalizer(present=False)
+    return None
+
+
+def give_up(observed: Observed) -> SetFinalizer | None:
+    """Deletion takes too long: let the object go and list what remains."""
+    since = observed.deleting_since
+    if since is None or observed.now < since + GIVE_UP_AFTER:
+        return None
+    remains = [f"Pod {pod.name}" for pod in observed.pods]
+    remains += [f"PersistentVolumeClaim {name}" for name, _ in _own_claims(observed)]
+    return SetFinalizer(present=False, gave_up=tuple(remains))
+
+
+def delete_pods(observed: Observed) -> DeleteStatefulSet | None:
+    """The pods first: a claim in use is not deleted by Kubernetes."""
+    stateful_set = observed.live.get(("StatefulSet", observed.name))
+    if observed.deleting_since is None or stateful_set is None:
+        return None
+    metadata = stateful_set["metadata"]
+    if "deletionTimestamp" in metadata:
+        return None
+    return DeleteStatefulSet(name=observed.name, uid=metadata["uid"])
+
+
+def delete_claims(observed: Observed) -> DeleteClaims | None:
+    """Then the claims that carry this cluster's uid, and no others."""
+    if observed.deleting_since is None:
+        return None
+    going = {claim.uid for claim in observed.claims if claim.terminating}
+    claims = tuple(claim for claim in _own_claims(observed) if claim[1] not in going)
+    return DeleteClaims(claims=claims) if claims else None
+
+
+def finish(observed: Observed) -> SetFinalizer | Wait | None:
+    """Last the finalizer, when pods and claims are gone."""
+    if observed.deleting_since is None:
+        return None
+    remains = [pod.name for pod in observed.pods] + [name for name, _ in _own_claims(observed)]
+    if remains:
+        return Wait(
+            reason=Reason.DELETING,
+            message=f"Waiting for {', '.join(remains)} to be gone",
+            recheck_s=5,
+        )
+    return SetFinalizer(present=False)
+
+
+def keep_finalizer(observed: Observed) -> SetFinalizer | None:
+    """The finalizer is there exactly while the policy is Delete."""
+    wanted = _policy(observed) == "Delete"
+    return None if wanted == (FINALIZER in observed.finalizers) else SetFinalizer(present=wanted)
+
+
+def _policy(observed: Observed) -> str:
+    """The policy in force: the spec's, or Retain while the spec can't be read."""
+    return observed.spec.storage.deletion_policy if observed.spec else "Retain"
+
+
+def _own_claims(observed: Observed) -> list[tuple[str, str]]:
+    return [(c.name, c.uid) for c in observed.claims if c.cluster_uid == observed.uid]

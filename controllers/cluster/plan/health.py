@@ -1,0 +1,90 @@
+"""Rules that say why a cluster is not as wished, when there is nothing to do but wait."""
+
+from collections.abc import Iterator
+
+from api.reasons import Reason
+from controllers.cluster.members import members_of
+from controllers.cluster.observed import Observed, Pod
+from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.steps import Wait
+
+# Pod changes are events; these are for what only etcd knows: an election, a member catching up.
+_FORMING_RECHECK_S = 0.5
+_HEALING_RECHECK_S = 2.0
+
+
+def wait_for_cluster_id(observed: Observed) -> Wait | None:
+    """Members are starting and none has told the cluster's ID yet."""
+    if is_formed(observed):
+        return None
+    stuck = _stuck(observed)
+    if stuck is not None:
+        return stuck
+    size = observed.status.bootstrap.size if observed.status.bootstrap else 0
+    running = sum(pod.running for pod in observed.pods)
+    return Wait(
+        reason=Reason.CREATING,
+        message=f"{running} of {size} pods run etcd; waiting for the members to elect a leader",
+        recheck_s=_FORMING_RECHECK_S if running else 10.0,
+    )
+
+
+def wait_for_quorum(observed: Observed) -> Wait | None:
+    """A formed cluster from which no linearizable answer can be had."""
+    if observed.etcd.members is not None:
+        return None
+    down = [view for view in members_of(observed) if not view.healthy]
+    return Wait(
+        reason=Reason.QUORUM_LOST,
+        message=f"No linearizable answer ({observed.etcd.error}); not healthy: "
+        + ", ".join(f"{view.name} ({view.reason})" for view in down),
+        recheck_s=_HEALING_RECHECK_S,
+    )
+
+
+def wait_for_members(observed: Observed) -> Wait | None:
+    """Quorum is there, but not every member is a healthy voter with a ready pod."""
+    views = members_of(observed)
+    down = [view for view in views if not view.healthy]
+    if not down:
+        return None
+    stuck = _stuck(observed)
+    if stuck is not None:
+        return stuck
+    return Wait(
+        reason=Reason.MEMBERS_UNHEALTHY,
+        message=f"{len(views) - len(down)} of {len(views)} members are healthy; waiting for "
+        + ", ".join(f"{view.name} ({view.reason})" for view in down),
+        recheck_s=_HEALING_RECHECK_S,
+    )
+
+
+def settled(observed: Observed) -> Wait:
+    """Everything is as the spec says."""
+    count = len(members_of(observed))
+    return Wait(
+        reason=Reason.CLUSTER_READY, message=f"{count} of {count} members are healthy", settled=True
+    )
+
+
+def verdict(observed: Observed) -> Wait:
+    """How the cluster is, whatever else the plan is about: the first of the rules above that
+    speaks.
+    """
+    for rule in (wait_for_cluster_id, wait_for_quorum, wait_for_members):
+        wait = rule(observed)
+        if wait is not None:
+            return wait
+    return settled(observed)
+
+
+def _stuck(observed: Observed) -> Wait | None:
+    """The first pod with a known problem, in its own words."""
+    for pod in _with_problem(observed):
+        assert pod.problem is not None
+        return Wait(reason=pod.problem.reason, message=f"Pod {pod.name}: {pod.problem.message}")
+    return None
+
+
+def _with_problem(observed: Observed) -> Iterator[Pod]:
+    return (pod for pod in observed.pods if pod.problem is not None and not pod.ready)

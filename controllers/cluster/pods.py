@@ -1,0 +1,123 @@
+"""Turns pod and claim objects into the planner's `Pod` and `Claim`, with the reason a pod is stuck.
+
+Pure.  Called by `observe`.  The reasons are read from what kubelet and the scheduler write into the
+pod's status; the words shown to the user are theirs.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from api.labels import CLUSTER_UID_LABEL, ETCD_CONTAINER
+from api.reasons import Reason
+from controllers.cluster.observed import Claim, JsonObject, Pod, Problem
+
+# kubelet's waiting reasons (pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime) that a user must
+# mend.
+_IMAGE_REASONS = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+    }
+)
+_CONFIG_REASONS = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)
+# What etcd writes as its last words when a member whose file is closed finds no data
+# (server/etcdserver/bootstrap.go, bootstrapExistingClusterNoWAL): it can't ask anyone but itself.
+_EMPTY_DIRECTORY = re.compile(
+    r"cannot fetch cluster info from peer urls|could not retrieve cluster information"
+    r"|member count is unequal"
+)
+
+
+def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
+    """A claim as the planner sees it."""
+    metadata = obj["metadata"]
+    return Claim(
+        name=metadata["name"],
+        ordinal=ordinal,
+        uid=metadata["uid"],
+        cluster_uid=(metadata.get("labels") or {}).get(CLUSTER_UID_LABEL),
+        bound=obj.get("status", {}).get("phase") == "Bound",
+        terminating="deletionTimestamp" in metadata,
+    )
+
+
+def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
+    """A pod as the planner sees it."""
+    metadata, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
+    container = _named(status.get("containerStatuses", ()), ETCD_CONTAINER)
+    return Pod(
+        name=metadata["name"],
+        ordinal=ordinal,
+        uid=metadata["uid"],
+        ip=status.get("podIP") or None,
+        node=spec.get("nodeName") or None,
+        running="running" in container.get("state", {}),
+        ready=_condition(status, "Ready").get("status") == "True",
+        terminating="deletionTimestamp" in metadata,
+        revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
+        config_file=_config_file(_named(spec.get("containers", ()), ETCD_CONTAINER)),
+        restarts=container.get("restartCount", 0),
+        problem=_problem(status, container),
+    )
+
+
+def _config_file(container: JsonObject) -> str | None:
+    for argument in container.get("args", ()):
+        if argument.startswith("--config-file="):
+            return str(argument.rpartition("/")[2])
+    return None
+
+
+def _named(items: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    return next((item for item in items if item.get("name") == name), {})
+
+
+def _condition(status: JsonObject, kind: str) -> Mapping[str, Any]:
+    return next((c for c in status.get("conditions", ()) if c.get("type") == kind), {})
+
+
+def _problem(status: JsonObject, etcd: JsonObject) -> Problem | None:
+    """The first thing that keeps the pod from running, None when nothing is known to."""
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return Problem(reason=Reason.POD_UNSCHEDULABLE, message=scheduled.get("message", ""))
+    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    for container in containers:
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in _IMAGE_REASONS:
+            return Problem(reason=Reason.IMAGE_PULL_FAILED, message=_words(waiting))
+        if waiting.get("reason") in _CONFIG_REASONS:
+            return Problem(reason=Reason.CONTAINER_CONFIG_ERROR, message=_words(waiting))
+    return _crash(etcd)
+
+
+def _crash(etcd: JsonObject) -> Problem | None:
+    """Why etcd itself keeps ending; a running container has no problem."""
+    state = etcd.get("state", {})
+    ended = state.get("terminated") or etcd.get("lastState", {}).get("terminated")
+    if not ended or "running" in state:
+        return None
+    message = str(ended.get("message", ""))
+    if ended.get("exitCode") and _EMPTY_DIRECTORY.search(message):
+        return Problem(reason=Reason.EMPTY_DATA_DIRECTORY, message=_last_line(message))
+    words = f"exit code {ended.get('exitCode')} ({ended.get('reason', 'unknown')})"
+    return Problem(
+        reason=Reason.CRASH_LOOPING,
+        message=f"{words}: {_last_line(message)}" if message.strip() else words,
+    )
+
+
+def _words(waiting: JsonObject) -> str:
+    return f"{waiting.get('reason')}: {waiting.get('message', 'no message')}"
+
+
+def _last_line(text: str) -> str:
+    """The last line with something on it, at most 300 characters: a condition is no log."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,88 @@
+"""One etcd configuration file per member, as `--config-file` reads it.
+
+Pure.  A file says everything about a member; nothing comes from flags or the environment.  Its name
+ends in a hash of all but membership, and the pod template names that hash: a pod that gets a stale
+copy of the ConfigMap finds no file, never wrong options.
+
+Membership in a file (etcd reads it only when there is no write-ahead log):
+  open     `new`, all members: while the cluster has not formed.
+  late     `existing`, all members: a first member that has never started, after the others formed.
+  closed   `existing`, only itself: has started once.  With its log etcd ignores both; without it
+           etcd exits, where an open file would let an emptied member vote again under its old ID.
+"""
+
+import hashlib
+from typing import Any
+
+from api.labels import DATA_MOUNT_PATH, pod_name
+from api.v1alpha1.cluster import ClusterSpec
+from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from controllers.cluster.options import file_keys
+from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
+from etcd.config_file import render_config
+from etcd.versions import parse_version
+
+# A subdirectory: a fresh file system has lost+found at its top, and restores want an empty
+# directory.
+DATA_DIRECTORY = f"{DATA_MOUNT_PATH}/data"
+
+
+def config_hash(spec: ClusterSpec) -> str:
+    """Ten hex digits that change with any option of etcd, and never with membership."""
+    return hashlib.sha256(
+        render_config(_options(spec), parse_version(spec.version)).encode()
+    ).hexdigest()[:10]
+
+
+def config_file_name(pod: str, digest: str) -> str:
+    """`db-0-1a2b3c4d5e.yaml`: what the pod's `--config-file` ends in."""
+    return f"{pod}-{digest}.yaml"
+
+
+def config_files(
+    identity: Identity, spec: ClusterSpec, bootstrap: BootstrapStatus, *, formed: bool
+) -> dict[str, str]:
+    """The files of all members, by file name."""
+    digest = config_hash(spec)
+    return {
+        config_file_name(member.name, digest): render_config(
+            {
+                **_options(spec),
+                **_addresses(identity, member.ordinal),
+                **_membership(identity, bootstrap, member, formed=formed),
+            },
+            parse_version(spec.version),
+        )
+        for member in bootstrap.members
+    }
+
+
+def _options(spec: ClusterSpec) -> dict[str, Any]:
+    """What all members have in common: our settings, then the user's."""
+    return {
+        "data-dir": DATA_DIRECTORY,
+        "listen-peer-urls": f"http://0.0.0.0:{PEER_PORT}",
+        "listen-client-urls": f"http://0.0.0.0:{CLIENT_PORT}",
+        "listen-metrics-urls": f"http://0.0.0.0:{METRICS_PORT}",
+        "strict-reconfig-check": True,
+        **file_keys(spec),
+    }
+
+
+def _addresses(identity: Identity, ordinal: int) -> dict[str, Any]:
+    return {
+        "name": pod_name(identity.name, ordinal),
+        "initial-advertise-peer-urls": identity.peer_url(ordinal),
+        "advertise-client-urls": identity.client_url(ordinal),
+    }
+
+
+def _membership(
+    identity: Identity, bootstrap: BootstrapStatus, member: BootstrapMember, *, formed: bool
+) -> dict[str, Any]:
+    listed = (member,) if member.started else bootstrap.members
+    return {
+        "initial-cluster": ",".join(f"{m.name}={identity.peer_url(m.ordinal)}" for m in listed),
+        "initial-cluster-state": "existing" if formed or member.started else "new",
+        "initial-cluster-token": identity.token,
+    }

@@ -1,0 +1,162 @@
+"""The pod template of the members, and the StatefulSet around it.
+
+Pure.  The template is the same for every member and does not change with the size.  It meets the
+restricted pod security standard; the user's podTemplate is merged over it last.
+"""
+
+from typing import Any
+
+from api.labels import (
+    CLUSTER_UID_LABEL,
+    CONFIG_MOUNT_PATH,
+    CONFIG_VOLUME,
+    DATA_MOUNT_PATH,
+    DATA_VOLUME,
+    ETCD_CONTAINER,
+    config_map_name,
+    object_labels,
+    peer_service_name,
+    selector_labels,
+    stateful_set_name,
+)
+from api.strategic_merge import merge_pod_template
+from api.v1alpha1.cluster import ClusterSpec
+from controllers.cluster.render.config_files import config_hash
+from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
+from controllers.cluster.render.meta import metadata
+from etcd.versions import parse_version, probes_of
+
+# The number that distroless images call nonroot; etcd's image sets no user of its own.
+_USER_ID = 65532
+
+
+def stateful_set(
+    identity: Identity, spec: ClusterSpec, *, size: int, claim_templates: list[Any] | None
+) -> dict[str, Any]:
+    """The StatefulSet. `claim_templates`: those of the live one, which can't be changed."""
+    template = {
+        "metadata": {"labels": object_labels(identity.name, identity.uid)},
+        "spec": _pod_spec(identity, spec),
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(identity, stateful_set_name(identity.name)),
+        "spec": {
+            "serviceName": peer_service_name(identity.name),
+            "replicas": size,
+            "selector": {"matchLabels": selector_labels(identity.name)},
+            # All members at once: a bootstrap waits for all, and after a power cut so does quorum.
+            "podManagementPolicy": "Parallel",
+            # Only we restart pods, in an order that keeps quorum.
+            "updateStrategy": {"type": "OnDelete"},
+            "template": merge_pod_template(template, spec.pod_template.to_json()),
+            "volumeClaimTemplates": claim_templates or [_claim_template(identity, spec)],
+        },
+    }
+
+
+def _claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
+    """The claims carry the cluster's uid and no owner: by default they outlive the cluster."""
+    custom = spec.storage.volume_claim_template
+    claim_spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        **(custom.spec if custom else {}),
+    }
+    claim_spec["resources"] = {
+        **claim_spec.get("resources", {}),
+        "requests": {"storage": spec.storage.size.text},
+    }
+    if spec.storage.storage_class_name is not None:
+        claim_spec["storageClassName"] = spec.storage.storage_class_name
+    labels = {**(custom.metadata.labels if custom else {})}
+    labels |= {**selector_labels(identity.name), CLUSTER_UID_LABEL: identity.uid}
+    meta: dict[str, Any] = {"name": DATA_VOLUME, "labels": labels}
+    if custom and custom.metadata.annotations:
+        meta["annotations"] = dict(custom.metadata.annotations)
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": meta,
+        "spec": claim_spec,
+    }
+
+
+def _pod_spec(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
+    return {
+        # Leadership is handed over first, which takes up to 7 s; the log is then synced and closed.
+        "terminationGracePeriodSeconds": 30,
+        "automountServiceAccountToken": False,
+        # A Service named etcd would put ETCD_... variables into the pod, which etcd takes for
+        # flags.
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER_ID,
+            "runAsGroup": _USER_ID,
+            "fsGroup": _USER_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(spec)],
+        "volumes": [
+            {"name": CONFIG_VOLUME, "configMap": {"name": config_map_name(identity.name)}},
+        ],
+    }
+
+
+def _container(spec: ClusterSpec) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": ETCD_CONTAINER,
+        "image": f"{spec.repository}:{spec.version}",
+        "command": ["/usr/local/bin/etcd"],
+        "args": [f"--config-file={CONFIG_MOUNT_PATH}/$(POD_NAME)-{config_hash(spec)}.yaml"],
+        "env": [
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
+        "ports": [
+            {"name": "client", "containerPort": CLIENT_PORT, "protocol": "TCP"},
+            {"name": "peer", "containerPort": PEER_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
+        "volumeMounts": [
+            {"name": DATA_VOLUME, "mountPath": DATA_MOUNT_PATH},
+            # Whole, not by subPath: a subPath never sees the files that are closed later.
+            {"name": CONFIG_VOLUME, "mountPath": CONFIG_MOUNT_PATH, "readOnly": True},
+        ],
+        # The condition of a member that ends quotes etcd's last words.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        **_probes(spec),
+    }
+    resources = spec.resources.to_json()
+    if any(resources.values()):
+        container["resources"] = {key: value for key, value in resources.items() if value}
+    return container
+
+
+def _probes(spec: ClusterSpec) -> dict[str, Any]:
+    """Liveness never depends on quorum: a lost quorum must not restart the survivors."""
+    paths = probes_of(parse_version(spec.version))
+    live, ready = paths.liveness_path, paths.readiness_path
+    return {
+        # Reading a large log takes minutes; nothing else may end the process meanwhile (20
+        # minutes).
+        "startupProbe": _probe(live, period_s=1, timeout_s=3, failures=1200),
+        "livenessProbe": _probe(live, period_s=10, timeout_s=5, failures=6),
+        # Ready means: reads through quorum work. A member that lost it leaves the client Service.
+        "readinessProbe": _probe(ready, period_s=2, timeout_s=3, failures=3),
+    }
+
+
+def _probe(path: str, *, period_s: int, timeout_s: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": METRICS_PORT, "scheme": "HTTP"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": timeout_s,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,137 @@
+"""Turns what was observed and planned into the status that users read.
+
+Pure.  The conditions are made in `conditions`.  Nothing here is read back for a decision but the
+recorded intents (`bootstrap`, `appliedSpec`, `clusterID`), which the planner's Record steps ask
+for.  An unchanged observation gives an equal status, and an equal status is not written.
+"""
+
+from datetime import datetime
+
+from api.conditions import Phase
+from api.labels import pod_selector
+from api.reasons import Reason
+from api.v1alpha1.cluster_status import ClusterStatus, MemberStatus, PlanStatus
+from controllers.cluster.conditions import NEEDS_SOMEONE, conditions_of
+from controllers.cluster.members import ViewOfMember, members_of
+from controllers.cluster.observed import Observed
+from controllers.cluster.outcome import Outcome, Rejected
+from controllers.cluster.plan import health
+from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.steps import AcceptSpec, Plan, RecordStarted, Wait
+from controllers.cluster.render import identity
+from controllers.cluster.space import quota_bytes, shown_size
+
+
+def next_status(observed: Observed, plan: Plan, outcome: Outcome | None) -> ClusterStatus:
+    """The status after this reconcile; `last_update_time` moves only together with a change."""
+    old = observed.status
+    shown = _shown(observed, plan, outcome)
+    views = members_of(observed)
+    new = old.model_copy(
+        update={
+            "observed_generation": observed.generation,
+            "phase": _phase(observed, shown).value,
+            "conditions": conditions_of(observed, plan, shown, views),
+            "members": tuple(_member(view, observed) for view in views),
+            "replicas": len(views),
+            "ready_replicas": sum(view.healthy for view in views),
+            "selector": pod_selector(observed.name),
+            "version": _version(observed) or old.version,
+            "plan": _plan(old.plan, plan, shown, observed.now),
+            **_leader(views, old),
+            **_recorded(observed, plan, outcome),
+        }
+    )
+    if new == old:
+        return old
+    return new.model_copy(update={"last_update_time": observed.now.replace(microsecond=0)})
+
+
+def _shown(observed: Observed, plan: Plan, outcome: Outcome | None) -> Wait:
+    """The wait that sums the cluster up: the plan's own, or its health behind an action."""
+    if isinstance(outcome, Rejected):
+        return Wait(reason=outcome.reason, message=outcome.message)
+    if isinstance(plan.step, Wait) and plan.step.reason is not Reason.PAUSED:
+        return plan.step
+    return health.verdict(observed)
+
+
+def _recorded(observed: Observed, plan: Plan, outcome: Outcome | None) -> dict[str, object]:
+    """The intents that a Record step asks for, once act has found nothing against them."""
+    if isinstance(outcome, Rejected):
+        return {}
+    match plan.step:
+        case AcceptSpec(spec=spec, bootstrap=bootstrap):
+            who = identity(observed, bootstrap)
+            return {
+                "applied_spec": spec,
+                "bootstrap": bootstrap,
+                "client_endpoints": (who.client_endpoint(),),
+            }
+        case RecordStarted(members=members, cluster_id=cluster_id) if observed.status.bootstrap:
+            closed = all(member.started for member in members)
+            bootstrap = observed.status.bootstrap.model_copy(
+                update={"members": members, "closed": closed}
+            )
+            return {"bootstrap": bootstrap, "cluster_id": cluster_id}
+    return {}
+
+
+def _phase(observed: Observed, shown: Wait) -> Phase:
+    if observed.deleting_since is not None:
+        return Phase.DELETING
+    if shown.reason is Reason.STOPPED:
+        return Phase.STOPPED
+    if not is_formed(observed):
+        return Phase.FAILED if shown.reason in NEEDS_SOMEONE else Phase.CREATING
+    if observed.etcd.members is None:
+        return Phase.FAILED
+    return Phase.RUNNING if health.verdict(observed).settled else Phase.RECOVERING
+
+
+def _member(view: ViewOfMember, observed: Observed) -> MemberStatus:
+    old = next((m for m in observed.status.members if m.name == view.name), None)
+    quota = quota_bytes(observed.applied)
+    return MemberStatus(
+        name=view.name,
+        id=view.member_id or (old.id if old else ""),
+        peer_url=view.peer_url,
+        client_url=view.client_url,
+        ready=view.healthy,
+        role=view.role or "",
+        version=f"v{view.status.version}" if view.status else (old.version if old else ""),
+        db_size=shown_size(
+            old.db_size if old else None, view.status.db_size if view.status else None, quota
+        ),
+        node=(view.pod.node or "") if view.pod else "",
+        reason=view.reason,
+    )
+
+
+def _leader(views: tuple[ViewOfMember, ...], old: ClusterStatus) -> dict[str, str]:
+    leader = next((view for view in views if view.role == "leader"), None)
+    if leader is None:
+        return {"leader": "", "leader_id": ""}
+    return {"leader": leader.name, "leader_id": leader.member_id or old.leader_id}
+
+
+def _version(observed: Observed) -> str:
+    """The lowest version that answers: what a mixed cluster behaves as."""
+    versions = [status.version for status in observed.etcd.statuses.values()]
+    lowest = min(
+        versions, key=lambda text: tuple(map(int, text.split("-")[0].split("."))), default=""
+    )
+    return f"v{lowest}" if lowest else ""
+
+
+def _plan(old: PlanStatus | None, plan: Plan, shown: Wait, now: datetime) -> PlanStatus:
+    waits = isinstance(plan.step, Wait)
+    new = PlanStatus(
+        rule=plan.rule,
+        action="" if waits else str(plan.step),
+        waits_for=str(plan.step) if waits else "",
+        reason=(plan.step.reason if isinstance(plan.step, Wait) else shown.reason).value,
+        since=now.replace(microsecond=0),
+    )
+    same = old is not None and old.model_copy(update={"since": new.since}) == new
+    return old if same and old is not None else new

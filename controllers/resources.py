@@ -1,0 +1,21 @@
+"""The Kubernetes resources that the controllers read and write."""
+
+from api.labels import GROUP, VERSION
+from informers.resource import Resource
+
+CLUSTERS = Resource(GROUP, VERSION, "etcdclusters", "EtcdCluster")
+BACKUPS = Resource(GROUP, VERSION, "etcdbackups", "EtcdBackup")
+RESTORES = Resource(GROUP, VERSION, "etcdrestores", "EtcdRestore")
+
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
+SERVICES = Resource("", "v1", "services", "Service")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+PODS = Resource("", "v1", "pods", "Pod")
+CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+EVENTS = Resource("", "v1", "events", "Event")
+
+# What the operator makes for a cluster and owns by a controller reference.
+OWNED = (SERVICES, CONFIG_MAPS, DISRUPTION_BUDGETS, STATEFUL_SETS)
+BY_KIND = {resource.kind: resource for resource in OWNED}

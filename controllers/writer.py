@@ -1,0 +1,123 @@
+"""All writes of one reconcile, each remembered so that the next reconcile waits for its echo.
+
+The informers' caches are stale after our own writes.  Every write here notes the resourceVersion it
+got; `OwnWrites` then holds the key back until the informer has seen it.  Deadlines end before our
+Lease does, so that a write of ours never lands after somebody else has taken over.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from informers.errors import NotFoundError
+from informers.expectations import OwnWrites
+from informers.resource import Resource
+from informers.wire import KubeApi
+
+_LONGEST_S: Final = 10.0
+# Between our last possible write and the end of the Lease: a slow server may still be working on
+# it.
+_MARGIN_S: Final = 1.0
+
+
+class LeaseTooShortError(Exception):
+    """So little of the Lease is left that a write could land after its end; the queue retries."""
+
+
+class Writer:
+    """Writes on behalf of one key ("namespace/name" of the object that is reconciled)."""
+
+    def __init__(
+        self, api: KubeApi, own_writes: OwnWrites, key: str, *, remaining_s: Callable[[], float]
+    ) -> None:
+        self.api = api
+        self._own_writes = own_writes
+        self._key = key
+        self._remaining_s = remaining_s
+
+    async def apply(
+        self, resource: Resource, body: Mapping[str, Any], *, field_manager: str, force: bool
+    ) -> None:
+        """Server-side apply of the whole object."""
+        metadata = body["metadata"]
+        answer = await self.api.apply(
+            resource,
+            body,
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            field_manager=field_manager,
+            force=force,
+            timeout_s=self._timeout_s(),
+        )
+        self._wrote(resource, answer)
+
+    async def dry_run(
+        self, resource: Resource, body: Mapping[str, Any], *, field_manager: str
+    ) -> None:
+        """The same without storing anything."""
+        metadata = body["metadata"]
+        await self.api.apply(
+            resource,
+            body,
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            field_manager=field_manager,
+            force=True,
+            dry_run=True,
+            timeout_s=self._timeout_s(),
+        )
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]
+    ) -> None:
+        """JSON merge patch."""
+        answer = await self.api.patch(
+            resource, patch, namespace=namespace, name=name, timeout_s=self._timeout_s()
+        )
+        self._wrote(resource, answer)
+
+    async def replace_status(self, resource: Resource, body: Mapping[str, Any]) -> None:
+        """PUT of the status, under the resourceVersion in the body."""
+        metadata = body["metadata"]
+        answer = await self.api.replace(
+            resource,
+            body,
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            subresource="status",
+            timeout_s=self._timeout_s(),
+        )
+        self._wrote(resource, answer)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        """Delete exactly the object with this uid; already gone is done. Raises ConflictError for
+        another uid.
+        """
+        try:
+            answer = await self.api.delete(
+                resource,
+                namespace=namespace,
+                name=name,
+                uid=uid,
+                propagation="Background",
+                timeout_s=self._timeout_s(),
+            )
+        except NotFoundError:
+            return
+        if answer.get("kind") != "Status":
+            self._wrote(resource, answer)
+
+    def _wrote(self, resource: Resource, answer: Mapping[str, Any]) -> None:
+        metadata = answer["metadata"]
+        self._own_writes.wrote(
+            self._key,
+            resource,
+            f"{metadata['namespace']}/{metadata['name']}",
+            metadata["resourceVersion"],
+            metadata["uid"],
+        )
+
+    def _timeout_s(self) -> float:
+        left = self._remaining_s() - _MARGIN_S
+        if left <= 0:
+            raise LeaseTooShortError
+        return min(left, _LONGEST_S)

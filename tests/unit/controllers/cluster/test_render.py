@@ -1,0 +1,195 @@
+"""What a cluster is made of: names, files, probes, and the closing of files."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from api.labels import CLUSTER_UID_LABEL
+from controllers.cluster.render import desired_objects
+from controllers.cluster.render.config_files import config_hash
+from tests.unit.controllers.cluster.builders import UID, accepted, observed, pod, spec
+
+
+def objects(of):
+    return {(obj["kind"], obj["metadata"]["name"]): obj for obj in desired_objects(of)}
+
+
+def files(of):
+    data = objects(of)["ConfigMap", "db-config"]["data"]
+    return {name.rpartition("-")[0]: yaml.safe_load(text) for name, text in data.items()}
+
+
+def container(of):
+    return objects(of)["StatefulSet", "db"]["spec"]["template"]["spec"]["containers"][0]
+
+
+def half_started(of):
+    """Member 0 has started once, the others never."""
+    recorded = of.status.bootstrap
+    first = recorded.members[0].model_copy(update={"started": True})
+    recorded = recorded.model_copy(update={"members": (first, *recorded.members[1:])})
+    status = of.status.model_copy(update={"bootstrap": recorded, "cluster_id": "cafe"})
+    return dataclasses.replace(of, status=status)
+
+
+class TestFiles:
+    def test_open_files_name_all_members_and_are_new(self):
+        file = files(accepted())["db-1"]
+
+        assert file["initial-cluster-state"] == "new"
+        assert file["initial-cluster-token"] == f"{UID}-1"
+        assert file["initial-cluster"].split(",") == [
+            f"db-{n}=http://db-{n}.db-peer.prod.svc.cluster.local:2380" for n in range(3)
+        ]
+
+    def test_closed_file_names_only_its_own_member(self):
+        file = files(observed())["db-1"]
+
+        assert file["initial-cluster-state"] == "existing"
+        assert file["initial-cluster"] == "db-1=http://db-1.db-peer.prod.svc.cluster.local:2380"
+
+    def test_member_that_never_started_may_still_join_the_formed_cluster(self):
+        file = files(half_started(accepted()))["db-2"]
+
+        assert file["initial-cluster-state"] == "existing"
+        assert file["initial-cluster"].count("=") == 3
+
+    def test_member_that_has_started_is_closed_though_others_have_not(self):
+        file = files(half_started(accepted()))["db-0"]
+
+        assert file["initial-cluster"].count("=") == 1
+
+    def test_no_file_of_a_formed_cluster_is_new(self):
+        states = {
+            file["initial-cluster-state"] for file in files(half_started(accepted())).values()
+        }
+
+        assert states == {"existing"}
+
+    def test_data_lives_below_the_mount(self):
+        assert files(observed())["db-0"]["data-dir"] == "/var/lib/etcd/data"
+
+    def test_the_names_hash_is_that_of_the_template(self):
+        wanted = observed()
+        digest = config_hash(wanted.spec)
+
+        assert f"db-0-{digest}.yaml" in objects(wanted)["ConfigMap", "db-config"]["data"]
+        assert container(wanted)["args"] == [f"--config-file=/etc/etcd/$(POD_NAME)-{digest}.yaml"]
+
+    def test_hash_changes_with_options_and_not_with_membership(self):
+        assert config_hash(spec(options={"snapshotCount": 7})) != config_hash(spec())
+        assert config_hash(spec(size=5)) == config_hash(spec(size=3))
+
+    def test_file_that_a_pod_still_starts_from_is_kept(self):
+        wanted = observed()
+        live = dict(wanted.live)
+        old = live["ConfigMap", "db-config"]
+        live["ConfigMap", "db-config"] = {
+            **old,
+            "data": {"db-0-old.yaml": "x", "db-0-gone.yaml": "y"},
+        }
+        wanted = dataclasses.replace(wanted, live=live, pods=(pod(0, config_file="db-0-old.yaml"),))
+
+        data = objects(wanted)["ConfigMap", "db-config"]["data"]
+
+        assert data["db-0-old.yaml"] == "x"
+        assert "db-0-gone.yaml" not in data
+
+
+class TestPods:
+    @pytest.mark.parametrize(
+        ("version", "live", "ready"),
+        [
+            ("3.5.9", "/health?serializable=true&exclude=NOSPACE&exclude=CORRUPT", "/health"),
+            ("v3.5.21", "/livez", "/readyz"),
+            ("3.7.3", "/livez", "/readyz"),
+        ],
+    )
+    def test_probes_are_those_of_the_version(self, version, live, ready):
+        made = container(accepted(spec_fields={"version": version}))
+
+        assert made["livenessProbe"]["httpGet"]["path"] == live
+        assert made["readinessProbe"]["httpGet"]["path"] == ready
+
+    def test_version_without_its_v_is_the_tag_with_it(self):
+        made = container(accepted(spec_fields={"version": "3.5.9"}))
+
+        assert made["image"] == "quay.io/coreos/etcd:v3.5.9"
+
+    def test_liveness_never_depends_on_quorum(self):
+        assert "readyz" not in container(accepted())["livenessProbe"]["httpGet"]["path"]
+
+    def test_kubernetes_restarts_nothing_by_itself(self):
+        made = objects(accepted())["StatefulSet", "db"]["spec"]
+
+        assert made["updateStrategy"] == {"type": "OnDelete"}
+        assert made["podManagementPolicy"] == "Parallel"
+
+    def test_template_does_not_change_with_the_size(self):
+        small, large = (
+            objects(accepted(size=n))["StatefulSet", "db"]["spec"]["template"] for n in (3, 5)
+        )
+
+        assert small == large
+
+    def test_pod_template_is_merged_over_ours(self):
+        patch = {"spec": {"tolerations": [{"key": "etcd", "operator": "Exists"}]}}
+        made = objects(accepted(spec_fields={"podTemplate": patch}))["StatefulSet", "db"]
+
+        assert made["spec"]["template"]["spec"]["tolerations"] == [
+            {"key": "etcd", "operator": "Exists"}
+        ]
+
+
+class TestObjects:
+    @pytest.mark.parametrize("obj", desired_objects(observed()), ids=lambda obj: obj["kind"])
+    def test_every_object_is_controlled_by_the_cluster_and_carries_its_uid(self, obj):
+        (owner,) = obj["metadata"]["ownerReferences"]
+
+        assert (owner["uid"], owner["controller"]) == (UID, True)
+        assert obj["metadata"]["labels"][CLUSTER_UID_LABEL] == UID
+
+    def test_claims_carry_the_uid_and_no_owner(self):
+        (template,) = objects(accepted())["StatefulSet", "db"]["spec"]["volumeClaimTemplates"]
+
+        assert template["metadata"]["labels"][CLUSTER_UID_LABEL] == UID
+        assert "ownerReferences" not in template["metadata"]
+
+    def test_live_claim_templates_are_kept_because_they_cannot_change(self):
+        wanted = observed()
+        live = dict(wanted.live)
+        live["StatefulSet", "db"]["spec"]["volumeClaimTemplates"] = [{"kept": True}]
+
+        made = objects(dataclasses.replace(wanted, live=live))["StatefulSet", "db"]
+
+        assert made["spec"]["volumeClaimTemplates"] == [{"kept": True}]
+
+    def test_peer_service_publishes_members_that_are_not_ready(self):
+        made = objects(accepted())["Service", "db-peer"]["spec"]
+
+        assert made["publishNotReadyAddresses"] is True
+        assert made["clusterIP"] == "None"
+
+    @pytest.mark.parametrize(("size", "minimum"), [(3, 2), (5, 3), (7, 4), (9, 5)])
+    def test_evictions_leave_a_quorum(self, size, minimum):
+        made = objects(accepted(size=size))["PodDisruptionBudget", "db"]
+
+        assert made["spec"]["minAvailable"] == minimum
+
+    def test_custom_labels_of_the_service_never_replace_ours(self):
+        service = {"type": "NodePort", "labels": {"team": "a"}, "annotations": {"lb": "internal"}}
+        made = objects(accepted(spec_fields={"service": service}))["Service", "db"]
+
+        assert made["spec"]["type"] == "NodePort"
+        assert made["metadata"]["labels"]["team"] == "a"
+        assert made["metadata"]["labels"]["app.kubernetes.io/instance"] == "db"
+
+    def test_nothing_is_rendered_before_acceptance(self):
+        assert desired_objects(dataclasses.replace(accepted(), applied=None)) == ()
+
+
+def test_recorded_domain_makes_the_urls_whatever_the_operator_discovers_later():
+    wanted = observed(cluster_domain="other.example")
+
+    assert "cluster.local" in files(wanted)["db-0"]["initial-advertise-peer-urls"]
