@@ -91,7 +91,8 @@ class Model(BaseModel):
 
 def _is_absent(value: object, field: FieldInfo) -> bool:
     # Where None is the default, an empty text or object is something else and stays.
-    return value is None or (value in ("", [], {}) and field.default is not None)
+    may_be_absent = not field.is_required() and field.default is not None
+    return value is None or (value in ("", [], {}) and may_be_absent)
 
 
 # Strict, because the server refuses "3" for a number and "true" for a flag.

@@ -1,0 +1,297 @@
+"""Any JSON becomes a typed object or a list of what is wrong, field by field."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.objects import Invalid, ParsedBackup, ParsedCluster, ParsedRestore
+from api.quantity import parse_quantity
+from api.validation import (
+    MAX_ERRORS,
+    not_supported_yet,
+    parse_backup,
+    parse_cluster,
+    parse_restore,
+    validate_cluster,
+)
+from tests.unit.api.manifests import (
+    cluster,
+    refused_manifests,
+    replaced_operators_manifests,
+    samples,
+)
+
+PARSERS = {"EtcdCluster": parse_cluster, "EtcdBackup": parse_backup, "EtcdRestore": parse_restore}
+PARSED = (ParsedCluster, ParsedBackup, ParsedRestore)
+
+EVERYTHING = cluster(
+    {
+        "size": 3,
+        "version": "3.6.16",
+        "repository": "quay.io/coreos/etcd",
+        "storage": {
+            "size": "1Gi",
+            "storageClassName": "fast",
+            "volumeClaimTemplate": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {"accessModes": ["ReadWriteOnce"]},
+            },
+            "deletionPolicy": "Delete",
+        },
+        "security": {"tls": {"enabled": False, "caSecret": ""}},
+        "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": 2}},
+        "options": {
+            "quotaBackendBytes": "2Gi",
+            "autoCompaction": {"mode": "revision", "retention": 5},
+            "extra": {"max-txn-ops": "256"},
+        },
+        "podTemplate": {
+            "metadata": {"annotations": {"a": "b"}},
+            "spec": {
+                "volumes": [{"name": "v"}],
+                "containers": [
+                    {
+                        "name": "etcd",
+                        "env": [{"name": "A", "value": "1"}],
+                        "volumeMounts": [{"mountPath": "/x", "name": "v"}],
+                    }
+                ],
+            },
+        },
+        "service": {"type": "NodePort", "labels": {"a": "b"}},
+        "clusterDomain": "cluster.local",
+    },
+    status={
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "ClusterReady",
+                "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ],
+        "members": [{"name": "demo-0", "id": "1f", "peerURL": "http://x:2380", "dbSize": 20480}],
+        "bootstrap": {"token": "t", "epoch": 1, "size": 3, "members": []},
+        "voterOrdinals": [0, 1, 2],
+    },
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def paths(value, path=()):
+    if path:
+        yield path
+    children = value.items() if isinstance(value, dict) else ()
+    for key, child in enumerate(value) if isinstance(value, list) else children:
+        yield from paths(child, (*path, key))
+
+
+def replaced(value, path, new):
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+@given(json_values)
+def test_any_json_gives_a_value_or_errors(obj):
+    for parse in PARSERS.values():
+        parsed = parse(obj)
+
+        assert isinstance(parsed, PARSED) or parsed.errors
+
+
+@given(st.sampled_from(list(paths(EVERYTHING))), json_values)
+def test_a_good_object_with_any_json_at_any_place_gives_a_value_or_errors(path, value):
+    parsed = parse_cluster(replaced(EVERYTHING, path, value))
+
+    if isinstance(parsed, Invalid):
+        assert parsed.errors
+        assert all(error.field.startswith(str(path[0])) for error in parsed.errors)
+
+
+def test_every_field_at_once_is_accepted():
+    parsed = parse_cluster(EVERYTHING)
+
+    assert isinstance(parsed, ParsedCluster)
+    assert parsed.identity.key == "default/demo"
+    assert parsed.status.members[0].peer_url == "http://x:2380"
+
+
+def test_what_is_written_reads_back():
+    parsed = parse_cluster(EVERYTHING)
+    again = parse_cluster(
+        {**EVERYTHING, "spec": parsed.spec.to_json(), "status": parsed.status.to_json()}
+    )
+
+    assert again == parsed
+
+
+@pytest.mark.parametrize("refused", refused_manifests(), ids=str)
+def test_a_wrong_field_is_named(refused):
+    assert [error.field for error in validate_cluster(refused.manifest)] == [refused.error]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [*replaced_operators_manifests(), *samples()],
+    ids=lambda manifest: manifest["metadata"]["name"],
+)
+def test_manifests_of_the_replaced_operator_are_valid(manifest):
+    assert isinstance(PARSERS[manifest["kind"]](manifest), PARSED)
+
+
+def test_defaults_are_filled_in():
+    spec = parse_cluster(cluster()).spec
+
+    assert (spec.size, spec.version) == (3, "v3.5.21")
+    assert spec.storage.size == parse_quantity("10Gi")
+    assert spec.storage.deletion_policy == "Retain"
+    assert spec.security.tls.enabled is False
+
+
+def test_null_means_absent():
+    parsed = parse_cluster(cluster({"size": None, "storage": {"size": None}, "version": None}))
+
+    assert parsed.spec == parse_cluster(cluster()).spec
+
+
+def test_unknown_fields_are_ignored():
+    assert validate_cluster(cluster({"sise": 2, "storage": {"cleanup": True}})) == ()
+
+
+def test_an_error_says_what_to_do_instead():
+    (error,) = validate_cluster(cluster({"options": {"extra": {"snapshot-count": "5"}}}))
+
+    assert str(error) == (
+        "spec.options.extra.snapshot-count has a field of its own."
+        " Set spec.options.snapshotCount instead."
+    )
+
+
+def test_several_errors_are_given_at_once():
+    errors = validate_cluster(cluster({"size": 2, "version": "x"}, name="A"))
+
+    assert [error.field for error in errors] == ["spec.size", "spec.version", "metadata.name"]
+
+
+def test_the_number_of_errors_is_limited():
+    labels = {f"bad key {number}": "x" for number in range(MAX_ERRORS + 5)}
+
+    assert len(validate_cluster(cluster({"service": {"labels": labels}}))) == MAX_ERRORS
+
+
+def test_an_invalid_object_keeps_identity_and_status():
+    parsed = parse_cluster(cluster({"size": 2}, status={"clusterID": "abc"}))
+
+    assert isinstance(parsed, Invalid)
+    assert parsed.identity.uid == "u-1"
+    assert parsed.status.cluster_id == "abc"
+    assert parsed.message.startswith("spec.size must be 0, 1, 3, 5, 7 or 9")
+
+
+def test_a_malformed_status_is_named():
+    parsed = parse_cluster(cluster(status={"bootstrap": {"token": 5}}))
+
+    assert [error.field for error in parsed.errors] == [
+        "status.bootstrap.token",
+        "status.bootstrap.epoch",
+        "status.bootstrap.size",
+    ]
+    assert parsed.status.bootstrap is None
+
+
+@pytest.mark.parametrize(
+    ("storage", "policy"),
+    [
+        ({"deletionPolicy": "Delete"}, "Delete"),
+        ({"deletionPolicy": "delete"}, "Retain"),
+        ({"deletionPolicy": ["Delete"]}, "Retain"),
+        ("Delete", "Retain"),
+        ({}, "Retain"),
+    ],
+)
+def test_an_invalid_object_deletes_data_only_when_it_says_so(storage, policy):
+    assert parse_cluster(cluster({"size": 2, "storage": storage})).deletion_policy == policy
+
+
+def test_deletion_is_seen():
+    obj = cluster()
+    obj["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a"]}
+    identity = parse_cluster(obj).identity
+
+    assert identity.is_deleting
+    assert identity.finalizers == ("a",)
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        {"enabled": True},
+        {"autoTLS": True},
+        {"clientTLSEnabled": True},
+        {"peerTLSEnabled": True},
+        {"certificateSecret": "a"},
+        {"caSecret": "a"},
+    ],
+)
+def test_tls_is_refused_until_it_is_built(tls):
+    spec = parse_cluster(cluster({"security": {"tls": tls}})).spec
+    (error,) = not_supported_yet(spec)
+
+    assert error.field == f"spec.security.tls.{next(iter(tls))}"
+
+
+@pytest.mark.parametrize(
+    "tls", [{}, {"enabled": False}, {"clientTLSEnabled": False, "caSecret": "", "autoTLS": False}]
+)
+def test_no_tls_is_supported(tls):
+    assert not_supported_yet(parse_cluster(cluster({"security": {"tls": tls}})).spec) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"clusterName": "a"}, "spec.storageType"),
+        ({"clusterName": "a", "storageType": "FTP"}, "spec.storageType"),
+        ({"clusterName": "a", "storageType": "S3"}, "spec.s3"),
+        ({"clusterName": "a", "storageType": "S3", "s3": {"bucket": ""}}, "spec.s3.bucket"),
+        ({"clusterName": "a", "storageType": "GCS", "schedule": "daily"}, "spec.schedule"),
+        (
+            {"clusterName": "a", "storageType": "GCS", "retentionPolicy": {"maxAge": "a month"}},
+            "spec.retentionPolicy.maxAge",
+        ),
+    ],
+)
+def test_a_wrong_backup_is_refused(spec, field):
+    parsed = parse_backup({"metadata": {"name": "b"}, "spec": spec})
+
+    assert [error.field for error in parsed.errors] == [field]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"clusterName": "a"}, "spec.backupName"),
+        ({"clusterName": "a", "backupName": "b", "restoreType": "Copy"}, "spec.restoreType"),
+        (
+            {"clusterName": "a", "backupName": "b", "clusterTemplate": {"size": 2}},
+            "spec.clusterTemplate.size",
+        ),
+        (
+            {"clusterName": "a", "backupName": "b", "clusterTemplate": {"version": "3.4.0"}},
+            "spec.clusterTemplate.version",
+        ),
+    ],
+)
+def test_a_wrong_restore_is_refused(spec, field):
+    parsed = parse_restore({"metadata": {"name": "r"}, "spec": spec})
+
+    assert [error.field for error in parsed.errors] == [field]
