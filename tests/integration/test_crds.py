@@ -1,0 +1,233 @@
+"""A real API server takes our CRDs, keeps what it should and refuses what it should.
+
+Which manifests are refused, and by whom, is in tests/unit/api/refused_manifests.yaml; the unit
+tests show that the operator refuses all of them.
+"""
+
+import uuid
+
+import pytest
+
+from api.crd import KINDS
+from api.labels import pod_selector
+from api.v1alpha1.cluster_status import ClusterStatus
+from tests.unit.api.manifests import (
+    cluster,
+    refused_manifests,
+    replaced_operators_manifests,
+    samples,
+)
+
+NAMESPACE = "/apis/etcd.etcd.io/v1alpha1/namespaces/default"
+CLUSTERS = f"{NAMESPACE}/etcdclusters"
+MERGE_PATCH = "application/merge-patch+json"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+TIME = "2026-01-02T03:04:05Z"
+
+FULL_STATUS = {
+    "observedGeneration": 1,
+    "phase": "Running",
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "observedGeneration": 1,
+            "lastTransitionTime": TIME,
+            "reason": "ClusterReady",
+            "message": "",
+        }
+    ],
+    "members": [
+        {
+            "name": "demo-0",
+            "id": "8e9e05c52164694d",
+            "peerURL": "http://demo-0.demo-peer.default.svc.cluster.local:2380",
+            "clientURL": "http://demo-0.demo-peer.default.svc.cluster.local:2379",
+            "ready": True,
+            "role": "leader",
+            "version": "v3.5.21",
+            "dbSize": 20480,
+            "node": "n1",
+            "reason": "x",
+        }
+    ],
+    "replicas": 3,
+    "readyReplicas": 2,
+    "selector": pod_selector("demo"),
+    "version": "3.5.0",
+    "leaderID": "8e9e05c52164694d",
+    "leader": "demo-0",
+    "clusterID": "cdf818194e3a8c32",
+    "clientEndpoints": ["http://demo.default.svc:2379"],
+    "lastBackupTime": TIME,
+    "lastUpdateTime": TIME,
+    "plan": {"action": "a", "rule": "r", "waitsFor": "w", "reason": "y", "since": TIME},
+    "bootstrap": {
+        "token": "u-1",
+        "epoch": 1,
+        "size": 3,
+        "clusterDomain": "cluster.local",
+        "closed": True,
+        "members": [{"name": "demo-0", "ordinal": 0, "id": "8e", "started": True}],
+    },
+    "voterOrdinals": [0, 1, 2],
+    "appliedSpec": {"size": 3, "podTemplate": {"spec": {"affinity": None}}},
+}
+
+
+def dry_run(apiserver, manifest):
+    """Create without storing, refusing unknown fields where the server can."""
+    kind = manifest["kind"].lower()
+    path = f"{NAMESPACE}/{kind}s?dryRun=All&fieldValidation=Strict"
+    return apiserver.request("POST", path, manifest)
+
+
+@pytest.fixture
+def stored(apiserver):
+    """Store an EtcdCluster under a name of its own; returns its path."""
+    paths = []
+
+    def store(spec):
+        name = f"c{uuid.uuid4().hex[:10]}"
+        manifest = cluster(spec, name=name)
+        del manifest["metadata"]["uid"]
+        status, answer = apiserver.request("POST", CLUSTERS, manifest)
+        assert status == 201, answer
+        paths.append(f"{CLUSTERS}/{name}")
+        return paths[-1]
+
+    yield store
+    for path in paths:
+        apiserver.request("DELETE", path)
+
+
+def get(apiserver, path):
+    status, answer = apiserver.request("GET", path)
+    assert status == 200, answer
+    return answer
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_definition_is_established_and_structural(apiserver, kind):
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    crd = get(apiserver, f"{path}/{kind.plural}.etcd.etcd.io")
+    conditions = {one["type"]: one["status"] for one in crd["status"]["conditions"]}
+
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [*replaced_operators_manifests(), *samples()],
+    ids=lambda manifest: manifest["metadata"]["name"],
+)
+def test_manifests_of_the_replaced_operator_apply_unchanged(apiserver, manifest):
+    status, answer = dry_run(apiserver, manifest)
+
+    assert status == 201, answer
+
+
+@pytest.mark.parametrize("refused", refused_manifests(), ids=str)
+def test_a_wrong_manifest_is_refused_by_the_field_or_left_to_the_operator(apiserver, refused):
+    status, answer = dry_run(apiserver, refused.manifest)
+    is_servers = refused.by == "schema" or (refused.by == "cel" and apiserver.knows_cel)
+
+    assert status == (422 if is_servers else 201), answer
+    assert not is_servers or refused.error in answer["message"]
+
+
+def test_a_size_is_refused_with_its_reason(apiserver):
+    status, answer = dry_run(apiserver, cluster({"size": 4}))
+
+    assert status == (422 if apiserver.knows_cel else 201)
+    assert not apiserver.knows_cel or (
+        "spec.size must be 0, 1, 3, 5, 7 or 9: an even number of voters tolerates no more failures"
+        in answer["message"]
+    )
+
+
+def test_a_misspelt_field_is_refused_where_the_server_can(apiserver):
+    status, answer = dry_run(apiserver, cluster({"sise": 3}))
+
+    assert (status, "sise" in str(answer)) == ((400, True) if apiserver.knows_cel else (201, False))
+
+
+def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):
+    spec = get(apiserver, stored({"size": None, "storage": None, "paused": None}))["spec"]
+
+    assert spec == {
+        "size": 3,
+        "version": "v3.5.21",
+        "repository": "quay.io/coreos/etcd",
+        "storage": {"size": "10Gi", "deletionPolicy": "Retain"},
+        "security": {"tls": {"enabled": False}},
+        "paused": False,
+        "service": {"type": "ClusterIP"},
+    }
+
+
+def test_a_pod_template_is_kept_as_it_is(apiserver, stored):
+    template = {
+        "metadata": {"labels": {"team": "a"}},
+        "spec": {"containers": [{"name": "etcd", "env": [{"name": "A"}]}], "anything": {"x": 1}},
+    }
+
+    assert get(apiserver, stored({"podTemplate": template}))["spec"]["podTemplate"] == template
+
+
+def test_every_field_of_a_status_is_kept(apiserver, stored):
+    path = stored({})
+    status, answer = apiserver.request(
+        "PATCH", f"{path}/status", {"status": FULL_STATUS}, content_type=MERGE_PATCH
+    )
+    # A merge patch cannot write null.
+    expected = {**FULL_STATUS, "appliedSpec": {"size": 3, "podTemplate": {"spec": {}}}}
+
+    assert status == 200, answer
+    assert answer["status"] == expected
+    assert ClusterStatus.model_validate(answer["status"]).to_json() == expected
+
+
+def test_every_field_of_the_status_is_in_the_example():
+    fields = {field.alias for field in ClusterStatus.model_fields.values()}
+
+    assert fields == FULL_STATUS.keys()
+
+
+def test_a_status_does_not_change_a_spec(apiserver, stored):
+    path = stored({})
+    body = {"spec": {"size": 5}, "status": {"phase": "Running"}}
+    _, answer = apiserver.request("PATCH", f"{path}/status", body, content_type=MERGE_PATCH)
+
+    assert (answer["spec"]["size"], answer["status"]) == (3, {"phase": "Running"})
+
+
+def test_kubectl_scale_works(apiserver, stored):
+    path = stored({})
+    body = {"status": {"replicas": 3, "selector": "a=b"}}
+    apiserver.request("PATCH", f"{path}/status", body, content_type=MERGE_PATCH)
+    status, scale = apiserver.request(
+        "PATCH", f"{path}/scale", {"spec": {"replicas": 5}}, content_type=MERGE_PATCH
+    )
+
+    assert status == 200, scale
+    assert scale["status"] == {"replicas": 3, "selector": "a=b"}
+    assert get(apiserver, path)["spec"]["size"] == 5
+
+
+def test_the_table_shows_what_someone_on_call_needs(apiserver, stored):
+    path = stored({})
+    apiserver.request("PATCH", f"{path}/status", {"status": FULL_STATUS}, content_type=MERGE_PATCH)
+    _, table = apiserver.request("GET", path, accept=TABLE)
+    columns = [column["name"] for column in table["columnDefinitions"] if not column["priority"]]
+    row = dict(
+        zip(
+            (column["name"] for column in table["columnDefinitions"]),
+            table["rows"][0]["cells"],
+            strict=True,
+        )
+    )
+
+    assert columns == ["Name", "Ready", "Size", "Version", "Status", "Reason", "Age"]
+    assert (row["Ready"], row["Size"], row["Version"]) == (2, 3, "v3.5.21")
+    assert (row["Status"], row["Reason"], row["Leader"]) == ("Running", "ClusterReady", "demo-0")
