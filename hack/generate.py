@@ -19,6 +19,9 @@ from etcd.options_page import render_page as render_options_reference
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What `kubectl apply -f install.yaml` installs beside the CRDs, in this order.
+OPERATOR = ("namespace", "rbac", "deployment")
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -31,10 +34,18 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step("manifests/crds/etcd.etcd.io.yaml", lambda: render_crds(cel=True)),
     Step("manifests/crds/etcd.etcd.io-pre-1.25.yaml", lambda: render_crds(cel=False)),
+    Step("manifests/install.yaml", lambda: render_install(render_crds(cel=True))),
+    Step("manifests/install-pre-1.25.yaml", lambda: render_install(render_crds(cel=False))),
     Step("docs/reference/api.md", render_api_reference),
     Step("docs/reference/conditions.md", render_conditions_reference),
     Step("docs/reference/options.md", render_options_reference),
 )
+
+
+def render_install(crds: str) -> str:
+    """One file with everything: the CRDs first, so that the operator finds its kinds."""
+    parts = [(ROOT / f"manifests/operator/{name}.yaml").read_text() for name in OPERATOR]
+    return "---\n".join([crds, *parts])
 
 
 def stale(root: Path, steps: tuple[Step, ...] = STEPS) -> list[str]:
