@@ -54,7 +54,7 @@ def stateful_set_for(
         identity(observed, bootstrap),
         spec,
         size=bootstrap.size,
-        claim_templates=live.get("spec", {}).get("volumeClaimTemplates"),
+        live_claim_templates=live.get("spec", {}).get("volumeClaimTemplates", []),
     )
 
 

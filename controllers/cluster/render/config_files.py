@@ -12,7 +12,10 @@ Membership in a file (etcd reads it only when there is no write-ahead log):
 """
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final
 
 from api.labels import DATA_MOUNT_PATH, pod_name
 from api.v1alpha1.cluster import ClusterSpec
@@ -24,14 +27,14 @@ from etcd.versions import parse_version
 
 # A subdirectory: a fresh file system has lost+found at its top, and restores want an empty
 # directory.
-DATA_DIRECTORY = f"{DATA_MOUNT_PATH}/data"
+DATA_DIRECTORY: Final = f"{DATA_MOUNT_PATH}/data"
+
+_REMEMBERED: Final = 4096
 
 
 def config_hash(spec: ClusterSpec) -> str:
     """Ten hex digits that change with any option of etcd, and never with membership."""
-    return hashlib.sha256(
-        render_config(_options(spec), parse_version(spec.version)).encode()
-    ).hexdigest()[:10]
+    return _config_hash(spec.model_dump_json())
 
 
 def config_file_name(pod: str, digest: str) -> str:
@@ -41,13 +44,31 @@ def config_file_name(pod: str, digest: str) -> str:
 
 def config_files(
     identity: Identity, spec: ClusterSpec, bootstrap: BootstrapStatus, *, formed: bool
-) -> dict[str, str]:
+) -> Mapping[str, str]:
     """The files of all members, by file name."""
-    digest = config_hash(spec)
-    return {
+    return _config_files(identity, spec.model_dump_json(), bootstrap.model_dump_json(), formed)
+
+
+# Writing YAML is by far the dearest part of a reconcile that changes nothing, and its inputs almost
+# never change: both functions remember their answers, by the inputs' own JSON.
+@lru_cache(maxsize=_REMEMBERED)
+def _config_hash(spec_json: str) -> str:
+    spec = ClusterSpec.model_validate_json(spec_json)
+    text = render_config(_options(spec), parse_version(spec.version))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _config_files(
+    identity: Identity, spec_json: str, bootstrap_json: str, formed: bool
+) -> Mapping[str, str]:
+    spec = ClusterSpec.model_validate_json(spec_json)
+    bootstrap = BootstrapStatus.model_validate_json(bootstrap_json)
+    digest, common = _config_hash(spec_json), _options(spec)
+    files = {
         config_file_name(member.name, digest): render_config(
             {
-                **_options(spec),
+                **common,
                 **_addresses(identity, member.ordinal),
                 **_membership(identity, bootstrap, member, formed=formed),
             },
@@ -55,6 +76,7 @@ def config_files(
         )
         for member in bootstrap.members
     }
+    return MappingProxyType(files)
 
 
 def _options(spec: ClusterSpec) -> dict[str, Any]:

@@ -41,17 +41,20 @@ def stamped(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 def differs(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Whether applying `desired` (unstamped) over `live` would change anything of ours."""
-    return not _holds(stamped(desired), live, parent="")
+    return not holds(stamped(desired), live)
 
 
-def _holds(want: object, have: object, *, parent: str) -> bool:
-    if isinstance(want, Mapping):
-        other = have if isinstance(have, Mapping) else {}
-        return (isinstance(have, Mapping) or not want) and all(
-            _holds(value, other.get(key), parent=_parent(key, parent))
-            for key, value in want.items()
+def holds(want: object, have: object, *, parent: str = "") -> bool:
+    """Whether every field of `want` is in `have` with the same value; what `have` adds is fine.
+
+    `parent` is the key above, by which quantities are known.
+    """
+    if isinstance(want, dict):
+        other = have if isinstance(have, dict) else {}
+        return (isinstance(have, dict) or not want) and all(
+            holds(value, other.get(key), parent=_parent(key, parent)) for key, value in want.items()
         )
-    if isinstance(want, Sequence) and not isinstance(want, str):
+    if isinstance(want, (list, tuple)):
         return _list_holds(want, have if isinstance(have, list) else [], parent=parent)
     if want is None or want == "":
         return have is None or have == ""
@@ -69,11 +72,11 @@ def _list_holds(want: Sequence[Any], have: Sequence[Any], *, parent: str) -> boo
     key = _merge_key(want, have)
     if key is None:
         return len(want) == len(have) and all(
-            _holds(a, b, parent=parent) for a, b in zip(want, have, strict=True)
+            holds(a, b, parent=parent) for a, b in zip(want, have, strict=True)
         )
-    by_key = {item[key]: item for item in have if isinstance(item, Mapping)}
+    by_key = {item[key]: item for item in have if isinstance(item, dict)}
     return all(
-        isinstance(item, Mapping) and _holds(item, by_key.get(item[key]), parent=parent)
+        isinstance(item, dict) and holds(item, by_key.get(item[key]), parent=parent)
         for item in want
     )
 
@@ -84,8 +87,8 @@ def _merge_key(want: Sequence[Any], have: Sequence[Any]) -> str | None:
         return None
     items = [*want, *have]
     for key in _MERGE_KEYS:
-        if all(isinstance(item, Mapping) and key in item for item in items):
-            values = [item[key] for item in want if isinstance(item, Mapping)]
+        if all(isinstance(item, dict) and key in item for item in items):
+            values = [item[key] for item in want if isinstance(item, dict)]
             if len(set(map(str, values))) == len(values):
                 return key
     return None

@@ -24,6 +24,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from controllers.cluster.render.config_files import config_hash
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from controllers.cluster.render.meta import metadata
+from controllers.cluster.render.normal import holds
 from etcd.versions import parse_version, probes_of
 
 # The number that distroless images call nonroot; etcd's image sets no user of its own.
@@ -31,9 +32,12 @@ _USER_ID = 65532
 
 
 def stateful_set(
-    identity: Identity, spec: ClusterSpec, *, size: int, claim_templates: list[Any] | None
+    identity: Identity, spec: ClusterSpec, *, size: int, live_claim_templates: list[Any]
 ) -> dict[str, Any]:
-    """The StatefulSet. `claim_templates`: those of the live one, which can't be changed."""
+    """The StatefulSet. Claim templates can't be changed: where they differ, the live ones stay."""
+    claim_templates = [_claim_template(identity, spec)]
+    if live_claim_templates and not holds(claim_templates, live_claim_templates):
+        claim_templates = live_claim_templates
     template = {
         "metadata": {"labels": object_labels(identity.name, identity.uid)},
         "spec": _pod_spec(identity, spec),
@@ -51,7 +55,7 @@ def stateful_set(
             # Only we restart pods, in an order that keeps quorum.
             "updateStrategy": {"type": "OnDelete"},
             "template": merge_pod_template(template, spec.pod_template.to_json()),
-            "volumeClaimTemplates": claim_templates or [_claim_template(identity, spec)],
+            "volumeClaimTemplates": claim_templates,
         },
     }
 

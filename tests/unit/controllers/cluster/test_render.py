@@ -1,5 +1,6 @@
 """What a cluster is made of: names, files, probes, and the closing of files."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from api.labels import CLUSTER_UID_LABEL
 from controllers.cluster.render import desired_objects
 from controllers.cluster.render.config_files import config_hash
+from controllers.cluster.render.normal import differs
 from tests.unit.controllers.cluster.builders import UID, accepted, observed, pod, spec
 
 
@@ -155,6 +157,16 @@ class TestObjects:
 
         assert template["metadata"]["labels"][CLUSTER_UID_LABEL] == UID
         assert "ownerReferences" not in template["metadata"]
+
+    def test_claim_templates_with_the_servers_defaults_are_the_same(self):
+        wanted = observed()
+        live = copy.deepcopy(dict(wanted.live))
+        (template,) = live["StatefulSet", "db"]["spec"]["volumeClaimTemplates"]
+        template["spec"]["volumeMode"] = "Filesystem"
+        template["status"] = {"phase": "Pending"}
+        wanted = dataclasses.replace(wanted, live=live)
+
+        assert not differs(objects(wanted)["StatefulSet", "db"], live["StatefulSet", "db"])
 
     def test_live_claim_templates_are_kept_because_they_cannot_change(self):
         wanted = observed()

@@ -1,0 +1,153 @@
+"""How long does the operator take to a serving cluster, beside the same objects without it?
+
+Question: from apply to three ready voters, what does the operator add to what Kubernetes and etcd
+need anyway?  Floor: the very objects that we render, applied in one go by the same client.
+Workload: rounds in turn, operator and floor alternating, on one node, images present, volumes new.
+Limit: median of the ratios ≤ 1.25.
+
+Usage: python bench/bring_up.py --kubeconfig FILE [--rounds 5]   (the operator runs already)
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from api.v1alpha1.cluster import ClusterSpec
+from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from controllers.cluster.render.config_files import config_files
+from controllers.cluster.render.identity import identity_of
+from controllers.cluster.render.network import (
+    client_service,
+    config_map,
+    disruption_budget,
+    peer_service,
+)
+from controllers.cluster.render.pods import stateful_set
+from controllers.resources import BY_KIND, CLUSTERS, NAMESPACES, PODS
+from informers.wire import KubeApi, connect
+
+LIMIT = 1.25
+DEADLINE_S = 120.0
+SIZE = 3
+SPEC = {
+    "size": SIZE,
+    "version": "v3.5.21",
+    "storage": {"size": "1Gi"},
+    "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+}
+
+
+def floor_objects(namespace: str, name: str) -> list[dict[str, Any]]:
+    """What the operator would make, without an owner: the garbage collector would remove them."""
+    spec = ClusterSpec.model_validate(SPEC)
+    bootstrap = BootstrapStatus(
+        token=f"floor-{name}",
+        epoch=1,
+        size=SIZE,
+        members=tuple(BootstrapMember(name=f"{name}-{n}", ordinal=n) for n in range(SIZE)),
+    )
+    who = identity_of(namespace, name, f"floor-{name}", bootstrap)
+    files = config_files(who, spec, bootstrap, formed=False)
+    made = [
+        peer_service(who),
+        client_service(who, spec.service),
+        config_map(who, files),
+        disruption_budget(who, size=SIZE),
+        stateful_set(who, spec, size=SIZE, live_claim_templates=[]),
+    ]
+    for obj in made:
+        assert obj is not None
+        del obj["metadata"]["ownerReferences"]
+    return [obj for obj in made if obj is not None]
+
+
+async def wait_ready(api: KubeApi, namespace: str, name: str) -> None:
+    """Until three pods of that name are ready: etcd's /readyz says so of a voter only."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            pods = await api.list(
+                PODS, namespace=namespace, label_selector=f"app.kubernetes.io/instance={name}"
+            )
+            if sum(map(is_ready, pods)) == SIZE:
+                return
+            await asyncio.sleep(0.05)
+
+
+def is_ready(obj: dict[str, Any]) -> bool:
+    conditions = obj.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+async def with_operator(api: KubeApi, namespace: str, name: str) -> tuple[float, float]:
+    """Seconds to three ready pods, and to Ready=True of the EtcdCluster."""
+    body = {
+        "apiVersion": "etcd.etcd.io/v1alpha1",
+        "kind": "EtcdCluster",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": SPEC,
+    }
+    started = time.perf_counter()
+    await api.create(CLUSTERS, body, namespace=namespace)
+    await wait_ready(api, namespace, name)
+    pods = time.perf_counter() - started
+    async with asyncio.timeout(DEADLINE_S):
+        while not is_ready(await api.get(CLUSTERS, namespace=namespace, name=name)):
+            await asyncio.sleep(0.05)
+    return pods, time.perf_counter() - started
+
+
+async def without_operator(api: KubeApi, namespace: str, name: str) -> float:
+    """Seconds to three ready pods."""
+    objects = floor_objects(namespace, name)
+    started = time.perf_counter()
+    for obj in objects:
+        await api.apply(
+            BY_KIND[obj["kind"]],
+            obj,
+            namespace=namespace,
+            name=obj["metadata"]["name"],
+            field_manager="bench",
+        )
+    await wait_ready(api, namespace, name)
+    return time.perf_counter() - started
+
+
+async def in_new_namespace(api: KubeApi, prefix: str, round_: int, measure: Any) -> Any:
+    """Measure in a namespace of its own, and wait until it is gone: rounds must not overlap."""
+    namespace = f"bench-{prefix}-{round_}-{int(time.monotonic() * 1000) % 100000}"
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    await api.create(NAMESPACES, body)
+    try:
+        return await measure(api, namespace, f"{prefix}{round_}")
+    finally:
+        await api.delete(NAMESPACES, name=namespace)
+        async with asyncio.timeout(DEADLINE_S):
+            while any(n["metadata"]["name"] == namespace for n in await api.list(NAMESPACES)):
+                await asyncio.sleep(0.2)
+
+
+async def run(kubeconfig: str, rounds: int) -> int:
+    async with await connect(kubeconfig=kubeconfig, user_agent="etcd-operator-bench") as api:
+        print(f"{'round':>5} {'floor s':>8} {'operator s':>11} {'Ready=True s':>13} {'ratio':>6}")
+        ratios = []
+        for round_ in range(rounds):
+            floor = await in_new_namespace(api, "floor", round_, without_operator)
+            pods, ready = await in_new_namespace(api, "operator", round_, with_operator)
+            ratios.append(ready / floor)
+            print(f"{round_:>5} {floor:>8.2f} {pods:>11.2f} {ready:>13.2f} {ratios[-1]:>6.2f}")
+    median = statistics.median(ratios)
+    verdict = "ok" if median <= LIMIT else "MISSED"
+    print(f"bring-up: median ratio {median:.2f}, limit {LIMIT}: {verdict}")
+    return 0 if median <= LIMIT else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kubeconfig", required=True, type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    sys.exit(asyncio.run(run(str(given.kubeconfig), given.rounds)))
