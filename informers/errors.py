@@ -2,7 +2,8 @@
 
     KubeError
      ├── TransportError          no answer, or half of one: try again
-     │    └── StreamIdleError    a watch said nothing for too long: the peer may be gone
+     │    ├── StreamIdleError    a watch said nothing for too long: the peer may be gone
+     │    └── UnreadableError    an answer came, and it is not what the API promises
      ├── ConfigurationError      kubeconfig or service account unusable: a human must act
      └── StatusError             the server's own answer, with its reason
           ├── UnauthorizedError             401
@@ -52,6 +53,10 @@ def transport_error(what: str, error: Exception) -> TransportError:
 
 class StreamIdleError(TransportError):
     """An open watch brought no byte within its idle deadline; reconnecting is the remedy."""
+
+
+class UnreadableError(TransportError):
+    """An answer or event that is not JSON, or lacks what the API promises to be there."""
 
 
 class ConfigurationError(KubeError):

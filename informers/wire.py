@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import aiohttp
 import orjson
 
-from informers.errors import StreamIdleError, TransportError, transport_error
+from informers.errors import StreamIdleError, TransportError, UnreadableError, transport_error
 from informers.kubeconfig import find_source
 from informers.lines import LineSplitter
 from informers.transport import Request, RequestObserver, Transport
@@ -356,10 +356,10 @@ def _decode(body: bytes, request: Request) -> dict[str, Any]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         msg = f"{request.what}: the answer is not JSON: {error}"
-        raise TransportError(msg) from error
+        raise UnreadableError(msg) from error
     if not isinstance(value, dict):
         msg = f"{request.what}: the answer is not an object"
-        raise TransportError(msg)
+        raise UnreadableError(msg)
     return value
 
 

@@ -89,10 +89,14 @@ class ApiServer:
         return [call for call in self.calls if call.verb == verb]
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Return when `condition()` holds; tried whenever a request or watch comes or goes."""
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
+        """Return when `condition()` holds; tried whenever a request or watch comes or goes.
+
+        TimeoutError after ten minutes of the loop's time, which virtual time makes short.
+        """
+        async with asyncio.timeout(600):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
 
     async def wait_seen(self, verb: str, count: int = 1) -> list[Call]:
         await self.wait_until(lambda: len(self.seen(verb)) >= count)
