@@ -1,0 +1,176 @@
+"""The node, the operator and namespaces for the tests; and what to print when one fails."""
+
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Generator
+
+import pytest
+import pytest_asyncio
+
+from e2e.harness import report
+from e2e.harness.cluster import EtcdCluster
+from e2e.harness.installation import Installation
+from e2e.harness.kube import KUBECONFIG, Kube, path
+from e2e.harness.report import Measure
+from e2e.harness.wait import TimedOutError
+
+TEST_LIMIT_S = 300
+SUITE_LIMIT_S = 25 * 60.0
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+_MEASURED = pytest.StashKey[list[str]]()
+_BEGAN = pytest.StashKey[float]()
+_FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_MEASURED] = []
+    config.stash[_BEGAN] = time.monotonic()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.e2e)
+        item.add_marker(pytest.mark.timeout(TEST_LIMIT_S))
+        # One loop for all: the tests share connections and clusters.
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.monotonic() - item.config.stash[_BEGAN] > SUITE_LIMIT_S:
+        pytest.exit(f"the suite takes longer than {SUITE_LIMIT_S / 60:.0f} minutes", 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    outcome = yield
+    if outcome.failed:
+        item.stash[_FAILED] = True
+    return outcome
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.stash[_MEASURED]:
+        terminalreporter.section("measured")
+        for line in config.stash[_MEASURED]:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Keeps a number, in seconds, for the end of the run."""
+
+    def keep(what: str, seconds: float) -> None:
+        request.config.stash[_MEASURED].append(f"{seconds:7.1f} s  {what}")
+
+    return keep
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def kube() -> AsyncIterator[Kube]:
+    if not KUBECONFIG.exists():
+        pytest.exit("no node: python3 hack/node/node.py up", 1)
+    async with Kube() as kube:
+        yield kube
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def operator(kube: Kube) -> Installation:
+    """The operator, installed and leading. A test that stops it starts it again."""
+    installation = Installation(kube)
+    await installation.install()
+    return installation
+
+
+class Namespaces:
+    """Makes namespaces that enforce restricted pod security, and knows which are in use."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self.names: list[str] = []
+
+    async def make(self, purpose: str) -> str:
+        name = f"e2e-{purpose}-{secrets.token_hex(2)}"
+        metadata = {"name": name, "labels": RESTRICTED}
+        await self._kube.call("POST", path("Namespace", None), {"metadata": metadata})
+        self.names.append(name)
+        return name
+
+    async def remove(self, name: str) -> None:
+        """Does not wait: nothing has to do with it any more."""
+        self.names.remove(name)
+        await self._kube.delete("Namespace", None, name)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def namespaces(kube: Kube) -> AsyncIterator[Namespaces]:
+    made = Namespaces(kube)
+    yield made
+    for name in list(made.names):
+        await made.remove(name)
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def explanation(
+    request: pytest.FixtureRequest, namespaces: Namespaces
+) -> AsyncIterator[None]:
+    """After a failure: the state of every namespace in use, and of the operator."""
+    yield
+    if request.node.stash.get(_FAILED, False):
+        for name in namespaces.names:
+            print(await report.of_namespace(name))
+        print(await report.of_operator())
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def namespace(
+    request: pytest.FixtureRequest,
+    operator: Installation,
+    namespaces: Namespaces,
+    explanation: None,
+) -> AsyncIterator[str]:
+    """A namespace for this test alone, while the operator runs."""
+    purpose = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    name = await namespaces.make(purpose[:40].strip("-"))
+    yield name
+    await namespaces.remove(name)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def cluster(kube: Kube, namespace: str) -> EtcdCluster:
+    """A cluster that is not applied yet, in a namespace of its own."""
+    return EtcdCluster(kube, namespace)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared() -> list[EtcdCluster]:
+    """The cluster that tests share, once there is one."""
+    return []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def db(
+    kube: Kube,
+    operator: Installation,
+    namespaces: Namespaces,
+    shared: list[EtcdCluster],
+    explanation: None,
+) -> EtcdCluster:
+    """A Ready cluster of three, shared: a test leaves it as it found it."""
+    if shared:
+        try:
+            await shared[0].ready(within_s=45.0)
+        except TimedOutError:
+            # The test that broke it has failed; those after it get another one.
+            await namespaces.remove(shared.pop().namespace)
+    if not shared:
+        cluster = EtcdCluster(kube, await namespaces.make("shared"))
+        await cluster.apply(size=3)
+        await cluster.ready()
+        shared.append(cluster)
+    return shared[0]

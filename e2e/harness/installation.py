@@ -1,0 +1,88 @@
+"""The operator as it is installed: from manifests/install.yaml, in its own namespace."""
+
+from e2e.harness import node
+from e2e.harness.kube import CHECKOUT, Kube, Object, kubectl
+from e2e.harness.wait import until
+
+NAMESPACE = "etcd-operator-system"
+NAME = "etcd-operator"
+CONTAINER = "operator"
+MANIFEST = CHECKOUT / "manifests/install.yaml"
+STARTED_WITHIN_S = 90.0
+
+
+class Installation:
+    """The operator's Deployment, its pods, and the Lease that says who leads."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def install(self) -> None:
+        """What a user does; then waits until it runs and leads."""
+        await kubectl("apply", "--server-side", "--force-conflicts", "-f", MANIFEST)
+        await kubectl(
+            "wait", "--for=condition=Established", "crd/etcdclusters.etcd.etcd.io", "--timeout=30s"
+        )
+        await self.scale(1)
+
+    async def pods(self) -> dict[str, Object]:
+        """Those that are not on their way out, by name."""
+        pods = await self._kube.list("Pod", NAMESPACE, f"app.kubernetes.io/name={NAME}")
+        return {
+            pod["metadata"]["name"]: pod
+            for pod in pods
+            if "deletionTimestamp" not in pod["metadata"]
+        }
+
+    async def scale(self, replicas: int) -> None:
+        """Waits until so many are available, and, with any, until one of them leads."""
+        await self._kube.patch("Deployment", NAMESPACE, NAME, {"spec": {"replicas": replicas}})
+
+        async def is_so() -> bool:
+            found = await self._kube.get("Deployment", NAMESPACE, NAME)
+            assert found is not None
+            status = found.get("status", {})
+            available = status.get("availableReplicas", 0)
+            all_there = available == replicas == status.get("replicas", 0)
+            is_new = status.get("observedGeneration") == found["metadata"]["generation"]
+            return is_new and all_there and len(await self.pods()) == replicas
+
+        await until(f"{replicas} operators to be available", is_so, within_s=STARTED_WITHIN_S)
+        if replicas:
+            await self.leader()
+
+    async def holder(self) -> str:
+        """What the Lease says now; empty when nobody holds it."""
+        lease = await self._kube.get("Lease", NAMESPACE, NAME)
+        return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
+    async def leader(self, *, other_than: str = "", within_s: float = 45.0) -> str:
+        """Waits until one of the running pods holds the Lease; returns that pod's name."""
+
+        async def leader() -> str | None:
+            holder, pods = await self.holder(), await self.pods()
+            names = [name for name in pods if name in holder and name != other_than]
+            return names[0] if names else None
+
+        found = await until("an operator to lead", leader, within_s=within_s)
+        assert found is not None
+        return found
+
+    async def send(self, signal: str, pod: str) -> None:
+        """A signal to the operator's process in that pod."""
+        await node.signal((await self.pods())[pod], CONTAINER, signal)
+
+    async def kill(self) -> None:
+        """No farewell: the process is killed, and its pod replaced at once by a new one."""
+        leader = await self.leader()
+        await self.send("KILL", leader)
+        await self._kube.delete("Pod", NAMESPACE, leader, grace_s=0)
+
+    async def logs(self) -> str:
+        """What all its pods have logged, those of containers that were restarted included."""
+        texts = []
+        for name, pod in (await self.pods()).items():
+            texts.append(await kubectl("logs", "-n", NAMESPACE, name))
+            if any(s["restartCount"] for s in pod["status"].get("containerStatuses", [])):
+                texts.append(await kubectl("logs", "-n", NAMESPACE, name, "--previous"))
+        return "\n".join(texts)

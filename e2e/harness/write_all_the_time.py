@@ -1,0 +1,60 @@
+"""Writes key after key to etcd and prints what was acknowledged. Runs inside the node's network.
+
+Usage: write_all_the_time.py URL PREFIX SECONDS
+
+One write at a time, through etcd's JSON gateway; one that fails, or takes longer than a second, is
+tried again 100 ms later with the same key and value. A line for each acknowledgement: the number of
+the write and the seconds since the start. Ends by itself after SECONDS, and when it is killed.
+"""
+
+import base64
+import http.client
+import json
+import sys
+import time
+import urllib.parse
+
+RETRY_S = 0.1
+PAUSE_S = 0.01
+ATTEMPT_S = 1.0
+
+
+def encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+class Client:
+    """One connection; a new one, and with it perhaps another member, after each failure."""
+
+    def __init__(self, url: str) -> None:
+        self.address = urllib.parse.urlsplit(url).netloc
+        self.connection: http.client.HTTPConnection | None = None
+
+    def put(self, key: str, value: str) -> bool:
+        body = json.dumps({"key": encode(key), "value": encode(value)})
+        try:
+            if self.connection is None:
+                self.connection = http.client.HTTPConnection(self.address, timeout=ATTEMPT_S)
+            self.connection.request("POST", "/v3/kv/put", body)
+            response = self.connection.getresponse()
+            response.read()
+        except (OSError, http.client.HTTPException):
+            self.connection = None
+            return False
+        return response.status == 200
+
+
+def main() -> None:
+    url, prefix, seconds = sys.argv[1:]
+    client, began, number = Client(url), time.monotonic(), 0
+    while time.monotonic() - began < float(seconds):
+        if client.put(f"{prefix}{number}", f"value {number}"):
+            print(number, round(time.monotonic() - began, 4), flush=True)
+            number += 1
+            time.sleep(PAUSE_S)
+        else:
+            time.sleep(RETRY_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""A platform engineer installs the operator from one manifest, and it keeps to what it may do."""
+
+import json
+
+from e2e.harness.cluster import EtcdCluster
+from e2e.harness.installation import CONTAINER, NAMESPACE, Installation
+from e2e.harness.kube import Kube, kubectl
+
+
+async def test_the_operator_runs_from_its_image_with_restricted_pod_security(
+    kube: Kube, operator: Installation
+) -> None:
+    namespace = await kube.get("Namespace", None, NAMESPACE)
+    assert namespace is not None
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for pod in (await operator.pods()).values():
+        container = next(c for c in pod["spec"]["containers"] if c["name"] == CONTAINER)
+        assert container["image"].startswith("ghcr.io/etcd-operator/etcd-operator:")
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+
+
+async def test_the_operator_may_not_read_secrets_or_change_roles(operator: Installation) -> None:
+    who = f"--as=system:serviceaccount:{NAMESPACE}:etcd-operator"
+    rules = await kubectl("auth", "can-i", "--list", who)
+    assert "etcdclusters.etcd.etcd.io" in rules
+    for resource in ("secrets", "roles", "clusterroles", "nodes", "pods/exec"):
+        assert f"\n{resource} " not in rules
+        assert f"\n{resource}." not in rules
+
+
+async def test_a_healthy_cluster_costs_the_operator_no_refusal_and_no_stack_trace(
+    db: EtcdCluster, operator: Installation
+) -> None:
+    lines = (await operator.logs()).splitlines()
+    assert lines, "the operator logs nothing"
+    assert not [line for line in lines if "orbidden" in line or "Traceback" in line]
+    for line in lines:
+        assert isinstance(json.loads(line), dict), f"not a JSON object: {line}"
+
+
+async def test_kubectl_shows_what_a_user_wants_to_see(db: EtcdCluster) -> None:
+    table = await kubectl("get", "-n", db.namespace, "etcd")
+    header, row = table.splitlines()
+    assert {"NAME", "READY", "VERSION", "AGE"} <= set(header.split()), header
+    assert row.split()[0] == db.name
+    assert "v3.5.21" in row
+    assert "etcdcluster" in await kubectl("get", "-n", db.namespace, "etcd", "-o", "name")
+    explained = await kubectl("explain", "etcdcluster.spec.storage.deletionPolicy")
+    assert "Retain" in explained

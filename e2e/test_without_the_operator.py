@@ -1,0 +1,185 @@
+"""The operator is gone, for good or again and again: nothing depends on its being there at any
+moment.
+"""
+
+import asyncio
+import json
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest_asyncio
+
+from e2e.harness import installation
+from e2e.harness.cluster import EtcdCluster
+from e2e.harness.installation import Installation
+from e2e.harness.kube import CHECKOUT, Kube, Object, kubectl
+from e2e.harness.node import inside
+from e2e.harness.wait import until
+from e2e.harness.writer import Writer
+
+LONGEST_AFTER_STEP_S = 0.4
+LONGEST_LIFE_S = 1.5
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def absence(operator: Installation) -> AsyncIterator[None]:
+    """No operator in the cluster, for the time of a test."""
+    await operator.scale(0)
+    try:
+        yield
+    finally:
+        await operator.scale(1)
+
+
+class Mortal:
+    """The operator as a process of its own, with the rights of the installed one, to be killed."""
+
+    def __init__(self, kube: Kube, folder: Path) -> None:
+        self._kube = kube
+        self._kubeconfig = folder / "kubeconfig"
+        self._log = folder / "operator.log"
+
+    async def prepare(self) -> None:
+        names = ("-n", installation.NAMESPACE, installation.NAME)
+        token = (await kubectl("create", "token", *names, "--duration=1h")).strip()
+        cluster = {"server": self._kube.server, "certificate-authority-data": self._kube.authority}
+        configuration = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "it",
+            "clusters": [{"name": "it", "cluster": cluster}],
+            "users": [{"name": "it", "user": {"token": token}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        }
+        self._kubeconfig.write_text(json.dumps(configuration))
+
+    @asynccontextmanager
+    async def lives(self) -> AsyncIterator[None]:
+        """From here to the end of the block, where it is killed without a farewell."""
+        program = (sys.executable, "-m", "operator", "run", "--kubeconfig", self._kubeconfig)
+        quiet = ("--metrics-bind", "0", "--health-bind", "0")
+        with self._log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *map(str, inside(*program, *quiet)), stdout=log, stderr=log, cwd=CHECKOUT
+            )
+        try:
+            yield
+            assert process.returncode is None, f"it ended by itself: {self.last_words()}"
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+            await process.wait()
+
+    def last_words(self) -> str:
+        return self._log.read_text()[-3000:]
+
+
+Step = Callable[[EtcdCluster], Awaitable[object]]
+
+
+def made(kind: str, name: str) -> Step:
+    async def probe(cluster: EtcdCluster) -> Object | None:
+        return await cluster.kube.get(kind, cluster.namespace, name.format(cluster.name))
+
+    return probe
+
+
+async def accepted(cluster: EtcdCluster) -> object:
+    return (await cluster.status()).get("bootstrap")
+
+
+async def one_has_started(cluster: EtcdCluster) -> object:
+    members = (await cluster.status()).get("bootstrap", {}).get("members", [])
+    return [member for member in members if member.get("started")]
+
+
+async def closed(cluster: EtcdCluster) -> object:
+    return (await cluster.status()).get("bootstrap", {}).get("closed")
+
+
+async def some_pod_runs(cluster: EtcdCluster) -> object:
+    return [p for p in (await cluster.pods()).values() if p["status"]["phase"] == "Running"]
+
+
+# Every step of a creation that leaves a trace, in order: the operator dies a moment after each.
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("accepted", accepted),
+    ("peer-service", made("Service", "{}-peer")),
+    ("configuration", made("ConfigMap", "{}-config")),
+    ("stateful-set", made("StatefulSet", "{}")),
+    ("pods", some_pod_runs),
+    ("started", one_has_started),
+    ("closing", closed),
+)
+
+
+async def is_whole(cluster: EtcdCluster, size: int) -> None:
+    """One cluster that was made once: its members, its first epoch, and it takes writes."""
+    assert len(await cluster.members()) == size
+    bootstrap = (await cluster.status())["bootstrap"]
+    assert (bootstrap["epoch"], bootstrap["closed"]) == (1, True)
+    ids = {await cluster.etcd(pod).cluster_id() for pod in await cluster.pods()}
+    assert ids == {(await cluster.status())["clusterID"]}
+    await cluster.etcd().put("whole", cluster.name)
+
+
+async def test_the_operator_is_killed_at_every_step_of_creations_and_they_finish(
+    kube: Kube, namespace: str, absence: None, tmp_path: Path
+) -> None:
+    operator = Mortal(kube, tmp_path)
+    await operator.prepare()
+    clusters: list[tuple[EtcdCluster, int]] = []
+    for number, (name, step) in enumerate(STEPS):
+        size = 3 if number % 2 == 1 else 1
+        cluster = EtcdCluster(kube, namespace, f"at-{name}")
+        clusters.append((cluster, size))
+        async with operator.lives():
+            await cluster.apply(size=size)
+
+            async def reached(step: Step = step, cluster: EtcdCluster = cluster) -> object:
+                return await step(cluster)
+
+            await until(f"{name} of {cluster.name}", reached, within_s=60.0)
+            await asyncio.sleep(
+                random.uniform(0, LONGEST_AFTER_STEP_S)
+            )  # where, is not ours to know
+    # And blindly: lives too short to finish anything.
+    late = EtcdCluster(kube, namespace, "at-random")
+    clusters.append((late, 3))
+    await late.apply(size=3)
+    for _ in range(4):
+        async with operator.lives():
+            await asyncio.sleep(1.0 + random.uniform(0.05, LONGEST_LIFE_S))
+    async with operator.lives():
+        async with asyncio.TaskGroup() as group:
+            for cluster, _ in clusters:
+                group.create_task(cluster.ready())
+        for cluster, size in clusters:
+            await is_whole(cluster, size)
+    assert "Traceback" not in operator.last_words()
+
+
+async def test_a_running_cluster_and_the_end_of_its_namespace_need_no_operator(
+    db: EtcdCluster, cluster: EtcdCluster, operator: Installation
+) -> None:
+    await cluster.apply(size=3, storage={"deletionPolicy": "Retain"})
+    await cluster.ready()
+    await operator.scale(0)
+    try:
+        async with Writer(cluster) as writer:
+            await cluster.kube.delete("Pod", cluster.namespace, "db-1", grace_s=0)
+
+            async def all_ready() -> bool:
+                found = await cluster.kube.get("StatefulSet", cluster.namespace, "db")
+                return found is not None and found["status"].get("readyReplicas") == 3
+
+            await until("Kubernetes to bring the pod back", all_ready, within_s=60.0)
+            await writer.goes_on()
+        await writer.nothing_is_lost()
+        await kubectl("delete", "namespace", cluster.namespace, "--timeout=75s")
+    finally:
+        await operator.scale(1)
