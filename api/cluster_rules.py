@@ -13,14 +13,13 @@ from typing import Final
 from api.errors import FieldError
 from api.names import annotation_errors, is_qualified_name, label_errors
 from api.pod_template import pod_template_errors
-from api.v1alpha1.cluster import (
+from api.v1alpha1.cluster import ClusterSpec, ResourceRequirements
+from api.v1alpha1.options import (
     DEFAULT_ELECTION_MS,
     DEFAULT_HEARTBEAT_MS,
     ELECTION_MESSAGE,
     REVISION_RETENTION_MESSAGE,
-    ClusterSpec,
     EtcdOptions,
-    ResourceRequirements,
 )
 from api.version import SUPPORTED_MINORS, EtcdVersion, denial_of
 from api.volume_claims import storage_errors

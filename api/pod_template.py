@@ -5,6 +5,7 @@ it is (image, command, ports, data, addresses) cannot be changed through spec.po
 everything else can. Whether the result is a valid pod is the API server's to say, in a dry run.
 """
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -105,4 +106,4 @@ def _overlaps_own_mount(mount_path: object) -> bool:
 
 
 def _parts(path: str) -> list[str]:
-    return [part for part in path.split("/") if part not in ("", ".")]
+    return [part for part in posixpath.normpath(f"/{path}").split("/") if part]

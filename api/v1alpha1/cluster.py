@@ -6,14 +6,12 @@ it. Validation that neither a schema nor CEL can state is in api/validation.py.
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from api.quantity import parse_quantity
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import (
     FREE_FORM,
-    INT32,
-    INT64,
     MAX_SUBDOMAIN_LENGTH,
     SUBDOMAIN_PATTERN,
     Flag,
@@ -29,10 +27,10 @@ from api.v1alpha1.common import (
     empty_is_absent,
     matching,
     nested,
-    number_or_text_schema,
     or_empty,
     text_schema,
 )
+from api.v1alpha1.options import EtcdOptions
 from api.version import (
     MAX_VERSION_LENGTH,
     VERSION_PATTERN,
@@ -46,20 +44,10 @@ DEFAULT_VERSION: Final = "v3.5.21"
 DEFAULT_REPOSITORY: Final = "quay.io/coreos/etcd"
 DEFAULT_VOLUME_SIZE: Final = parse_quantity("10Gi")
 
-# etcd's own defaults, needed where only one of the two is set (etcd server/embed/config.go).
-DEFAULT_HEARTBEAT_MS: Final = 100
-DEFAULT_ELECTION_MS: Final = 1000
-LONGEST_ELECTION_MS: Final = 50000
-MAX_EXTRA_OPTIONS: Final = 128
-MAX_OPTION_LENGTH: Final = 4096
 
 SIZE_MESSAGE: Final = (
     "must be 0, 1, 3, 5, 7 or 9: an even number of voters tolerates no more failures than one fewer"
 )
-ELECTION_MESSAGE: Final = (
-    "must be at least 5 times heartbeatInterval (when unset, they are 1000 and 100 milliseconds)"
-)
-REVISION_RETENTION_MESSAGE: Final = "must be a whole number of revisions when mode is revision"
 
 # A reference to an image without tag and digest (github.com/distribution/reference), the host's
 # part in a simpler form.
@@ -68,8 +56,6 @@ REPOSITORY_PATTERN: Final = (
     r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$"
 )
 MAX_REPOSITORY_LENGTH: Final = 255
-RETENTION_PATTERN: Final = r"^([0-9]+|(([0-9]+(\.[0-9]+)?)(ns|us|µs|ms|s|m|h))+)$"
-MAX_RETENTION_LENGTH: Final = 32
 
 Version = Annotated[
     Text, AfterValidator(normal_version), text_schema(VERSION_PATTERN, MAX_VERSION_LENGTH)
@@ -100,24 +86,6 @@ def _check_size(size: int) -> int:
     return size
 
 
-def _number_as_text(value: object) -> object:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_number else value
-
-
-Retention = Annotated[
-    Text,
-    BeforeValidator(_number_as_text),
-    Field(max_length=MAX_RETENTION_LENGTH),
-    AfterValidator(
-        matching(
-            RETENTION_PATTERN, "must be a duration such as 1h, or a number of hours or revisions"
-        )
-    ),
-    number_or_text_schema(RETENTION_PATTERN, MAX_RETENTION_LENGTH, minimum=0),
-]
-
-
 Size = Annotated[
     Integer,
     AfterValidator(_check_size),
@@ -130,12 +98,6 @@ Size = Annotated[
             **cel(f"self in {list(SIZES)}", SIZE_MESSAGE),
         }
     ),
-]
-OptionText = Annotated[
-    Text,
-    BeforeValidator(_number_as_text),
-    Field(max_length=MAX_OPTION_LENGTH),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": MAX_OPTION_LENGTH}),
 ]
 ClusterDomain = Annotated[
     Text,
@@ -241,80 +203,6 @@ class ResourceRequirements(Model):
         default={}, description="What a node must have free for a member: cpu, memory, ..."
     )
     limits: Resources = Field(default={}, description="What a member may use at most.")
-
-
-class AutoCompaction(Model):
-    """Which old revisions etcd drops by itself."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            "self.mode != 'revision' || !has(self.retention)"
-            " || string(self.retention).matches('^[0-9]+$')",
-            REVISION_RETENTION_MESSAGE,
-            field="retention",
-        )
-    )
-
-    mode: Literal["periodic", "revision"] = Field(
-        default="periodic",
-        description="periodic keeps the revisions of the last `retention`; revision keeps the last"
-        " `retention` revisions.",
-    )
-    retention: Retention | None = Field(
-        default=None,
-        description="With mode periodic a duration (1h) or a number of hours; with mode revision"
-        " a number of revisions. 0 or unset: nothing is compacted.",
-    )
-
-
-class EtcdOptions(Model):
-    """Settings of etcd itself; what is unset is etcd's own default."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            "(has(self.electionTimeout) ? self.electionTimeout : 1000)"
-            " >= 5 * (has(self.heartbeatInterval) ? self.heartbeatInterval : 100)",
-            ELECTION_MESSAGE,
-            field="electionTimeout",
-        )
-    )
-
-    quota_backend_bytes: PositiveQuantity | None = Field(
-        default=None,
-        description="The size at which a member's database accepts no more writes, in bytes or as"
-        " a quantity: 8Gi. etcd's default is 2Gi.",
-    )
-    auto_compaction: AutoCompaction | None = Field(
-        default=None, description="Which old revisions etcd drops by itself."
-    )
-    snapshot_count: Integer | None = Field(
-        default=None,
-        ge=1,
-        le=10**9,
-        description="After how many transactions a member writes a raft snapshot to disk.",
-        json_schema_extra=INT64,
-    )
-    heartbeat_interval: Integer | None = Field(
-        default=None,
-        ge=1,
-        le=LONGEST_ELECTION_MS,
-        description="Milliseconds between a leader's heartbeats; 100 by default.",
-        json_schema_extra=INT32,
-    )
-    election_timeout: Integer | None = Field(
-        default=None,
-        ge=1,
-        le=LONGEST_ELECTION_MS,
-        description="Milliseconds without a heartbeat before a follower calls an election; 1000 by"
-        " default. At least 5 times heartbeatInterval.",
-        json_schema_extra=INT32,
-    )
-    extra: Annotated[dict[Text, OptionText], Field(max_length=MAX_EXTRA_OPTIONS)] = Field(
-        default={},
-        description="Further options of etcd: the flag's name without dashes in front, and its"
-        ' value as on the command line, quoted: max-txn-ops: "256". Options that the operator'
-        " sets itself, or that the etcd version does not know, are refused.",
-    )
 
 
 class PodTemplate(Model):

@@ -147,9 +147,9 @@ def test_a_size_is_refused_with_its_reason(apiserver):
 
 
 def test_a_misspelt_field_is_refused_where_the_server_can(apiserver):
-    status, answer = dry_run(apiserver, cluster({"sise": 3}))
+    status, answer = dry_run(apiserver, cluster({"seize": 3}))
 
-    assert (status, "sise" in str(answer)) == ((400, True) if apiserver.knows_cel else (201, False))
+    assert (status, "seize" in str(answer)) == ((400, True) if apiserver.knows_cel else (201, False))
 
 
 def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):

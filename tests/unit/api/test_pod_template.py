@@ -27,6 +27,7 @@ def etcd(**container):
         ({"volumeMounts": [{"name": "x", "mountPath": "/var/lib/etcd"}]}, "volumeMounts[0]"),
         ({"volumeMounts": [{"name": "x", "mountPath": "/var/lib/etcd/"}]}, "volumeMounts[0]"),
         ({"volumeMounts": [{"name": "x", "mountPath": "/var//lib/./etcd/m"}]}, "volumeMounts[0]"),
+        ({"volumeMounts": [{"name": "x", "mountPath": "/tmp/../var/lib"}]}, "volumeMounts[0]"),
         ({"volumeMounts": [{"name": "x", "mountPath": "/"}]}, "volumeMounts[0]"),
         ({"volumeMounts": [{"name": "x", "mountPath": "/etc"}]}, "volumeMounts[0]"),
         ({"volumeMounts": [{"name": "data", "mountPath": "/x"}]}, "volumeMounts[0]"),

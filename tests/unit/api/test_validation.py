@@ -164,7 +164,7 @@ def test_null_means_absent():
 
 
 def test_unknown_fields_are_ignored():
-    assert validate_cluster(cluster({"sise": 2, "storage": {"cleanup": True}})) == ()
+    assert validate_cluster(cluster({"seize": 2, "storage": {"cleanup": True}})) == ()
 
 
 def test_an_error_says_what_to_do_instead():
