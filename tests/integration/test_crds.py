@@ -149,7 +149,8 @@ def test_a_size_is_refused_with_its_reason(apiserver):
 def test_a_misspelt_field_is_refused_where_the_server_can(apiserver):
     status, answer = dry_run(apiserver, cluster({"seize": 3}))
 
-    assert (status, "seize" in str(answer)) == ((400, True) if apiserver.knows_cel else (201, False))
+    assert status == (400 if apiserver.knows_cel else 201)
+    assert ("seize" in str(answer)) == apiserver.knows_cel
 
 
 def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):
