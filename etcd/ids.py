@@ -7,11 +7,14 @@ logs here.
 
 from __future__ import annotations
 
+import re
 from typing import NewType
 
 MemberID = NewType("MemberID", int)
 ClusterID = NewType("ClusterID", int)
 LeaseID = NewType("LeaseID", int)
+
+_HEX = re.compile(r"[0-9a-fA-F]{1,16}")
 
 
 def member_id_hex(member_id: MemberID) -> str:
@@ -26,7 +29,7 @@ def cluster_id_hex(cluster_id: ClusterID) -> str:
 
 def parse_member_id(text: str) -> MemberID:
     """The reverse of `member_id_hex`. Raises ValueError for anything but 1 to 16 hex digits."""
-    if not 1 <= len(text) <= 16:
+    if _HEX.fullmatch(text) is None:
         message = f"not an ID: {text!r}"
         raise ValueError(message)
     return MemberID(int(text, 16))

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 SUPPORTED_MINORS: Final = ("3.5", "3.6", "3.7")
 
-_FORM = re.compile(r"v?(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})")
+_FORM = re.compile(r"v?(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
