@@ -1,0 +1,323 @@
+"""Cache and handlers, through the whole informer. The first group keeps client-go's test names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from informers.handlers import InformerStoppedError
+from informers.informer import Informer
+from informers.store import by_label, by_owner
+from tests.unit.informers.api_faults import answer_status, hang
+from tests.unit.informers.watching import (
+    CONFIG_MAPS,
+    Recorder,
+    config_map,
+    eventually,
+    path_of,
+    running,
+)
+
+if TYPE_CHECKING:
+    from informers.wire import KubeApi
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.fixture
+def informer(api: KubeApi) -> Informer:
+    return Informer(api, CONFIG_MAPS, indexers={"owner": by_owner, "cluster": by_label("cluster")})
+
+
+@pytest.fixture
+def recorder(informer: Informer) -> Recorder:
+    recorder = Recorder()
+    informer.add_handler(recorder)
+    return recorder
+
+
+def named(name: str) -> dict:
+    obj = config_map()
+    obj["metadata"]["name"] = name
+    return obj
+
+
+async def relist(server) -> None:
+    """Make the informer list again, and wait until it watches."""
+    lists = len(server.seen("list"))
+    server.send_error(500, "InternalError")
+    await server.wait_seen("list", lists + 1)
+    await server.wait_watchers(0)
+    await server.wait_watchers(1)
+
+
+# ---------------------------------------------------------------------- twins
+async def test_replace_events(server, informer, recorder):
+    """TestReplaceEvents: a relist deletes first, by tombstone, then adds and updates in order."""
+    for name in ("gone", "kept", "changed"):
+        server.put(path_of(name), config_map("1"))
+    async with running(informer):
+        await server.wait_watchers()
+        del recorder.events[:]
+        server.remove_silently(path_of("gone"))
+        server.frozen = True
+        server.put(path_of("changed"), config_map("2"))
+        server.put(path_of("added"), config_map("1"))
+        await asyncio.sleep(1)
+        server.frozen = False
+        await relist(server)
+    assert recorder.events == [("delete", "a/gone"), ("add", "a/added"), ("update", "a/changed")]
+    assert recorder.tombstones == ["a/gone"]
+    assert "a/added" not in recorder.initial
+
+
+async def test_shared_informer_watch_disruption(server, informer, recorder):
+    """TestSharedInformerWatchDisruption: a relist of unchanged objects is no news to anybody."""
+    for number in range(5):
+        server.put(path_of(f"x{number}"), config_map())
+    async with running(informer):
+        await server.wait_watchers()
+        del recorder.events[:]
+        await relist(server)
+        assert recorder.events == []
+
+
+async def test_real_fifo_has_synced(server, informer, recorder):
+    """TestRealFIFO_HasSynced: not before the first list is handed out, and for ever after."""
+    server.put(path_of("x"), config_map())
+    server.script("list", answer_status(500))
+    async with running(informer):
+        await eventually(lambda: informer.last_error is not None)
+        assert not informer.has_synced
+        await informer.wait_synced()
+        assert recorder.events == [("add", "a/x")]
+        server.on_every("*", answer_status(500))
+        server.abort_watches()
+        await eventually(lambda: informer.last_error is not None)
+        assert informer.has_synced
+
+
+async def test_real_fifo_has_synced_with_an_empty_list(informer):
+    async with running(informer):
+        await informer.wait_synced()
+    assert informer.keys() == []
+
+
+async def test_add_while_active(server, informer):
+    """TestAddWhileActive: a late handler is told all that is there, then each change once."""
+    server.put(path_of("early"), config_map())
+    async with running(informer):
+        await server.wait_watchers()
+        late = Recorder()
+        registration = informer.add_handler(late)
+        assert late.initial == ["a/early"]
+        assert registration.has_synced
+        server.put(path_of("x"), config_map())
+        await eventually(lambda: len(late.events) == 2)
+    assert late.events == [("add", "a/early"), ("add", "a/x")]
+
+
+async def test_handler_added_between_two_slices_of_the_first_list_misses_nothing(server, informer):
+    """The first list is handed out in slices; who comes in between sees each object once."""
+
+    class Inviting(Recorder):
+        def on_add(self, obj, *, initial):
+            super().on_add(obj, initial=initial)
+            if len(self.events) == 500:  # the end of a slice
+                loop.call_soon(informer.add_handler, late)
+
+    loop, late = asyncio.get_running_loop(), Recorder()
+    for number in range(1200):
+        server.put(path_of(f"x{number:04}"), config_map())
+    informer.add_handler(Inviting())
+    async with running(informer):
+        await informer.wait_synced()
+        server.remove(path_of("x0000"))
+        await eventually(lambda: len(late.events) == 1201)
+    assert len(late.known) == 1199
+
+
+async def test_replace_with_another_uid_is_an_update(server, informer, recorder):
+    """An object deleted and made again in a gap: handlers must compare uids."""
+    server.put(path_of("x"), config_map())
+    updates = []
+    recorder.on_update = lambda old, new: updates.append((old.uid, new.uid))
+    async with running(informer):
+        await server.wait_watchers()
+        old_uid = informer.peek("a/x").uid
+        server.remove_silently(path_of("x"))
+        server.frozen = True
+        server.put(path_of("x"), config_map())
+        await asyncio.sleep(1)
+        server.frozen = False
+        await relist(server)
+        assert updates == [(old_uid, informer.peek("a/x").uid)]
+    assert updates[0][0] != updates[0][1]
+
+
+# ---------------------------------------------------------------------- own writes
+async def test_own_write_is_seen_when_its_event_is_not_when_it_is_answered(server, api, informer):
+    """The gate of own writes rests on this: the version moves with the cache, never before it."""
+    async with running(informer):
+        await server.wait_watchers()
+        server.frozen = True
+        written = await api.create(CONFIG_MAPS, named("x"), namespace="a")
+        await asyncio.sleep(5)
+        assert informer.last_resource_version == "100"
+        assert informer.get("a/x") is None
+        server.frozen = False
+        await eventually(
+            lambda: informer.last_resource_version == written["metadata"]["resourceVersion"]
+        )
+        assert informer.get("a/x") is not None
+
+
+async def test_version_moves_with_bookmarks_too(server, informer):
+    """Else a write to an object outside the informer's selector would be waited for in vain."""
+    async with running(informer):
+        await server.wait_watchers()
+        server.bookmark()
+        await eventually(lambda: informer.last_resource_version_of("a/x") == "101")
+
+
+# ---------------------------------------------------------------------- reading
+async def test_cache_hands_out_copies(server, informer):
+    server.put(path_of("x"), config_map("1"))
+    async with running(informer):
+        await informer.wait_synced()
+        informer.get("a/x")["data"]["value"] = "edited"
+        assert informer.get("a/x")["data"]["value"] == "1"
+
+
+async def test_listed_objects_have_kind_and_api_version(server, informer):
+    """Items of a list come without them; objects of a watch have them."""
+    bare = config_map()
+    del bare["kind"], bare["apiVersion"]
+    server.put(path_of("x"), bare)
+    async with running(informer):
+        await informer.wait_synced()
+    assert informer.get("a/x")["kind"] == "ConfigMap"
+    assert informer.get("a/x")["apiVersion"] == "v1"
+
+
+async def test_index_follows_label_and_owner(server, informer):
+    owner = {"uid": "u1", "controller": True, "kind": "K", "name": "n", "apiVersion": "v1"}
+    obj = config_map(cluster="c1")
+    obj["metadata"]["ownerReferences"] = [{"uid": "other"}, owner]
+    server.put(path_of("x"), obj)
+    async with running(informer):
+        await server.wait_watchers()
+        assert [o["metadata"]["name"] for o in informer.by_index("owner", "u1")] == ["x"]
+        assert informer.by_index("owner", "other") == []
+        server.put(path_of("x"), config_map(cluster="c2"))
+        await eventually(lambda: informer.by_index("cluster", "c2"))
+        assert informer.by_index("cluster", "c1") == []
+        assert informer.by_index("owner", "u1") == []
+
+
+async def test_undeclared_index_is_an_error(informer):
+    with pytest.raises(KeyError):
+        informer.by_index("colour", "red")
+
+
+async def test_scope_is_narrowed_on_the_server(server, api):
+    server.put(path_of("in"), config_map(app="etcd"))
+    server.put(path_of("out"), config_map(app="other"))
+    server.put(path_of("elsewhere", "b"), config_map(app="etcd"))
+    informer = Informer(api, CONFIG_MAPS, namespace="a", label_selector="app=etcd")
+    async with running(informer):
+        await server.wait_watchers()
+        server.put(path_of("out"), config_map(app="etcd"))
+        await eventually(lambda: len(informer.keys()) == 2)
+        server.put(path_of("in"), config_map())
+        await eventually(lambda: informer.keys() == ["a/out"])
+
+
+# ---------------------------------------------------------------------- handlers
+async def test_failing_handler_disturbs_neither_cache_nor_others(server, informer, caplog):
+    class Broken(Recorder):
+        def on_add(self, obj, *, initial):
+            raise ValueError(obj.key)
+
+    informer.add_handler(Broken())
+    healthy = Recorder()
+    informer.add_handler(healthy)
+    server.put(path_of("x"), config_map())
+    async with running(informer):
+        await server.wait_watchers()
+        server.put(path_of("y"), config_map())
+        await eventually(lambda: len(healthy.events) == 2)
+    assert informer.statistics().handler_errors == 2
+    assert "ValueError: a/x" in caplog.text
+
+
+async def test_removed_handler_is_not_called_again(server, informer):
+    recorder = Recorder()
+    registration = informer.add_handler(recorder)
+    async with running(informer):
+        await server.wait_watchers()
+        registration.remove()
+        registration.remove()
+        server.put(path_of("x"), config_map())
+        await eventually(informer.keys)
+    assert recorder.events == []
+    assert not registration.is_active
+
+
+async def test_handler_may_remove_itself_during_the_first_list(server, informer):
+    class Once(Recorder):
+        def on_add(self, obj, *, initial):
+            super().on_add(obj, initial=initial)
+            registration.remove()
+
+    once = Once()
+    registration = informer.add_handler(once)
+    for number in range(3):
+        server.put(path_of(f"x{number}"), config_map())
+    async with running(informer):
+        await informer.wait_synced()
+    assert len(once.events) == 1
+
+
+async def test_add_on_stopped_shared_informer(informer):
+    """TestAddOnStoppedSharedInformer."""
+    async with running(informer):
+        await informer.wait_synced()
+    with pytest.raises(InformerStoppedError):
+        informer.add_handler(Recorder())
+
+
+async def test_second_start_is_refused(informer):
+    """TestSharedInformerStartRace."""
+    async with running(informer):
+        await informer.wait_synced()
+        with pytest.raises(RuntimeError):
+            await informer.run()
+
+
+async def test_waiting_for_an_informer_that_ends_first_does_not_hang(server, informer):
+    server.on_every("list", hang)
+    registration = informer.add_handler(Recorder())
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(_stopped(w)) for w in (informer, registration)]
+        async with running(informer):
+            await server.wait_seen("list")
+    assert [wait.result() for wait in waits] == [True, True]
+
+
+async def _stopped(waiting_for) -> bool:
+    with pytest.raises(InformerStoppedError):
+        await waiting_for.wait_synced()
+    return True
+
+
+async def test_statistics_tell_what_the_informer_did(server, informer):
+    server.put(path_of("x"), config_map())
+    async with running(informer):
+        await server.wait_watchers()
+        statistics = informer.statistics()
+    assert (statistics.resource, statistics.namespace) == ("configmaps", "")
+    assert (statistics.objects, statistics.resource_version) == (1, "101")
+    assert (statistics.reflector.lists, statistics.reflector.watches) == (1, 1)
