@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import cache, debian, images, old_kubernetes, operator_image
+from lib import cache, debian, image_store, images, old_kubernetes, operator_image
 from lib.process import Failed, run
 
 HACK = Path(__file__).resolve().parents[1]
@@ -140,6 +140,31 @@ def _image(name: str, program: str, reference: str) -> Callable[[], Path]:
     return make
 
 
+def _image_store(quiet: bool = False) -> Path:
+    folders = [path(name, quiet=quiet) for name in GROUPS["images"]]
+    containerd = run(["containerd", "--version"]).strip()
+    names = [folder.name for folder in folders]
+    key = cache.digest([containerd, *names, Path(image_store.__file__)])
+
+    def build(target: Path) -> None:
+        image_store.make(target, [folder / "image.tar" for folder in folders])
+
+    return cache.cached("image-store", key, build, quiet)
+
+
+def _node_images(quiet: bool = False) -> Path:
+    """All that a node starts with: the store, and the operator of this checkout."""
+    store, image = path("image-store", quiet=quiet), path("operator-image", quiet=quiet)
+    key = cache.digest([store.name, image.name])
+
+    def build(target: Path) -> None:
+        image_store.make(target, [image / "image.tar"], base=store)
+
+    result = cache.cached("node-images", key, build, quiet)
+    cache.keep_newest("node-images", operator_image.KEPT)
+    return result
+
+
 ARTEFACTS: dict[str, Callable[..., Path]] = {
     **{f"etcd-{version}": _etcd(version) for version in ETCD_VERSIONS},
     f"kubernetes-{KUBERNETES}": _kubernetes(KUBERNETES, KUBERNETES_PROGRAMS),
@@ -154,8 +179,10 @@ ARTEFACTS: dict[str, Callable[..., Path]] = {
     },
     "image-coredns": _image("image-coredns", f"coredns-{COREDNS}", f"{images.COREDNS}:v{COREDNS}"),
     "image-pause": _image("image-pause", "pause", images.PAUSE),
+    "image-store": _image_store,
     "base": operator_image.base,
     "operator-image": operator_image.make,
+    "node-images": _node_images,
 }
 
 GROUPS: dict[str, list[str]] = {
@@ -164,10 +191,10 @@ GROUPS: dict[str, list[str]] = {
     "kubernetes": [f"kubernetes-{KUBERNETES}"],
     "kubernetes-old": [f"kubernetes-{old_kubernetes.VERSION}"],
     "coredns": [f"coredns-{COREDNS}"],
-    "images": [name for name in ARTEFACTS if name.startswith("image-")],
+    "images": [name for name in ARTEFACTS if name.startswith("image-") and name != "image-store"],
 }
-GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "images"]
-GROUPS["all"] = ["node", "operator-image", "kubernetes-old"]
+GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "image-store"]
+GROUPS["all"] = ["node", "operator-image", "node-images", "kubernetes-old"]
 
 
 def expand(names: Sequence[str]) -> list[str]:

@@ -99,6 +99,14 @@ def _build(name: str, target: Path, build: Callable[[Path], None]) -> None:
     say(f"{name}: built in {time.monotonic() - started:.1f} s")
 
 
+def keep_newest(name: str, count: int) -> None:
+    """Removes all but the entries of `name` that were used last."""
+    pattern = re.compile(rf"{re.escape(name)}-[0-9a-f]{{16}}")
+    entries = [one for one in cache_root().iterdir() if pattern.fullmatch(one.name)]
+    for entry in sorted(entries, key=lambda one: one.stat().st_mtime)[:-count]:
+        shutil.rmtree(entry, ignore_errors=True)
+
+
 def prune(keep_days: float) -> None:
     """Removes entries that nobody used for `keep_days`."""
     if not cache_root().is_dir():

@@ -118,21 +118,31 @@ def write(archive: Path, name: str, programs: Path, reference: str) -> None:
         }
     ).encode()
     top = _descriptor("manifest.v1+json", manifest)
+    with tarfile.open(archive, "w") as tar:
+        _add_index(tar, top, reference)
+        for blob in (data, image, manifest):
+            _add(tar, f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob)
+
+
+def pack(folder: Path, archive: Path, reference: str) -> None:
+    """An OCI archive of an image that lies in a folder: manifest.json, blobs named by digest."""
+    manifest = (folder / "manifest.json").read_bytes()
+    with tarfile.open(archive, "w") as tar:
+        _add_index(tar, _descriptor("manifest.v1+json", manifest), reference)
+        _add(tar, f"blobs/sha256/{hashlib.sha256(manifest).hexdigest()}", manifest)
+        for blob in folder.iterdir():
+            if len(blob.name) == len(hashlib.sha256().hexdigest()):
+                tar.add(blob, f"blobs/sha256/{blob.name}")
+
+
+def _add_index(tar: tarfile.TarFile, top: dict[str, object], reference: str) -> None:
     # containerd takes the image's name from the first annotation, other tools from the second.
     top["annotations"] = {
         "io.containerd.image.name": reference,
         "org.opencontainers.image.ref.name": reference.rsplit(":", 1)[1],
     }
-    _write_layout(archive, [data, image, manifest], top)
-
-
-def _write_layout(archive: Path, blobs: list[bytes], top: dict[str, object]) -> None:
-    index = {"schemaVersion": 2, "manifests": [top]}
-    with tarfile.open(archive, "w") as tar:
-        _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        _add(tar, "index.json", json.dumps(index).encode())
-        for blob in blobs:
-            _add(tar, f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob)
+    _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [top]}).encode())
 
 
 def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:

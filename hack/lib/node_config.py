@@ -46,8 +46,17 @@ def apiserver_flags(pki: Path) -> list[str]:
 
 
 def component_flags() -> dict[str, list[str]]:
+    """In the order of their start: what others wait for comes first."""
     pki = RUN / "pki"
     return {
+        "kubelet": [
+            f"--config={RUN / 'kubelet.json'}",
+            f"--kubeconfig={RUN / 'kubelet.conf'}",
+            f"--root-dir={RUN / 'kubelet'}",
+            f"--hostname-override={NODE}",
+            f"--node-ip={NODE_IP}",
+            f"--cert-dir={pki}",
+        ],
         "kube-controller-manager": [
             f"--kubeconfig={RUN / 'kube-controller-manager.conf'}",
             "--leader-elect=false",
@@ -66,14 +75,6 @@ def component_flags() -> dict[str, list[str]]:
             f"--kubeconfig={RUN / 'kube-scheduler.conf'}",
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
-            f"--cert-dir={pki}",
-        ],
-        "kubelet": [
-            f"--config={RUN / 'kubelet.json'}",
-            f"--kubeconfig={RUN / 'kubelet.conf'}",
-            f"--root-dir={RUN / 'kubelet'}",
-            f"--hostname-override={NODE}",
-            f"--node-ip={NODE_IP}",
             f"--cert-dir={pki}",
         ],
         "kube-proxy": [f"--config={RUN / 'kube-proxy.json'}"],

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib import cache
+from lib import cache, images
 from lib.process import Failed, run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,8 @@ SOURCES = (
     *("webhooks", "LICENSE", "README.md", "pyproject.toml", "requirements.lock"),
     *("requirements-dev.lock", "Dockerfile", ".dockerignore"),
 )
+KEPT = 3
+"""Each change of a source makes a new image of 280 MB; other clones may be using theirs."""
 TIMEOUT_S = 15 * 60.0
 TRUST = Path("/etc/ssl/certs")
 PIP_CONFIGURATION = Path("/etc/pip.conf")
@@ -139,8 +141,11 @@ def make(quiet: bool = False) -> Path:
                 *("--build-arg", f"BASE={reference}", "--pull-never", *_volumes(Path(work))),
                 *("--tag", REFERENCE, CHECKOUT),
             )
-            # Not compressed: it never leaves the machine.
-            archive = f"oci-archive:{target / 'image.tar'}:{REFERENCE}"
-            _buildah("push", "--disable-compression", REFERENCE, archive)
+            # Not compressed, as it never leaves the machine. Only to a folder does buildah do that.
+            folder = Path(work) / "image"
+            _buildah("push", "--disable-compression", REFERENCE, f"dir:{folder}")
+            images.pack(folder, target / "image.tar", REFERENCE)
 
-    return cache.cached("operator-image", key, build, quiet)
+    result = cache.cached("operator-image", key, build, quiet)
+    cache.keep_newest("operator-image", KEPT)
+    return result

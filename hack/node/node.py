@@ -47,15 +47,11 @@ DOWN_DEADLINE_S = 45.0
 def _settings(options: argparse.Namespace) -> dict[str, object]:
     """Builds what is missing. Seconds, or minutes on a machine that never did it."""
     debian.install(quiet=True)
-    names = [name for name in artefacts.GROUPS["images"] if not name.startswith("image-etcd")]
-    # DNS and pause first: the node waits for them.
-    names += [name for name in artefacts.GROUPS["images"] if name.startswith("image-etcd")]
-    if options.operator_image:
-        names.append("operator-image")
+    images = "node-images" if options.operator_image else "image-store"
     return {
         "kubernetes": str(artefacts.programs("kubernetes")),
         "etcd": str(artefacts.programs(f"etcd-{artefacts.CONTROL_PLANE_ETCD}")),
-        "images": [str(artefacts.path(name, quiet=True) / "image.tar") for name in names],
+        "images": str(artefacts.path(images, quiet=True)),
         "dns_cache": options.dns_cache,
         "apiserver_flags": options.extra,
     }

@@ -1,0 +1,101 @@
+"""A containerd's folder with images already unpacked in it.
+
+Unpacking them takes seconds of two cores at each start of a node; using a folder that was made
+once takes none. Nothing ever writes to an unpacked layer, so nodes share them, read-only; the
+databases are each node's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib import controlplane, namespaces
+from lib.children import die_with_parent
+from lib.process import Failed, run
+
+START_DEADLINE_S = 30.0
+SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
+READ_ONLY_BIND = namespaces.MS_REMOUNT | namespaces.MS_BIND | namespaces.MS_RDONLY
+
+
+def make(target: Path, archives: Sequence[Path], base: Path | None = None) -> None:
+    """Fills `target/containerd` from the archives, on top of another store."""
+    if base is not None:
+        (target / "containerd").mkdir()
+        copy(base / "containerd", target / "containerd")
+    with tempfile.TemporaryDirectory(prefix="containerd-") as state:
+        socket = Path(state) / "containerd.sock"
+        configuration = Path(state) / "config.toml"
+        configuration.write_text(f"""version = 2
+root = "{target / "containerd"}"
+state = "{state}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "{socket}"
+""")
+        with (Path(state) / "log").open("wb") as log:
+            # Its mounts are its own, so none is left, however it ends.
+            containerd = subprocess.Popen(
+                [
+                    *("unshare", "--mount", "--propagation", "private"),
+                    *("containerd", "--config", str(configuration)),
+                ],
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,
+            )
+        try:
+            if not controlplane.wait_until(socket.is_socket, START_DEADLINE_S):
+                raise Failed(f"containerd did not start:\n{(Path(state) / 'log').read_text()}")
+            for archive in archives:
+                ctr = ["ctr", "--address", socket, "--namespace", "k8s.io"]
+                run([*ctr, "images", "import", archive], timeout_s=120.0)
+        finally:
+            containerd.terminate()
+            try:
+                containerd.wait(10.0)
+            except subprocess.TimeoutExpired:
+                containerd.kill()
+
+
+def copy(source: Path, target: Path) -> None:
+    """A folder of a store at `target`, which exists: links where possible, else copies."""
+    try:
+        run(["cp", "-al", f"{source}/.", target])
+    except Failed:
+        # Another file system than the cache's.
+        run(["cp", "-a", f"{source}/.", target], timeout_s=300.0)
+    for database in [*target.glob("*.db"), *target.glob("*/*.db")]:
+        own = database.with_suffix(".own")
+        shutil.copyfile(database, own)
+        own.rename(database)
+
+
+def lay_out(store: Path, target: Path) -> None:
+    """The store at `target` for a containerd in a mount namespace of its own.
+
+    The unpacked layers, thousands of files, are only shown there, not linked.
+    """
+    for source in (store / "containerd").iterdir():
+        if source.name == SNAPSHOTS:
+            _show_layers(source, target / SNAPSHOTS)
+        else:
+            (target / source.name).mkdir()
+            copy(source, target / source.name)
+
+
+def _show_layers(source: Path, target: Path) -> None:
+    (target / "snapshots").mkdir(parents=True, mode=0o700)
+    shutil.copyfile(source / "metadata.db", target / "metadata.db")
+    for layer in (source / "snapshots").iterdir():
+        own = target / "snapshots" / layer.name
+        own.mkdir(mode=0o700)
+        for name in ("fs", "work"):
+            (own / name).mkdir()
+        namespaces.bind(layer / "fs", own / "fs")
+        # A mount is made read-only in a second step.
+        namespaces.mount("", own / "fs", "", READ_ONLY_BIND)
