@@ -10,8 +10,8 @@ administrator, by client certificate) and prints one line:
   READY <path of the kubeconfig> <seconds>
 
 It ends, with its children, on SIGTERM, SIGINT, when the process that started it ends, and, where
-standard input is a pipe, when that is closed. Even after SIGKILL no child is left. DIR's contents are
-replaced at each start: etcd's data, logs, certificates, kubeconfig. DIR/pids.json holds
+standard input is a pipe, when that is closed. Even after SIGKILL no child is left. What DIR holds
+is replaced at each start: etcd's data, logs, certificates, kubeconfig. DIR/pids.json says
 {"etcd": pid, "kube-apiserver": pid}, for tests that stop (SIGSTOP), continue or kill them.
 
 A child that dies is reported as `DIED <name> <exit code>` and stays dead, so that a test can look
@@ -44,7 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import artefacts, certs, controlplane
 from lib.cache import say
 from lib.children import Child
-from lib.process import Failed
+from lib.process import SetupError
 
 READY_DEADLINE_S = 60.0
 """Seen: 3 s. The rest is for machines that do much else at the same time."""
@@ -52,7 +52,7 @@ STOP_GRACE_S = 3.0
 START_ATTEMPTS = 3
 
 
-class Stopped(Exception):
+class StopRequestError(Exception):
     """Somebody wants us to end."""
 
 
@@ -122,10 +122,10 @@ class Server:
         while not self.client.ready():
             for child in self.children.values():
                 if not child.running():
-                    raise Failed(f"{child.name} ended at its start:\n{child.last_words()}")
+                    raise SetupError(f"{child.name} ended at its start:\n{child.last_words()}")
             if time.monotonic() > end:
                 words = self.children["kube-apiserver"].last_words()
-                raise Failed(f"kube-apiserver not ready in {READY_DEADLINE_S:.0f} s:\n{words}")
+                raise SetupError(f"kube-apiserver not ready in {READY_DEADLINE_S:.0f} s:\n{words}")
             time.sleep(0.05)
 
     def start_all(self) -> None:
@@ -136,7 +136,7 @@ class Server:
             self.start("kube-apiserver")
             try:
                 self.wait_ready()
-            except Failed as failure:
+            except SetupError as failure:
                 self.stop_all()
                 taken = "address already in use" in str(failure)
                 if not taken or attempt == START_ATTEMPTS - 1:
@@ -154,7 +154,7 @@ class Server:
         verb, name = words
         child = self.children[name]
         if verb not in ("stop", "kill", "start", "restart"):
-            raise Failed("unknown verb")
+            raise SetupError("unknown verb")
         if verb != "start":
             child.stop(None if verb == "kill" else STOP_GRACE_S)
             child.process = None
@@ -169,7 +169,7 @@ def _answer(server: Server, line: str) -> None:
     try:
         server.obey(line.split())
         print(f"OK {line} {time.monotonic() - started:.2f}", flush=True)
-    except (Failed, KeyError, ValueError) as failure:
+    except (SetupError, KeyError, ValueError) as failure:
         why = " ".join(str(failure).splitlines()[:1])
         print(f"FAILED {line}: {why}", flush=True)
 
@@ -210,7 +210,7 @@ def _listen(server: Server, restart: bool) -> None:
 
 def run(options: argparse.Namespace) -> None:
     def stop(*_: object) -> None:
-        raise Stopped
+        raise StopRequestError
 
     folder = Path(options.dir).absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def run(options: argparse.Namespace) -> None:
         seconds = time.monotonic() - started
         print(f"READY {folder / 'kubeconfig'} {seconds:.1f}", flush=True)
         _listen(server, options.restart)
-    except (Stopped, BrokenPipeError):
+    except (StopRequestError, BrokenPipeError):
         pass
     finally:
         # A second signal must not interrupt the tidying.
@@ -245,7 +245,7 @@ def main() -> int:
     runner.add_argument("extra", nargs="*", metavar="EXTRA_APISERVER_FLAG")
     try:
         run(parser.parse_args())
-    except (Failed, TimeoutError) as failure:
+    except (SetupError, TimeoutError) as failure:
         say(f"apiserver: {failure}")
         return 1
     return 0

@@ -8,7 +8,8 @@ Usage:
   build.py --prune DAYS       removes results that were not used for so many days
 
 Names: packages (Debian's), etcd (all versions), etcd-VERSION, kubernetes, kubernetes-old, coredns,
-pause, images (OCI archives of all these), base (what the operator's image stands on), operator-image.
+pause, images (OCI archives of these), image-store (the same, unpacked for containerd), base (what
+the operator's image stands on), operator-image, node-images (all that a node starts with).
 
 A part's folder holds its programs in bin/, or its image as image.tar. Results are kept in
 $ETCD_OPERATOR_CACHE (else $XDG_CACHE_HOME/etcd-operator, else ~/.cache/etcd-operator), keyed by
@@ -26,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import artefacts, cache
-from lib.process import Failed
+from lib.process import SetupError
 
 
 def main() -> int:
@@ -55,7 +56,7 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (Failed, TimeoutError, KeyError) as failure:
+    except (SetupError, TimeoutError, KeyError) as failure:
         print(f"build: {failure}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib import cache, debian, image_store, images, old_kubernetes, operator_image
-from lib.process import Failed, run
+from lib.process import SetupError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 HACK = Path(__file__).resolve().parents[1]
 MODULES = HACK / "build" / "modules"
@@ -44,8 +47,8 @@ class Program:
 def _go_version() -> str:
     try:
         return run(["go", "env", "GOVERSION"], cwd=Path("/")).strip()
-    except Failed as error:
-        raise Failed(f"Go is needed to build Kubernetes and etcd: {error}") from error
+    except SetupError as error:
+        raise SetupError(f"Go is needed to build Kubernetes and etcd: {error}") from error
 
 
 def _go_build(module: Path, program: Program, target: Path) -> None:
@@ -76,7 +79,7 @@ def _go(name: str, programs: Sequence[Program], links: Sequence[str] = ()) -> Ca
             (target / "bin" / link).symlink_to(programs[0].file)
 
     def make(quiet: bool = False) -> Path:
-        sources = sorted(module.glob("*.go")) + [module / "go.mod", module / "go.sum"]
+        sources = [*sorted(module.glob("*.go")), module / "go.mod", module / "go.sum"]
         key = cache.digest([*sources, repr(programs), repr(tuple(links)), _go_version()])
         return cache.cached(name, key, build, quiet)
 
@@ -134,7 +137,10 @@ def _image(name: str, program: str, reference: str) -> Callable[[], Path]:
         programs = path(program, quiet=quiet)
         key = cache.digest([programs.name, reference, Path(images.__file__)])
         return cache.cached(
-            name, key, lambda target: images.write(target / "image.tar", program, programs, reference), quiet
+            name,
+            key,
+            lambda target: images.write(target / "image.tar", program, programs, reference),
+            quiet,
         )
 
     return make
@@ -218,7 +224,7 @@ def path(name: str, quiet: bool = False) -> Path:
     names = expand([name])
     if len(names) != 1 or names[0] not in ARTEFACTS:
         known = ", ".join([*GROUPS, *ARTEFACTS])
-        raise Failed(f"{name!r} is not the name of one part; known: {known}")
+        raise SetupError(f"{name!r} is not the name of one part; known: {known}")
     return ARTEFACTS[names[0]](quiet=quiet)
 
 

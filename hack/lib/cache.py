@@ -15,8 +15,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 LOCK_DEADLINE_S = 45 * 60.0
 """A cold build of Kubernetes takes minutes; another clone may be doing ours for us."""

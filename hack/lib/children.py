@@ -8,9 +8,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -43,7 +46,7 @@ class Child:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=self.keep,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads yet
             )
         self.started = time.monotonic()
 

@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 from lib import cache
-from lib.process import Failed, run
+from lib.process import SetupError, run
 
 # Package: a program of it. A machine that has the program from elsewhere (containerd from
 # Docker's own packages, for one) keeps that one: installing Debian's would remove it.
@@ -42,7 +43,7 @@ def _missing() -> list[str]:
     return [
         package
         for package, program in PACKAGES.items()
-        if shutil.which(program, path=search) is None and not os.path.exists(program)
+        if shutil.which(program, path=search) is None and not Path(program).exists()
     ]
 
 
@@ -51,7 +52,7 @@ def _as_root(command: list[str]) -> list[str]:
         return command
     if shutil.which("sudo"):
         return ["sudo", *command]
-    raise Failed(f"root is needed for: {' '.join(command)}")
+    raise SetupError(f"root is needed for: {' '.join(command)}")
 
 
 def install(quiet: bool = False) -> None:
@@ -70,13 +71,13 @@ def install(quiet: bool = False) -> None:
         _install_without_services([*apt, "install", "-y", "--no-install-recommends", *missing])
         left = _missing()
         if left:
-            raise Failed(f"packages: installed, but no program of {', '.join(left)} is there")
+            raise SetupError(f"packages: installed, but no program of {', '.join(left)} is there")
         cache.say(f"packages: installed in {time.monotonic() - started:.1f} s")
 
 
 def _install_without_services(command: list[str]) -> None:
     # 101 is the policy script's word for "do not start it". A policy that is there already wins.
-    mine = not os.path.exists(NO_SERVICES)
+    mine = not Path(NO_SERVICES).exists()
     if mine:
         script = f"printf '#!/bin/sh\\nexit 101\\n' > {NO_SERVICES} && chmod 755 {NO_SERVICES}"
         run(_as_root(["sh", "-c", script]))

@@ -10,12 +10,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib import controlplane, namespaces
 from lib.children import die_with_parent
-from lib.process import Failed, run
+from lib.process import SetupError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 START_DEADLINE_S = 30.0
 SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
@@ -46,13 +49,13 @@ address = "{socket}"
                 ],
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads yet
             )
         try:
             if not controlplane.wait_until(socket.is_socket, START_DEADLINE_S):
-                raise Failed(f"containerd did not start:\n{(Path(state) / 'log').read_text()}")
+                raise SetupError(f"containerd did not start:\n{(Path(state) / 'log').read_text()}")
             for archive in archives:
-                ctr = ["ctr", "--address", socket, "--namespace", "k8s.io"]
+                ctr = ("ctr", "--address", socket, "--namespace", "k8s.io")
                 run([*ctr, "images", "import", archive], timeout_s=120.0)
         finally:
             containerd.terminate()
@@ -66,7 +69,7 @@ def copy(source: Path, target: Path) -> None:
     """A folder of a store at `target`, which exists: links where possible, else copies."""
     try:
         run(["cp", "-al", f"{source}/.", target])
-    except Failed:
+    except SetupError:
         # Another file system than the cache's.
         run(["cp", "-a", f"{source}/.", target], timeout_s=300.0)
     for database in [*target.glob("*.db"), *target.glob("*/*.db")]:

@@ -11,7 +11,10 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ETCD = "quay.io/coreos/etcd"
 COREDNS = "registry.k8s.io/coredns/coredns"
@@ -34,7 +37,9 @@ class Layer:
     buffer: io.BytesIO = field(default_factory=io.BytesIO)
 
     def __post_init__(self) -> None:
-        self.tar = tarfile.open(fileobj=self.buffer, mode="w", format=tarfile.GNU_FORMAT)
+        self.tar = tarfile.open(  # noqa: SIM115 - closed by bytes()
+            fileobj=self.buffer, mode="w", format=tarfile.GNU_FORMAT
+        )
 
     def folder(self, path: str, mode: int = 0o755, owner: int = 0) -> None:
         entry = tarfile.TarInfo(path)

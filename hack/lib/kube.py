@@ -8,11 +8,13 @@ import json
 import re
 import ssl
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 Object = dict[str, Any]
 TIMEOUT_S = 10.0

@@ -15,7 +15,14 @@ NEWIPC = 0x08000000
 NEWPID = 0x20000000
 NEWNET = 0x40000000
 
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 1, 0x20, 0x1000, 0x4000, 1 << 18, 1 << 20
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = (
+    1,
+    0x20,
+    0x1000,
+    0x4000,
+    1 << 18,
+    1 << 20,
+)
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -138,7 +145,7 @@ def remove_cgroups(name: str, deadline_s: float = 10.0) -> None:
         while (root / name).exists():
             for folder, _, _ in os.walk(root / name, topdown=False):
                 with contextlib.suppress(OSError):
-                    os.rmdir(folder)
+                    Path(folder).rmdir()
             if time.monotonic() > end:
                 break
             if (root / name).exists():

@@ -151,7 +151,8 @@ def write_proxy_config() -> None:
 
 def write_containerd_config() -> None:
     """Also the network of pods: `ptp` routes each pod by itself, so the machine's bridges and
-    what its kernel filters on them play no part."""
+    what its kernel filters on them play no part.
+    """
     network = {
         "cniVersion": "0.4.0",
         "name": "pods",

@@ -49,7 +49,7 @@ class State:
         """The port to try first: the same at each start, so that a copied kubeconfig goes on."""
         return 32000 + int(self.identity, 16) % 700
 
-    def read(self, name: str) -> Any:
+    def read(self, name: str) -> Any:  # noqa: ANN401 - JSON is of any type
         """A JSON file of the running node; None where it is not there."""
         with contextlib.suppress(OSError, ValueError):
             return json.loads((self.run / name).read_text())
@@ -61,7 +61,7 @@ class State:
         temporary.rename(self.run / name)
 
     def lock(self) -> int | None:
-        """The lock that a node holds for as long as anything of it is left; None when it is held."""
+        """The lock that a node holds while anything of it is left; None when it is held."""
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:

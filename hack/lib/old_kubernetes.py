@@ -10,7 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
-from lib.process import Failed, run
+from lib.process import SetupError, run
 
 VERSION = "1.22.17"
 # The modules whose kinds the API server serves.
@@ -38,7 +38,7 @@ def linker_flags() -> str:
 def _folder_of(module: Path, path: str) -> Path:
     found = run(["go", "list", "-m", "-f", "{{.Dir}}", path], cwd=module).strip()
     if not found:
-        raise Failed(f"{path}: not downloaded")
+        raise SetupError(f"{path}: not downloaded")
     return Path(found)
 
 

@@ -6,11 +6,14 @@ import contextlib
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib import cache, images
-from lib.process import Failed, run
+from lib.process import SetupError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REFERENCE = os.environ.get("IMAGE") or "ghcr.io/etcd-operator/etcd-operator:dev"
@@ -48,7 +51,7 @@ def _buildah(*words: str | Path) -> str:
 
 def _needs_root() -> None:
     if os.geteuid() != 0:
-        raise Failed("root is needed to build images: try sudo")
+        raise SetupError("root is needed to build images: try sudo")
 
 
 def _release() -> str:
@@ -63,7 +66,7 @@ def _mirror() -> str:
         address, release, component = line.split()
         if release == _release() and component == "main":
             return address
-    raise Failed(f"no package source for {_release()} main is set up on this machine")
+    raise SetupError(f"no package source for {_release()} main is set up on this machine")
 
 
 def base(quiet: bool = False) -> Path:
@@ -96,7 +99,7 @@ def _container() -> Iterator[str]:
 def _base_image(quiet: bool) -> str:
     folder = base(quiet)
     reference = f"{BASE_REFERENCE}:{folder.name}"
-    with contextlib.suppress(Failed):
+    with contextlib.suppress(SetupError):
         _buildah("inspect", "--type", "image", reference)
         return reference
     cache.say("operator-image: importing its base")
@@ -128,7 +131,7 @@ def _volumes(work: Path) -> list[str]:
 def make(quiet: bool = False) -> Path:
     """The folder with image.tar: the operator of this checkout, with what is not yet committed."""
     if not (CHECKOUT / "Dockerfile").exists():
-        raise Failed("no Dockerfile")
+        raise SetupError("no Dockerfile")
     names = [str(file.relative_to(CHECKOUT)) for file in _sources()]
     key = cache.digest([REFERENCE, *names, *_sources(), Path(__file__)])
 

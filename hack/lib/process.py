@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
-class Failed(Exception):
+class SetupError(Exception):
     """A program ended badly; the message is for a person."""
 
 
@@ -35,10 +38,10 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise Failed(f"{words[0]}: not found") from error
+        raise SetupError(f"{words[0]}: not found") from error
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"{' '.join(words)}: no end after {timeout_s:.0f} s") from error
+        raise SetupError(f"{' '.join(words)}: no end after {timeout_s:.0f} s") from error
     if result.returncode != 0:
         output = (result.stdout + result.stderr).strip()
-        raise Failed(f"{' '.join(words)}: exit code {result.returncode}\n{output[-4000:]}")
+        raise SetupError(f"{' '.join(words)}: exit code {result.returncode}\n{output[-4000:]}")
     return result.stdout

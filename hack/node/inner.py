@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import certs, controlplane, image_store, namespaces, node_config, node_state
 from lib.children import Child
-from lib.process import Failed, run
+from lib.process import SetupError, run
 
 RUN = node_config.RUN
 ON_DISK = ("containerd", "kubelet", "volumes")
@@ -134,9 +134,7 @@ class Node:
     def tell(self, phase: str, step: str) -> None:
         """For `node.py up`, which waits outside, and for `node.py status`."""
         self.timings[step] = round(time.monotonic() - self.began, 2)
-        pids = {
-            name: child.process.pid for name, child in self.children.items() if child.process
-        }
+        pids = {name: child.process.pid for name, child in self.children.items() if child.process}
         self.state.write(
             "status.json",
             {
@@ -186,7 +184,7 @@ class Node:
         self.tell("starting", "etcd and kube-apiserver started")
         if not controlplane.wait_until(self.client.ready, READY_DEADLINE_S):
             words = self.children["kube-apiserver"].last_words()
-            raise Failed(f"kube-apiserver is not ready:\n{words}")
+            raise SetupError(f"kube-apiserver is not ready:\n{words}")
         self.tell("starting", "kube-apiserver ready")
 
     def start_node(self) -> None:
@@ -201,7 +199,7 @@ class Node:
 
     def apply(self) -> None:
         folder = node_config.render_manifests(self.settings["dns_cache"])
-        kubectl = [self.kubernetes / "kubectl", f"--kubeconfig={self.state.kubeconfig}"]
+        kubectl = (self.kubernetes / "kubectl", f"--kubeconfig={self.state.kubeconfig}")
         # The cluster is new and the manifests are ours: no need to ask what exists or is valid.
         run([*kubectl, "create", "--validate=ignore", "-f", folder])
         self.tell("starting", "DNS and storage class applied")
@@ -243,10 +241,10 @@ class Node:
         self.start_node()
         self.apply()
         if not controlplane.wait_until(self.is_ready, READY_DEADLINE_S):
-            raise Failed(f"the node is not Ready:\n{self.children['kubelet'].last_words()}")
+            raise SetupError(f"the node is not Ready:\n{self.children['kubelet'].last_words()}")
         self.tell("starting", "node Ready")
         if not controlplane.wait_until(self.dns_is_ready, READY_DEADLINE_S):
-            raise Failed("CoreDNS is not available")
+            raise SetupError("CoreDNS is not available")
         self.tell("ready", "DNS ready")
 
     def look_after(self) -> None:
@@ -279,7 +277,7 @@ def supervise(state: node_state.State, listener: int, port: int, settings: dict[
     try:
         set_up_network()
         node.bring_up(listener)
-    except (Failed, OSError, subprocess.SubprocessError) as failure:
+    except (SetupError, OSError, subprocess.SubprocessError) as failure:
         (state.logs / "failure").write_text(str(failure))
         raise
     node.look_after()

@@ -87,7 +87,7 @@ def _start_inner(state: node_state.State, settings: str) -> subprocess.Popen[byt
             *(str(listener.fileno()), str(listener.getsockname()[1]), settings),
         ],
         pass_fds=[listener.fileno()],
-        preexec_fn=children.die_with_parent,
+        preexec_fn=children.die_with_parent,  # noqa: PLW1509 - no threads
     )
     listener.close()
     return inner

@@ -35,9 +35,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import contextlib
+
 from lib import artefacts, children, debian, namespaces, node_config, node_state
 from lib.cache import say
-from lib.process import Failed
+from lib.process import SetupError
 
 KEEPER = Path(__file__).with_name("keeper.py")
 UP_DEADLINE_S = 180.0
@@ -96,7 +98,7 @@ def _wait_ready(state: node_state.State) -> None:
         if not state.held():
             break
         time.sleep(0.05)
-    raise Failed(f"the node did not start; logs: {state.logs}\n{_why(state)}")
+    raise SetupError(f"the node did not start; logs: {state.logs}\n{_why(state)}")
 
 
 def _why(state: node_state.State) -> str:
@@ -109,7 +111,7 @@ def _why(state: node_state.State) -> str:
 
 def up(options: argparse.Namespace) -> int:
     if not artefacts.is_root():
-        raise Failed("root is needed for namespaces, mounts and cgroups: try sudo")
+        raise SetupError("root is needed for namespaces, mounts and cgroups: try sudo")
     state = node_state.current()
     if (state.read("status.json") or {}).get("phase") == "ready" and state.held():
         say(f"the node is up; kubeconfig: {state.kubeconfig}")
@@ -120,7 +122,7 @@ def up(options: argparse.Namespace) -> int:
         say("the node is on its way up or down already: waiting for it")
     try:
         _wait_ready(state)
-    except Failed:
+    except SetupError:
         down()
         raise
     seconds = time.monotonic() - started
@@ -129,10 +131,8 @@ def up(options: argparse.Namespace) -> int:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def down() -> int:
@@ -147,7 +147,7 @@ def down() -> int:
                 _signal(processes["keeper"], signal.SIGTERM)
                 asked = True
             if time.monotonic() > end:
-                raise Failed(f"the node does not end; processes: {processes}")
+                raise SetupError(f"the node does not end; processes: {processes}")
             time.sleep(0.05)
         say(f"the node is down after {time.monotonic() - began:.1f} s")
     lock = state.lock()
@@ -175,8 +175,8 @@ def inside(command: list[str]) -> int:
     """Runs a command in the node's namespaces; signals reach it, and it ends with us."""
     processes = node_state.current().read("processes.json")
     if processes is None:
-        raise Failed("the node is down: node.py up")
-    folder = os.getcwd()
+        raise SetupError("the node is down: node.py up")
+    folder = Path.cwd()
     namespaces.enter(processes["init"])
     # Joining the namespaces set the working folder to the root.
     os.chdir(folder)
@@ -203,13 +203,13 @@ def load(archives: list[str]) -> int:
         started = time.monotonic()
         path = Path(archive).absolute()
         if not path.is_file():
-            raise Failed(f"{path}: no such file")
+            raise SetupError(f"{path}: no such file")
         # A child of ours does it: one can enter the node's namespaces only once.
         child = os.fork()
         if child == 0:
             os._exit(inside([*node_config.IMPORT, str(path)]))
         if os.waitpid(child, 0)[1] != 0:
-            raise Failed(f"{path}: not loaded")
+            raise SetupError(f"{path}: not loaded")
         say(f"{path.name}: loaded in {time.monotonic() - started:.1f} s")
     return 0
 
@@ -245,14 +245,14 @@ def main() -> int:
         return 0
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        raise Failed("exec: which command?")
+        raise SetupError("exec: which command?")
     return inside(command)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (Failed, TimeoutError, OSError) as error:
+    except (SetupError, TimeoutError, OSError) as error:
         say(f"node: {error}")
         sys.exit(1)
     except KeyboardInterrupt:

@@ -17,13 +17,15 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib import kube, namespaces, node_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROVISIONER = "node.etcd-operator.io/volumes"
 VOLUMES = node_config.RUN / "volumes"
@@ -36,19 +38,16 @@ PAUSE_S = 0.5
 
 Object = dict[str, Any]
 
-_UNITS = {
-    **{"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15},
-    **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50},
-}
+_UNITS = {"": 1, "m": 0.001}
+_UNITS |= {f"{unit}": 1000**power for power, unit in enumerate("kMGTP", 1)}
+_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("KMGTP", 1)}
 
 
 def quantity(text: str) -> int:
     """Bytes of a Kubernetes quantity."""
-    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)(m|[kMGTP]?i?)", text)
-    if match is None:
+    match = re.fullmatch(r"([0-9.]+(?:[eE][0-9]+)?)([a-zA-Z]*)", text)
+    if match is None or match[2] not in _UNITS:
         raise ValueError(f"not a quantity: {text!r}")
-    if match[2] == "m":
-        return int(float(match[1]) / 1000)
     return int(float(match[1]) * _UNITS[match[2]])
 
 
