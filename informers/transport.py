@@ -26,7 +26,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
-from informers.errors import ConfigurationError, error_from_status, transport_error
+from informers.errors import (
+    ConfigurationError,
+    TransportError,
+    error_from_status,
+    transport_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -180,6 +185,9 @@ class Transport:
     async def _head(
         self, session: aiohttp.ClientSession, request: Request, endpoint: Endpoint
     ) -> aiohttp.ClientResponse:
+        if session.closed:
+            msg = f"{request.what}: the client is closed"
+            raise TransportError(msg)
         headers = {}
         if endpoint.authorization is not None:
             headers["Authorization"] = endpoint.authorization

@@ -72,7 +72,8 @@ class WatchStream:
         except TimeoutError as error:
             msg = f"{self._what}: nothing came for {idle_s:.0f} s"
             raise StreamIdleError(msg) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # RuntimeError: aiohttp's word for a read that begins just after the connection broke.
             raise transport_error(self._what, error) from error
 
 

@@ -32,6 +32,7 @@ from tests.unit.informers.api_faults import Json, Step, abort, json_response, st
 from tests.unit.informers.api_requests import Call, Target, parse, verb_of
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Callable, Iterable
 
 _END = object()
@@ -457,17 +458,17 @@ def _merge(old: Any, patch: Any) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def running_server() -> AsyncIterator[ApiServer]:
+async def running_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[ApiServer]:
     """A server on a free port of 127.0.0.1 until the block ends; hung requests end with it."""
     server = ApiServer()
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
-    server.url = f"http://{host}:{port}"
+    server.url = f"http{'s' if tls else ''}://{host}:{port}"
     try:
         yield server
     finally:
