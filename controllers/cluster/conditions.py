@@ -46,7 +46,7 @@ def conditions_of(
         ConditionType.RECONCILING: _reconciling(plan, shown),
         ConditionType.STALLED: _stalled(shown),
         ConditionType.QUORUM_AVAILABLE: _quorum_available(observed, shown),
-        ConditionType.MEMBERS_HEALTHY: _members_healthy(observed, views),
+        ConditionType.MEMBERS_HEALTHY: _members_healthy(shown, views),
         ConditionType.UP_TO_DATE: _up_to_date(observed, shown),
         ConditionType.TLS_READY: (
             "False",
@@ -99,13 +99,13 @@ def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
     return "True", Reason.QUORUM_PRESENT, "A linearizable read was answered"
 
 
-def _members_healthy(observed: Observed, views: tuple[ViewOfMember, ...]) -> _Verdict:
+def _members_healthy(shown: Wait, views: tuple[ViewOfMember, ...]) -> _Verdict:
     if not views:
         return "Unknown", Reason.UNKNOWN, "There are no members yet"
     down = [f"{view.name}: {view.reason}" for view in views if not view.healthy]
     if not down:
         return "True", Reason.ALL_MEMBERS_HEALTHY, f"All {len(views)} members are healthy"
-    reason = Reason.MEMBERS_UNHEALTHY if is_formed(observed) else Reason.CREATING
+    reason = Reason.CREATING if shown.reason is Reason.CREATING else Reason.MEMBERS_UNHEALTHY
     return "False", reason, "; ".join(down)
 
 

@@ -91,7 +91,7 @@ def _reason(
         return "no pod"
     if pod.terminating:
         return "pod is terminating"
-    if pod.problem is not None and not pod.running:
+    if pod.problem is not None:
         return str(pod.problem.reason)
     if not pod.running:
         return "container is starting"

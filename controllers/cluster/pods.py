@@ -4,6 +4,7 @@ Pure.  Called by `observe`.  The reasons are read from what kubelet and the sche
 pod's status; the words shown to the user are theirs.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,6 +33,10 @@ _EMPTY_DIRECTORY = re.compile(
     r"cannot fetch cluster info from peer urls|could not retrieve cluster information"
     r"|member count is unequal"
 )
+
+# A container that ended this often is in a loop, whether kubelet holds it back just now or not.
+_LOOP = 2
+_LONGEST_WORDS = 300
 
 
 def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
@@ -63,7 +68,7 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
         config_file=_config_file(_named(spec.get("containers", ()), ETCD_CONTAINER)),
         restarts=container.get("restartCount", 0),
-        problem=_problem(status, container),
+        problem=_problem(metadata, status, container),
     )
 
 
@@ -82,8 +87,10 @@ def _condition(status: JsonObject, kind: str) -> Mapping[str, Any]:
     return next((c for c in status.get("conditions", ()) if c.get("type") == kind), {})
 
 
-def _problem(status: JsonObject, etcd: JsonObject) -> Problem | None:
-    """The first thing that keeps the pod from running, None when nothing is known to."""
+def _problem(metadata: JsonObject, status: JsonObject, etcd: JsonObject) -> Problem | None:
+    """What keeps the pod from serving; None when nothing is known to, or it is on its way out."""
+    if "deletionTimestamp" in metadata or _condition(status, "Ready").get("status") == "True":
+        return None
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
         return Problem(reason=Reason.POD_UNSCHEDULABLE, message=scheduled.get("message", ""))
@@ -98,26 +105,37 @@ def _problem(status: JsonObject, etcd: JsonObject) -> Problem | None:
 
 
 def _crash(etcd: JsonObject) -> Problem | None:
-    """Why etcd itself keeps ending; a running container has no problem."""
+    """Why etcd keeps ending.  One end is no loop; between two ends the reason stays the same."""
     state = etcd.get("state", {})
     ended = state.get("terminated") or etcd.get("lastState", {}).get("terminated")
-    if not ended or "running" in state:
+    if not ended:
         return None
     message = str(ended.get("message", ""))
     if ended.get("exitCode") and _EMPTY_DIRECTORY.search(message):
-        return Problem(reason=Reason.EMPTY_DATA_DIRECTORY, message=_last_line(message))
+        return Problem(reason=Reason.EMPTY_DATA_DIRECTORY, message=_last_words(message))
+    backs_off = state.get("waiting", {}).get("reason") == "CrashLoopBackOff"
+    if not backs_off and etcd.get("restartCount", 0) < _LOOP:
+        return None
     words = f"exit code {ended.get('exitCode')} ({ended.get('reason', 'unknown')})"
-    return Problem(
-        reason=Reason.CRASH_LOOPING,
-        message=f"{words}: {_last_line(message)}" if message.strip() else words,
-    )
+    last = _last_words(message)
+    return Problem(reason=Reason.CRASH_LOOPING, message=f"{words}: {last}" if last else words)
 
 
 def _words(waiting: JsonObject) -> str:
     return f"{waiting.get('reason')}: {waiting.get('message', 'no message')}"
 
 
-def _last_line(text: str) -> str:
-    """The last line with something on it, at most 300 characters: a condition is no log."""
+def _last_words(text: str) -> str:
+    """The last line with something on it, cut to a condition's size.
+
+    etcd logs JSON; of its line the message and the error are what a person needs.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    if not lines:
+        return ""
+    try:
+        entry = json.loads(lines[-1])
+        words = ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+    except (ValueError, TypeError, AttributeError):
+        words = lines[-1]
+    return words[:_LONGEST_WORDS]

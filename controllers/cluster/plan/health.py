@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from api.conditions import ConditionType, find_condition
 from api.reasons import Reason
 from controllers.cluster.members import members_of
 from controllers.cluster.observed import Observed, Pod
@@ -52,7 +53,8 @@ def wait_for_members(observed: Observed) -> Wait | None:
     if stuck is not None:
         return stuck
     return Wait(
-        reason=Reason.MEMBERS_UNHEALTHY,
+        # A cluster that is just coming up alarms nobody.
+        reason=Reason.MEMBERS_UNHEALTHY if _was_ready(observed) else Reason.CREATING,
         message=f"{len(views) - len(down)} of {len(views)} members are healthy; waiting for "
         + ", ".join(f"{view.name} ({view.reason})" for view in down),
         recheck_s=_HEALING_RECHECK_S,
@@ -86,5 +88,11 @@ def _stuck(observed: Observed) -> Wait | None:
     return None
 
 
+def _was_ready(observed: Observed) -> bool:
+    """Whether this cluster has ever got past its creation, as far as its status tells."""
+    ready = find_condition(observed.status.conditions, ConditionType.READY)
+    return ready is not None and ready.reason != Reason.CREATING
+
+
 def _with_problem(observed: Observed) -> Iterator[Pod]:
-    return (pod for pod in observed.pods if pod.problem is not None and not pod.ready)
+    return (pod for pod in observed.pods if pod.problem is not None)

@@ -21,6 +21,7 @@ from api.labels import (
 )
 from api.strategic_merge import merge_pod_template
 from api.v1alpha1.cluster import ClusterSpec
+from api.volume_claims import claim_class, claim_size
 from controllers.cluster.render.config_files import config_hash
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from controllers.cluster.render.meta import metadata
@@ -67,12 +68,12 @@ def _claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
         "accessModes": ["ReadWriteOnce"],
         **(custom.spec if custom else {}),
     }
-    claim_spec["resources"] = {
-        **claim_spec.get("resources", {}),
-        "requests": {"storage": spec.storage.size.text},
-    }
-    if spec.storage.storage_class_name is not None:
-        claim_spec["storageClassName"] = spec.storage.storage_class_name
+    resources = claim_spec.get("resources") or {}
+    requests = {**(resources.get("requests") or {}), "storage": claim_size(spec.storage).text}
+    claim_spec["resources"] = {**resources, "requests": requests}
+    storage_class = claim_class(spec.storage)
+    if storage_class is not None:
+        claim_spec["storageClassName"] = storage_class
     labels = {**(custom.metadata.labels if custom else {})}
     labels |= {**selector_labels(identity.name), CLUSTER_UID_LABEL: identity.uid}
     meta: dict[str, Any] = {"name": DATA_VOLUME, "labels": labels}

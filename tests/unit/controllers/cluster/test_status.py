@@ -95,7 +95,7 @@ class TestHealthy:
 
 class TestTrouble:
     def test_member_down_is_named_with_its_reason(self):
-        down = observed(pods=(pod(0), pod(1)))
+        down = dataclasses.replace(settled(observed()), pods=(pod(0), pod(1)))
 
         assert condition(down, "MembersHealthy").message == "db-2: no pod"
         assert condition(down, "Ready").reason == "MembersUnhealthy"
@@ -200,6 +200,15 @@ class TestEvents:
         down = dataclasses.replace(settled(observed()), pods=(pod(0), pod(1)))
 
         assert told(down) == ["MembersUnhealthy"]
+
+    def test_cluster_that_comes_up_alarms_nobody(self):
+        young = settled(accepted())
+        up = dataclasses.replace(
+            observed(pods=(pod(0), pod(1))),
+            status=observed().status.model_copy(update={"conditions": young.status.conditions}),
+        )
+
+        assert "MembersUnhealthy" not in told(up)
 
     def test_new_leader_is_told(self):
         written = settled(observed())
