@@ -33,7 +33,7 @@ from tests.unit.informers.api_requests import Call, Target, parse, verb_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 _END = object()
 _ABORT = object()
@@ -65,10 +65,11 @@ class ApiServer:
         self.expired_as_status = False  # 410 of a watch: HTTP status instead of an ERROR event
         self.watch_cache = True  # False: `limit` is honoured at resourceVersion 0 too
         self.streaming_lists = True  # False: sendInitialEvents is refused as an old server does
-        self.frozen = False  # True: open watches stay open and silent (half-open)
+        self.frozen = False  # True: open watches fall silent for ever, and stay open (half-open)
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Json]] = defaultdict(dict)
         self._history: list[_Change] = []
         self._compacted = 0
+        self._quiet = False
         self._pages: dict[str, tuple[int, list[Json]]] = {}
         self._scripts: dict[str, deque[Step | None]] = defaultdict(deque)
         self._always: dict[str, Step] = {}
@@ -175,11 +176,13 @@ class ApiServer:
         assert old is not None, path
         self._commit(target, "DELETED", copy.deepcopy(old), old)
 
-    def remove_silently(self, path: str) -> None:
-        """Take an object away without an event, as when it happened in a gap."""
-        target = parse(path)
-        self.revision += 1
-        del self._objects[target.collection][target.key]
+    @contextlib.contextmanager
+    def unseen(self) -> Iterator[None]:
+        """No watch, open or later, tells of the writes made in this block; only a list does."""
+        self._quiet = True
+        yield
+        self._quiet = False
+        self.compact()
 
     def _commit(self, target: Target, type_: str, obj: Json, old: Json | None) -> Json:
         self.revision += 1
@@ -190,6 +193,8 @@ class ApiServer:
         else:
             held[target.key] = obj
         change = _Change(self.revision, target, type_, copy.deepcopy(obj), old)
+        if self._quiet:
+            return obj
         self._history.append(change)
         for watcher in self._watchers:
             if (line := _event_for(watcher, change)) is not None:
@@ -395,12 +400,14 @@ class ApiServer:
     async def _pump(
         self, watcher: _Watcher, request: web.Request, response: web.StreamResponse, limit_s: float
     ) -> None:
+        dead = False
         async with asyncio.timeout(limit_s):
             while (item := await watcher.queue.get()) is not _END:
                 if item is _ABORT:
                     await abort(request)
                     return
-                if not self.frozen:
+                dead = dead or self.frozen
+                if not dead:
                     await response.write(item)
 
 

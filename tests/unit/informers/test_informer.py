@@ -61,12 +61,10 @@ async def test_replace_events(server, informer, recorder):
     async with running(informer):
         await server.wait_watchers()
         del recorder.events[:]
-        server.remove_silently(path_of("gone"))
-        server.frozen = True
-        server.put(path_of("changed"), config_map("2"))
-        server.put(path_of("added"), config_map("1"))
-        await asyncio.sleep(1)
-        server.frozen = False
+        with server.unseen():
+            server.remove(path_of("gone"))
+            server.put(path_of("changed"), config_map("2"))
+            server.put(path_of("added"), config_map("1"))
         await relist(server)
     assert recorder.events == [("delete", "a/gone"), ("add", "a/added"), ("update", "a/changed")]
     assert recorder.tombstones == ["a/gone"]
@@ -147,11 +145,9 @@ async def test_replace_with_another_uid_is_an_update(server, informer, recorder)
     async with running(informer):
         await server.wait_watchers()
         old_uid = informer.peek("a/x").uid
-        server.remove_silently(path_of("x"))
-        server.frozen = True
-        server.put(path_of("x"), config_map())
-        await asyncio.sleep(1)
-        server.frozen = False
+        with server.unseen():
+            server.remove(path_of("x"))
+            server.put(path_of("x"), config_map())
         await relist(server)
         assert updates == [(old_uid, informer.peek("a/x").uid)]
     assert updates[0][0] != updates[0][1]

@@ -134,7 +134,8 @@ async def test_server_that_went_back_in_time_is_listed_anew(server, informer):
         server.put(path_of(name), config_map())
     async with running(informer):
         await server.wait_watchers()
-        server.remove_silently(path_of("lost"))
+        with server.unseen():
+            server.remove(path_of("lost"))
         server.rewind(50)
         server.send_error(410, "Expired")
         await eventually(lambda: informer.last_resource_version == "50")
@@ -419,7 +420,8 @@ async def test_reflector_replaces_store_on_unsafe_delete(server, informer):
     server.put(path_of("corrupt"), config_map())
     async with running(informer):
         await server.wait_watchers()
-        server.remove_silently(path_of("corrupt"))
+        with server.unseen():
+            server.remove(path_of("corrupt"))
         server.send_error(500, "StorageReadError", "object was deleted unsafely")
         await eventually(lambda: informer.keys() == [])
 
