@@ -164,11 +164,19 @@ def _node_images(quiet: bool = False) -> Path:
     key = cache.digest([store.name, image.name])
 
     def build(target: Path) -> None:
-        image_store.make(target, [image / "image.tar"], base=store)
+        (target / "made-on").write_text(store.name)
+        # The last one made on the same store has all layers but those of a changed source.
+        others = [one for one in cache.entries("node-images") if _made_on(one) == store.name]
+        image_store.make(target, [image / "image.tar"], base=[store, *others][-1])
 
     result = cache.cached("node-images", key, build, quiet)
     cache.keep_newest("node-images", operator_image.KEPT)
     return result
+
+
+def _made_on(entry: Path) -> str:
+    file = entry / "made-on"
+    return file.read_text() if file.exists() else ""
 
 
 ARTEFACTS: dict[str, Callable[..., Path]] = {

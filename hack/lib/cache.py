@@ -102,11 +102,16 @@ def _build(name: str, target: Path, build: Callable[[Path], None]) -> None:
     say(f"{name}: built in {time.monotonic() - started:.1f} s")
 
 
+def entries(name: str) -> list[Path]:
+    """What is there of `name`, the one that was used last at the end."""
+    pattern = re.compile(rf"{re.escape(name)}-[0-9a-f]{{16}}")
+    found = [one for one in cache_root().iterdir() if pattern.fullmatch(one.name)]
+    return sorted(found, key=lambda one: one.stat().st_mtime)
+
+
 def keep_newest(name: str, count: int) -> None:
     """Removes all but the entries of `name` that were used last."""
-    pattern = re.compile(rf"{re.escape(name)}-[0-9a-f]{{16}}")
-    entries = [one for one in cache_root().iterdir() if pattern.fullmatch(one.name)]
-    for entry in sorted(entries, key=lambda one: one.stat().st_mtime)[:-count]:
+    for entry in entries(name)[:-count]:
         shutil.rmtree(entry, ignore_errors=True)
 
 
