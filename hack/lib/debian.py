@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import time
@@ -30,7 +31,7 @@ PACKAGES = {
     "xfsprogs": "mkfs.xfs",
     "containernetworking-plugins": "/usr/lib/cni/ptp",
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
-    "libc6-dev": "/usr/lib/x86_64-linux-gnu/libc.a",
+    "libc6-dev": f"/usr/lib/{platform.machine()}-linux-gnu/libc.a",
 }
 APT_TIMEOUT_S = 15 * 60.0
 # Packages bring services of their own (containerd); the node starts what it needs by itself.

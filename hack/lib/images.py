@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin
 """
 GROUP = "root:x:0:\nnobody:x:65534:\ntty:x:5:\nstaff:x:50:\nnonroot:x:65532:\n"
 NSSWITCH = "hosts: files dns\n"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -107,7 +109,7 @@ def write(archive: Path, name: str, programs: Path, reference: str) -> None:
     image = json.dumps(
         {
             "created": EPOCH,
-            "architecture": "amd64",
+            "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": config,
             "rootfs": {"type": "layers", "diff_ids": [layer_descriptor["digest"]]},
