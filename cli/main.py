@@ -1,13 +1,14 @@
 """The command line of the operator: `python -m operator`, `etcd-operator`."""
 
 import sys
-from importlib.metadata import version as installed_version
+from typing import Any
 
 import click
 from pydantic import ValidationError
 
 from cli.options import settings_options
 from cli.settings import Settings
+from cli.version import version_text
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,12 +19,12 @@ def main() -> None:
 @main.command()
 def version() -> None:
     """Print the version."""
-    click.echo(f"etcd-operator {installed_version('etcd-operator')}")
+    click.echo(f"etcd-operator {version_text()}")
 
 
 @main.command()
 @settings_options(Settings)
-def run(**given: object) -> None:
+def run(**given: Any) -> None:  # noqa: ANN401 - as many types as there are settings
     """Look after the EtcdClusters of a Kubernetes cluster, until SIGTERM.
 
     Every option can be given as OPERATOR_<NAME> in the environment as well; the option wins.

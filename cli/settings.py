@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from controllers.http import parse_bind
+
 
 class Settings(BaseSettings):
     """Everything that `operator run` can be told."""
@@ -52,6 +54,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severity that is logged."
     )
+
+    @field_validator("metrics_bind", "health_bind")
+    @classmethod
+    def _check_bind(cls, value: str) -> str:
+        parse_bind(value)
+        return value
 
     @field_validator("namespace", mode="before")
     @classmethod

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 import structlog
-from controllers.runtime import Result
 
 from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.act import perform
@@ -23,6 +22,7 @@ from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.status import next_status
 from controllers.events import EventRecorder
 from controllers.resources import CLUSTERS
+from controllers.runtime import Result
 from controllers.writer import Writer
 from informers.errors import ConflictError, NotFoundError
 from informers.expectations import OwnWrites
@@ -121,6 +121,8 @@ def _requeue_s(plan: Plan, outcome: Outcome | None) -> float:
         recheck_s = _REJECTED_RECHECK_S
     elif isinstance(plan.step, Wait):
         recheck_s = plan.step.recheck_s
+    elif isinstance(outcome, Changed):
+        return 0.0  # with backoff: whoever changes things may not have finished
     else:
         return 0.001  # the step was taken: at once, as soon as its echo is there
     return recheck_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - a spread, no secret

@@ -1,0 +1,234 @@
+"""Builds the operator from its parts: who reads what, who wakes whom, who is measured.
+
+Called once by `cli.run`, on the running loop.  Nothing is started here.
+"""
+
+import functools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from api.labels import CLUSTER_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from cli.environment import discover_cluster_domain
+from cli.settings import Settings
+from controllers.cluster.metrics import ClusterMetrics
+from controllers.cluster.observe import BY_CLUSTER_UID, Sources
+from controllers.cluster.reconciler import ClusterReconciler
+from controllers.events import EventRecorder
+from controllers.http import HttpServer, parse_bind
+from controllers.io_metrics import (
+    CacheCollector,
+    ChannelCollector,
+    EtcdCallMetrics,
+    RequestMetrics,
+)
+from controllers.loop_lag import LoopLag
+from controllers.manager import Manager
+from controllers.metrics import ReconcileCollector, new_registry
+from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, OWNED, PODS, RESTORES
+from controllers.runtime import Controller
+from controllers.unsupported import UnsupportedReconciler
+from controllers.wiring import BY_UID, EnqueueCluster, EnqueueSelf, by_uid
+from etcd.dialer import DirectDialer
+from etcd.pool import ChannelPool
+from informers.expectations import OwnWrites
+from informers.informer_set import InformerSet
+from informers.lease import LeaderElector, Unelected, make_identity
+from informers.metrics import ElectionCollector, QueueCollector
+from informers.queue import WorkQueue
+from informers.resource import Resource
+from informers.store import by_label
+from informers.wire import KubeApi
+
+LEASE_NAME: Final = "etcd-operator"
+# A reconcile is a handful of calls with deadlines of their own; this ends one that is stuck anyway.
+_RECONCILE_TIMEOUT_S: Final = 60.0
+
+Informers = Mapping[Resource, InformerSet]
+Queues = Mapping[str, WorkQueue[str]]
+_UNSUPPORTED: Final = (BACKUPS, RESTORES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """What `cli.run` runs, and what it has to close afterwards."""
+
+    manager: Manager
+    channels: ChannelPool
+
+
+def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Operator:
+    """All parts, connected. Raises ValueError for a bind that is none."""
+    etcd_calls, cluster_metrics, lag = EtcdCallMetrics(), ClusterMetrics(), LoopLag()
+    channels = ChannelPool(DirectDialer(), observer=etcd_calls)
+    informers = _informers(settings, api)
+    elector = _elector(settings, api)
+    shared = _Shared(api=api, elector=elector, channels=channels)
+    queues = {
+        resource.plural: WorkQueue[str](resource.kind.lower(), clock=time.monotonic)
+        for resource in (CLUSTERS, *_UNSUPPORTED)
+    }
+    controllers = (
+        _cluster_controller(settings, shared, queues, informers, cluster_metrics),
+        *(_unsupported_controller(kind, shared, queues, informers) for kind in _UNSUPPORTED),
+    )
+    registry = new_registry()
+    for collector in (
+        QueueCollector(queues.values()),
+        ReconcileCollector(controller.counts for controller in controllers),
+        CacheCollector(informers.values()),
+        ChannelCollector(channels),
+        requests,
+        etcd_calls,
+        cluster_metrics,
+        lag,
+        *([ElectionCollector(elector)] if isinstance(elector, LeaderElector) else []),
+    ):
+        registry.register(collector)
+    manager = Manager(
+        caches={resource.plural: cache for resource, cache in informers.items()},
+        controllers=controllers,
+        elector=elector,
+        servers=(_server(settings, registry, informers, elector),),
+        tasks={"event loop lag": lag.run},
+    )
+    return Operator(manager=manager, channels=channels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What every reconciler needs."""
+
+    api: KubeApi
+    elector: LeaderElector | Unelected
+    channels: ChannelPool
+
+    def remaining_s(self) -> float:
+        """Seconds for which writes are still covered by our Lease."""
+        return self.elector.remaining_s
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the one clock on the wall; reconcilers pass it on
+
+
+def _informers(settings: Settings, api: KubeApi) -> Informers:
+    """One for each resource. Of what is not our own kind, only objects with our label."""
+    ours = {
+        resource: InformerSet(
+            api, resource, namespaces=settings.namespace, indexers={BY_UID: by_uid}
+        )
+        for resource in (CLUSTERS, BACKUPS, RESTORES)
+    }
+    made = {
+        resource: InformerSet(
+            api,
+            resource,
+            namespaces=settings.namespace,
+            label_selector=f"{MANAGED_BY_LABEL}={MANAGED_BY}",
+            indexers={BY_CLUSTER_UID: by_label(CLUSTER_UID_LABEL)},
+        )
+        for resource in (*OWNED, PODS, CLAIMS)
+    }
+    return {**ours, **made}
+
+
+def _elector(settings: Settings, api: KubeApi) -> LeaderElector | Unelected:
+    if not settings.leader_elect:
+        return Unelected()
+    return LeaderElector(
+        api,
+        namespace=settings.leader_elect_namespace or api.namespace,
+        name=LEASE_NAME,
+        identity=make_identity(),
+    )
+
+
+def _cluster_controller(
+    settings: Settings,
+    shared: _Shared,
+    queues: Queues,
+    informers: Informers,
+    metrics: ClusterMetrics,
+) -> Controller:
+    queue = queues[CLUSTERS.plural]
+    sources = Sources(
+        api=shared.api,
+        informers=informers,
+        channels=shared.channels,
+        cluster_domain=settings.cluster_domain or discover_cluster_domain(),
+    )
+    reconciler = ClusterReconciler(
+        sources,
+        own_writes=OwnWrites(clock=time.monotonic),
+        events=EventRecorder(shared.api),
+        metrics=metrics,
+        now=_now,
+        remaining_s=shared.remaining_s,
+    )
+    handlers = {CLUSTERS.plural: informers[CLUSTERS].add_handler(EnqueueSelf(queue))}
+    for resource in (*OWNED, PODS, CLAIMS):
+        handler = EnqueueCluster(queue, informers[CLUSTERS])
+        handlers[resource.plural] = informers[resource].add_handler(handler)
+    return Controller(
+        CLUSTERS.kind.lower(),
+        queue,
+        reconciler,
+        workers=settings.workers,
+        sources=handlers,
+        timeout_s=_RECONCILE_TIMEOUT_S,
+    )
+
+
+def _unsupported_controller(
+    resource: Resource, shared: _Shared, queues: Queues, informers: Informers
+) -> Controller:
+    queue = queues[resource.plural]
+    reconciler = UnsupportedReconciler(
+        resource,
+        informers[resource],
+        shared.api,
+        own_writes=OwnWrites(clock=time.monotonic),
+        now=_now,
+        remaining_s=shared.remaining_s,
+    )
+    handler = informers[resource].add_handler(EnqueueSelf(queue))
+    return Controller(
+        resource.kind.lower(),
+        queue,
+        reconciler,
+        sources={resource.plural: handler},
+        timeout_s=_RECONCILE_TIMEOUT_S,
+    )
+
+
+def _server(
+    settings: Settings,
+    registry: CollectorRegistry,
+    informers: Informers,
+    elector: LeaderElector | Unelected,
+) -> HttpServer:
+    """Ready once all caches are in; alive while a leader's Lease is valid."""
+    return HttpServer(
+        health=parse_bind(settings.health_bind),
+        metrics=parse_bind(settings.metrics_bind),
+        registry=registry,
+        live={"leader-election": elector.check} if isinstance(elector, LeaderElector) else {},
+        ready={
+            f"cache-{resource.plural}": functools.partial(_check_synced, cache)
+            for resource, cache in informers.items()
+        },
+    )
+
+
+def _check_synced(cache: InformerSet) -> None:
+    if not cache.has_synced:
+        raise NotSyncedError(str(cache.last_error or "the first list is not in yet"))
+
+
+class NotSyncedError(Exception):
+    """A cache has not been filled yet."""

@@ -1,0 +1,387 @@
+"""The operator as a process, against a real API server of the newest and the oldest Kubernetes.
+
+It runs with its shipped RBAC and nothing more: as its own service account.  No controller manager
+and no nodes here, so no pod ever starts; what needs pods is tested end to end.
+"""
+
+import base64
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.integration.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "etcd-operator-system"
+CLUSTERS = "/apis/etcd.etcd.io/v1alpha1/namespaces/{ns}/etcdclusters"
+DEADLINE_S = 30
+
+# Where each kind of the manifests lives; only those that install.yaml has beside the CRDs.
+COLLECTIONS = {
+    "Namespace": "/api/v1/namespaces",
+    "ServiceAccount": "/api/v1/namespaces/{ns}/serviceaccounts",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/rolebindings",
+}
+
+
+def until(condition, what, deadline_s=DEADLINE_S):
+    """The condition's first truthy value; fails with what was waited for."""
+    end = time.monotonic() + deadline_s
+    while not (value := condition()):
+        assert time.monotonic() < end, f"{what} did not happen within {deadline_s} s"
+        time.sleep(0.05)
+    return value
+
+
+@pytest.fixture(scope="module")
+def service_account(apiserver, tmp_path_factory):
+    """A kubeconfig of the operator's own service account, with the shipped roles bound to it."""
+    for name in ("namespace", "rbac"):
+        for obj in yaml.safe_load_all((ROOT / f"manifests/operator/{name}.yaml").read_text()):
+            path = COLLECTIONS[obj["kind"]].format(ns=NAMESPACE)
+            status, answer = apiserver.request("POST", path, obj)
+            assert status in {201, 409}, answer
+    path = f"{COLLECTIONS['ServiceAccount'].format(ns=NAMESPACE)}/etcd-operator/token"
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 3600},
+    }
+    status, answer = apiserver.request("POST", path, request)
+    assert status == 201, answer
+    config = yaml.safe_load(apiserver.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": answer["status"]["token"]}
+    written = tmp_path_factory.mktemp("operator") / "kubeconfig"
+    written.touch(mode=0o600)
+    written.write_text(yaml.safe_dump(config))
+    return written
+
+
+class Operator:
+    """A running `python -m operator run`, with its log in a file."""
+
+    def __init__(self, process, log, metrics, health):
+        self.process = process
+        self.log = log
+        self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
+        self.health_url = f"http://127.0.0.1:{health}"
+
+    def get(self, url):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.read().decode()
+        return ""
+
+    def is_ready(self):
+        assert self.process.poll() is None, self.log.read_text()
+        return self.get(f"{self.health_url}/readyz")
+
+
+@contextlib.contextmanager
+def operator(kubeconfig, folder, *flags):
+    metrics, health = free_port(), free_port()
+    log = folder / f"operator-{metrics}.log"
+    command = [sys.executable, "-m", "operator", "run", "--kubeconfig", str(kubeconfig)]
+    command += ["--metrics-bind", f"127.0.0.1:{metrics}", "--health-bind", f"127.0.0.1:{health}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen([*command, *flags], stderr=output, cwd=folder)
+    try:
+        yield Operator(process, log, metrics, health)
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def running(apiserver, service_account, tmp_path_factory):
+    with operator(service_account, tmp_path_factory.mktemp("run")) as started:
+        until(started.is_ready, "readiness of the operator")
+        yield started
+
+
+@pytest.fixture
+def namespace(apiserver, request):
+    """A namespace of the test's own. Without a controller manager it is never really deleted."""
+    digest = base64.b32encode(os.urandom(5)).decode().lower().rstrip("=")
+    name = f"test-{digest}"
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    status, answer = apiserver.request("POST", COLLECTIONS["Namespace"], body)
+    assert status == 201, answer
+    return name
+
+
+def create(apiserver, namespace, kind="EtcdCluster", name="db", **spec):
+    plural = kind.lower() + "s"
+    path = f"/apis/etcd.etcd.io/v1alpha1/namespaces/{namespace}/{plural}"
+    body = {
+        "apiVersion": "etcd.etcd.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+    status, answer = apiserver.request("POST", path, body)
+    assert status == 201, answer
+    return f"{path}/{name}"
+
+
+def condition(apiserver, path, kind):
+    _, obj = apiserver.request("GET", path)
+    conditions = obj.get("status", {}).get("conditions", ())
+    return next((c for c in conditions if c["type"] == kind), None)
+
+
+def wait_reason(apiserver, path, reason):
+    def there():
+        found = condition(apiserver, path, "Ready")
+        return found if found and found["reason"] == reason else None
+
+    return until(there, f"Ready/{reason} of {path}")
+
+
+def exists(apiserver, path):
+    status, obj = apiserver.request("GET", path)
+    return obj if status == 200 else None
+
+
+def objects_of(namespace, name="db"):
+    core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
+    return {
+        "peer": f"{core}/services/{name}-peer",
+        "client": f"{core}/services/{name}",
+        "config": f"{core}/configmaps/{name}-config",
+        "budget": f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/{name}",
+        "set": f"{apps}/statefulsets/{name}",
+    }
+
+
+def test_objects_are_made_with_the_shipped_rights(apiserver, running, namespace):
+    create(apiserver, namespace, size=3)
+
+    for what, path in objects_of(namespace).items():
+        until(lambda p=path: exists(apiserver, p), f"the {what} object")
+
+
+def test_unchanged_objects_are_written_once(apiserver, running, namespace):
+    path = create(apiserver, namespace, size=3)
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+    wait_reason(apiserver, path, "Creating")
+    versions = {
+        p: exists(apiserver, p)["metadata"]["resourceVersion"]
+        for p in objects_of(namespace).values()
+    }
+
+    # An annotation of the user's makes the operator look again.
+    annotate = {"metadata": {"annotations": {"look": "again"}}}
+    apiserver.request("PATCH", path, annotate, content_type="application/merge-patch+json")
+    before = reconciles(running)
+    until(lambda: reconciles(running) > before + 1, "another reconcile")
+
+    assert versions == {
+        p: exists(apiserver, p)["metadata"]["resourceVersion"]
+        for p in objects_of(namespace).values()
+    }
+
+
+def reconciles(running):
+    prefix = 'controller_runtime_reconcile_total{controller="etcdcluster"'
+    lines = [
+        line for line in running.get(running.metrics_url).splitlines() if line.startswith(prefix)
+    ]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+@pytest.mark.parametrize("what", ["peer", "client", "config", "budget", "set"])
+def test_deleted_object_comes_back(apiserver, running, namespace, what):
+    create(apiserver, namespace, size=3)
+    path = objects_of(namespace)[what]
+    first = until(lambda: exists(apiserver, path), "the object")
+    # Orphaned, because nobody is here to collect what hangs on it.
+    apiserver.request("DELETE", path, {"propagationPolicy": "Background"})
+
+    def another():
+        obj = exists(apiserver, path)
+        return obj and obj["metadata"]["uid"] != first["metadata"]["uid"]
+
+    until(another, f"the return of the {what} object")
+
+
+def test_edited_object_is_put_right(apiserver, running, namespace):
+    create(apiserver, namespace, size=3)
+    path = objects_of(namespace)["client"]
+    until(lambda: exists(apiserver, path), "the Service")
+    edit = {"spec": {"selector": {"app": "wrong"}}}
+    apiserver.request("PATCH", path, edit, content_type="application/merge-patch+json")
+
+    def right():
+        selector = exists(apiserver, path)["spec"]["selector"]
+        return selector.get("app.kubernetes.io/instance") == "db"
+
+    until(right, "the correction of the selector")
+
+
+def test_stranger_under_our_name_is_left_alone(apiserver, running, namespace):
+    path = objects_of(namespace)["client"]
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "db", "namespace": namespace},
+        "spec": {"ports": [{"port": 80}]},
+    }
+    apiserver.request("POST", path.rpartition("/")[0], theirs)
+    cluster = create(apiserver, namespace, size=3)
+
+    found = wait_reason(apiserver, cluster, "NameConflict")
+
+    assert "Service db" in found["message"]
+    assert exists(apiserver, path)["spec"]["ports"][0]["port"] == 80
+    assert exists(apiserver, objects_of(namespace)["set"]) is None
+
+
+def test_leftover_volume_is_waited_for_and_goes_on_without(apiserver, running, namespace):
+    claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data-db-1", "namespace": namespace, "finalizers": []},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    status, answer = apiserver.request("POST", claims, claim)
+    assert status == 201, answer
+    cluster = create(apiserver, namespace, size=3)
+    found = wait_reason(apiserver, cluster, "LeftoverVolumes")
+    assert "data-db-1" in found["message"]
+
+    # Nobody is here to take Kubernetes' own finalizer off.
+    free = {"metadata": {"finalizers": None}}
+    apiserver.request(
+        "PATCH", f"{claims}/data-db-1", free, content_type="application/merge-patch+json"
+    )
+    apiserver.request("DELETE", f"{claims}/data-db-1")
+
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+
+
+def test_template_that_the_server_refuses_makes_nothing(apiserver, running, namespace):
+    template = {"spec": {"volumes": [{"name": "Not_A_Name", "emptyDir": {}}]}}
+    cluster = create(apiserver, namespace, size=3, podTemplate=template)
+
+    wait_reason(apiserver, cluster, "TemplateRefused")
+
+    assert all(exists(apiserver, path) is None for path in objects_of(namespace).values())
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        pytest.param({"extra": {"no-such-option": "1"}}, "no-such-option", id="unknown"),
+        pytest.param({"extra": {"data-dir": "/tmp"}}, "data-dir", id="ours"),
+    ],
+)
+def test_option_is_refused_by_name(apiserver, running, namespace, options, name):
+    cluster = create(apiserver, namespace, size=3, options=options)
+
+    found = wait_reason(apiserver, cluster, "InvalidSpec")
+
+    assert name in found["message"]
+
+
+def test_tls_is_refused_by_name(apiserver, running, namespace):
+    cluster = create(apiserver, namespace, size=3, security={"tls": {"enabled": True}})
+
+    assert "spec.security.tls" in wait_reason(apiserver, cluster, "NotSupportedYet")["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("EtcdBackup", {"clusterName": "db", "storageType": "S3", "s3": {"bucket": "b"}}),
+        ("EtcdRestore", {"backupName": "b", "clusterName": "db"}),
+    ],
+)
+def test_kinds_that_are_not_carried_out_say_so(apiserver, running, namespace, kind, spec):
+    path = create(apiserver, namespace, kind=kind, name="nightly", **spec)
+
+    assert kind in wait_reason(apiserver, path, "NotSupportedYet")["message"]
+
+
+def test_size_that_an_old_server_lets_through_is_refused_by_the_operator(
+    apiserver, running, namespace
+):
+    if apiserver.knows_cel:
+        pytest.skip("this server refuses it at once: see test_crds.py")
+    cluster = create(apiserver, namespace, size=4)
+
+    assert "spec.size" in wait_reason(apiserver, cluster, "InvalidSpec")["message"]
+
+
+def test_deletion_with_policy_delete_lets_go_of_the_object(apiserver, running, namespace):
+    storage = {"deletionPolicy": "Delete"}
+    path = create(apiserver, namespace, size=3, storage=storage)
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+    assert exists(apiserver, path)["metadata"]["finalizers"] == ["etcd.etcd.io/cleanup"]
+
+    apiserver.request("DELETE", path)
+
+    until(lambda: exists(apiserver, path) is None, "the end of the EtcdCluster")
+    assert exists(apiserver, objects_of(namespace)["set"]) is None
+
+
+def test_metrics_tell_of_queue_requests_and_clusters(apiserver, running, namespace):
+    create(apiserver, namespace, size=3)
+    until(
+        lambda: (
+            f'etcd_operator_cluster_size{{name="db",namespace="{namespace}"}} 3.0'
+            in running.get(running.metrics_url)
+        ),
+        "the cluster's gauge",
+    )
+    text = running.get(running.metrics_url)
+
+    for family in (
+        "workqueue_depth",
+        "controller_runtime_reconcile_total",
+        "rest_client_requests_total",
+        "etcd_operator_cluster_condition",
+        "event_loop_lag_seconds",
+    ):
+        assert family in text
+
+
+def test_sigterm_ends_it_within_ten_seconds_with_exit_code_0(apiserver, service_account, tmp_path):
+    flags = ("--leader-elect", "--leader-elect-namespace", NAMESPACE)
+    with operator(service_account, tmp_path, *flags) as started:
+        until(started.is_ready, "readiness")
+        started.process.send_signal(signal.SIGTERM)
+
+        assert started.process.wait(10) == 0
+
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/etcd-operator"
+    assert exists(apiserver, lease)["spec"]["holderIdentity"] == ""
+
+
+def test_operator_restricted_to_a_namespace_looks_after_no_other(
+    apiserver, service_account, tmp_path, namespace
+):
+    # The module's own operator looks after everything; this one is asked what it watches.
+    with operator(service_account, tmp_path, "--namespace", namespace) as started:
+        until(started.is_ready, "readiness")
+        create(apiserver, namespace, name="own", size=1)
+        until(
+            lambda: (
+                f'etcd_operator_cluster_size{{name="own",namespace="{namespace}"}}'
+                in started.get(started.metrics_url)
+            ),
+            "the cluster of its namespace",
+        )
+
+        assert f'namespace="{NAMESPACE}"' not in started.get(started.metrics_url)
