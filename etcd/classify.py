@@ -5,7 +5,9 @@ because etcd sends some declared codes never: `too many requests` and `re-config
 to not enough started members` arrive as UNKNOWN (server/etcdserver/api/v3rpc/util.go maps them to
 errors without a gRPC status), and a missing user arrives as INVALID_ARGUMENT.
 
-Messages are those of api/v3rpc/rpctypes/error.go in etcd 3.5 to 3.7. Pure; never raises.
+Messages are those of api/v3rpc/rpctypes/error.go in etcd 3.5 to 3.7, and inner ones that reach the
+wire unmapped, as UNKNOWN: `auth: ...` from 3.5's Snapshot, raft's own, and MoveLeader's time-out.
+Pure; never raises.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from etcd import errors as e
 from etcd.errors import EtcdError, TransportCause, UnavailableError
 
 PREFIX: Final = "etcdserver: "
+INNER_PREFIX: Final = "auth: "
 
 # etcd's message without the prefix → class. Compared as a whole, so that "can only promote a
 # learner member" and "... which is in sync with leader" stay apart.
@@ -27,10 +30,14 @@ MESSAGES: Final[dict[str, type[EtcdError]]] = {
     "request timed out, possibly due to previous leader failure": e.RequestTimedOutError,
     "request timed out, possibly due to connection lost": e.RequestTimedOutError,
     "request timed out, waiting for the applied index took too long": e.RequestTimedOutError,
+    "request timed out, leader transfer took too long": e.RequestTimedOutError,
     "context deadline exceeded": e.RequestTimedOutError,
+    "raft proposal dropped": e.LeaderChangedError,
+    "raft: stopped": e.ServerStoppedError,
     "server stopped": e.ServerStoppedError,
     "too many requests": e.TooManyRequestsError,
     "request canceled": e.InterruptedCallError,
+    "request cancelled": e.InterruptedCallError,
     "context canceled": e.InterruptedCallError,
     "watch canceled": e.InterruptedCallError,
     # look again
@@ -88,7 +95,9 @@ MESSAGES: Final[dict[str, type[EtcdError]]] = {
     "user name is empty": e.CredentialsMissingError,
     "invalid auth token": e.TokenExpiredError,
     "revision of auth store is old": e.TokenExpiredError,
+    "revision in header is old": e.TokenExpiredError,
     "authentication failed, invalid user ID or password": e.CredentialsRejectedError,
+    "authentication failed, password was given for no password user": e.CredentialsRejectedError,
     "permission denied": e.PermissionDeniedError,
 }
 
@@ -134,7 +143,7 @@ _NEVER_SENT: Final = ("failed to connect to all addresses", "errors resolving", 
 def classify(*, code: str, message: str, rpc: str = "") -> EtcdError:
     """The typed error for one failed call. code: gRPC's name, as `StatusCode.UNAVAILABLE.name`."""
     text = message.strip()
-    bare = text.removeprefix(PREFIX)
+    bare = text.removeprefix(PREFIX).removeprefix(INNER_PREFIX)
     known = MESSAGES.get(bare)
     if known is not None:
         return known(text, code=code, rpc=rpc)

@@ -84,7 +84,7 @@ class ClusterClient:
         False: the member's own, possibly stale view, which needs no quorum; to diagnose by.
         Retry-safe. Raises LearnerUnsupportedError through a learner; without quorum
         RequestTimedOutError or NoLeaderError. The flag exists since etcd 3.5. With authentication
-        on, any user may call since 3.5.29 and 3.6.10, before only root.
+        on it needs a user, of whatever role, since 3.5.29 and 3.6.10; none before.
         """
         request = cluster_pb2.MemberListRequest(linearizable=linearizable)
         answer = await self._transport.unary(rpc.MEMBER_LIST, request, timeout_s=timeout_s)
@@ -100,8 +100,9 @@ class ClusterClient:
         """Adds a member, a learner unless told otherwise, and returns its ID.
 
         Through the quorum. Not retry-safe: where `maybe_applied`, list and look for the peer URL.
-        Raises PeerURLExistsError, TooManyLearnersError, UnhealthyClusterError (members not all
-        connected for 5 s, also right after an election), NotEnoughStartedError,
+        Raises PeerURLExistsError (MemberExistsError within the same second, of which the ID is
+        made), TooManyLearnersError, UnhealthyClusterError (members not all connected for 5 s, also
+        right after an election), NotEnoughStartedError,
         BadMemberURLsError. A voter added to a cluster of one takes its quorum away until the new
         process runs. Learners since 3.4.
         """

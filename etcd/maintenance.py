@@ -103,7 +103,7 @@ class MaintenanceClient:
         """The member's own state.
 
         Local, not linearizable: answers without quorum and from a learner. Retry-safe. With
-        authentication on, any user may call since 3.5.32 and 3.6.12.
+        authentication on it needs a user, of whatever role, since 3.5.32 and 3.6.12; none before.
         """
         answer = await self._transport.unary(rpc.STATUS, pb.StatusRequest(), timeout_s=timeout_s)
         return _status(answer)

@@ -10,10 +10,11 @@ gates its boolean flags. The `experimental-` names are taken where that release 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from etcd.option_checks import MODE, RETENTION, check_together, check_value
 from etcd.option_errors import BadValueError, OptionError, OwnedOptionError, UnknownOptionError
-from etcd.option_values import FileValue, boolean, file_value, nanoseconds
+from etcd.option_values import FileValue, boolean, file_value
 from etcd.options_table import (
     EXPERIMENTAL,
     FEATURE_GATES,
@@ -34,21 +35,6 @@ if TYPE_CHECKING:
     from etcd.versions import Version
 
 FileKeys: TypeAlias = dict[str, "FileValue | FileKeys"]
-
-# Values of which etcd takes only these; with another it doesn't start.
-CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "auto-compaction-mode": ("periodic", "revision"),
-    "backend-bbolt-freelist-type": ("array", "map"),
-    "log-format": ("json", "console"),
-    "log-level": ("debug", "info", "warn", "error", "panic", "fatal"),
-    "logger": ("zap",),
-    "metrics": ("basic", "extensive"),
-    "tls-max-version": ("TLS1.2", "TLS1.3"),
-    "tls-min-version": ("TLS1.2", "TLS1.3"),
-}
-MAX_ELECTION_MS: Final = 50_000
-MODE: Final = "auto-compaction-mode"
-RETENTION: Final = "auto-compaction-retention"
 
 
 def convert(extra: Mapping[str, str], version: Version) -> FileKeys:
@@ -178,9 +164,7 @@ def _value(name: str, text: str, found: FileOption) -> FileValue:
         value = file_value(text, found.type)
     except ValueError as problem:
         raise BadValueError(name, f"{text!r} is wrong: {problem}") from problem
-    choices = CHOICES.get(plain_name(name))
-    if choices is not None and value not in choices:
-        raise BadValueError(name, f"{text!r} is none of {', '.join(choices)}")
+    check_value(plain_name(name), value)
     return value
 
 
@@ -224,45 +208,10 @@ def _joined_gates(one: str, other: str) -> str:
 
 # ---------------------------------------------------------------- options together
 def _together(keys: FileKeys) -> FileKeys:
-    """Checks and completes what etcd looks at in pairs."""
-    _check_times(_number(keys, "heartbeat-interval", 100), _number(keys, "election-timeout", 1000))
-    retention = keys.get(RETENTION)
-    if retention is None:
-        return keys
+    """Checks what etcd looks at in pairs, and completes it."""
+    check_together(keys)
     # Etcd's command line assumes `periodic`; a file without a mode is fatal on 3.5.21.
-    mode = keys.get(MODE, "periodic")
-    _check_retention(str(retention), str(mode))
-    return {**keys, MODE: mode}
-
-
-def _number(keys: FileKeys, name: str, default: int) -> int:
-    value = keys.get(name, default)
-    return value if isinstance(value, int) else default
-
-
-def _check_times(heartbeat_ms: int, election_ms: int) -> None:
-    if heartbeat_ms == 0:
-        raise BadValueError("heartbeat-interval", "must not be 0")
-    if election_ms < 5 * heartbeat_ms:
-        raise BadValueError(
-            "election-timeout",
-            f"{election_ms} ms is less than five times the heartbeat interval, {heartbeat_ms} ms",
-        )
-    if election_ms > MAX_ELECTION_MS:
-        raise BadValueError("election-timeout", f"{election_ms} ms is more than {MAX_ELECTION_MS}")
-
-
-def _check_retention(retention: str, mode: str) -> None:
-    if retention.isascii() and retention.isdigit():
-        return
-    if mode == "revision":
-        raise BadValueError(RETENTION, f"{retention!r} is no number of revisions")
-    try:
-        if nanoseconds(retention) >= 0:
-            return
-    except ValueError as problem:
-        raise BadValueError(RETENTION, f"{retention!r} is wrong: {problem}") from problem
-    raise BadValueError(RETENTION, f"{retention!r} is negative")
+    return {MODE: "periodic", **keys} if RETENTION in keys else keys
 
 
 # ---------------------------------------------------------------- what to say

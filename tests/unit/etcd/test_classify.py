@@ -108,6 +108,16 @@ MET = [
     ),
     ("NOT_FOUND", "etcdserver: requested lease not found", e.LeaseNotFoundError),
     ("INVALID_ARGUMENT", "etcdserver: user name is empty", e.CredentialsMissingError),
+    (
+        "UNKNOWN",
+        "etcdserver: request timed out, leader transfer took too long",
+        e.RequestTimedOutError,
+    ),
+    ("UNKNOWN", "raft proposal dropped", e.LeaderChangedError),
+    ("UNKNOWN", "raft: stopped", e.ServerStoppedError),
+    ("UNKNOWN", "auth: user name is empty", e.CredentialsMissingError),
+    ("UNKNOWN", "auth: permission denied", e.PermissionDeniedError),
+    ("UNKNOWN", "auth: revision in header is old", e.TokenExpiredError),
     ("UNAUTHENTICATED", "etcdserver: invalid auth token", e.TokenExpiredError),
     ("INVALID_ARGUMENT", "etcdserver: revision of auth store is old", e.TokenExpiredError),
     (

@@ -29,7 +29,7 @@ HOUR = 3_600_000_000_000
         ({"max-txn-ops": "256"}, {"max-txn-ops": 256}, ..., ...),
         ({"--max-txn-ops": "256"}, {"max-txn-ops": 256}, ..., ...),
         ({"grpc-keepalive-min-time": "1h"}, {"grpc-keepalive-min-time": HOUR}, ..., ...),
-        ({"cors": "https://a,https://b"}, {"cors": "https://a,https://b"}, ..., ...),
+        ({"cors": "https://a:1,http://b:2"}, {"cors": "https://a:1,http://b:2"}, ..., ...),
         ({"log-outputs": "stderr"}, {"log-outputs": ["stderr"]}, ..., ...),
         ({"socket-reuse-port": "true"}, {"socket-options": {"reuse-port": True}}, ..., ...),
         (
@@ -143,6 +143,7 @@ def test_owned_options_are_options_of_etcd(name):
     [
         ({"max-txn-ops": "many"}, "max-txn-ops: 'many' is wrong: a whole number"),
         ({"log-level": "loud"}, "'loud' is none of debug, info"),
+        ({"cors": "https://a.example"}, "neither \\* nor like https://host:port"),
         ({"auto-compaction-mode": "hourly"}, "none of periodic, revision"),
         ({"feature-gates": "CompactHashCheck"}, "'CompactHashCheck' is wrong: true or false"),
         ({"feature-gates": "LeaseCheckpoint=1,LeaseCheckpoint=0"}, "both on and off"),
