@@ -1,8 +1,9 @@
 """A model of one Lease in an API server: GET, POST, PUT with resourceVersions, and faults.
 
 It is what electors see of the API server in tests on virtual time; faults are given per request, in
-order: "ok", "abort" (no effect), "lost" (takes effect, the answer does not come), "hang" (until
-cancelled, no effect), "conflict", or a number of seconds the request takes.
+order: "ok", "abort" (no effect), "lost" (takes effect, the answer does not come), "late" (takes
+effect, the answer takes a second), "hang" (until cancelled, no effect), "conflict", or a number of
+seconds before the request takes effect.
 """
 
 from __future__ import annotations
@@ -56,22 +57,22 @@ class LeaseServer:
         return copy.deepcopy(self.lease)
 
     async def create(self, resource, body, *, namespace, timeout_s) -> dict[str, Any]:
-        lost = await self._arrive("create")
+        fault = await self._arrive("create")
         if self.lease is not None:
             raise AlreadyExistsError(409, "AlreadyExists", "exists", {}, None)
-        return self._stored(body, lost=lost)
+        return await self._stored(body, fault)
 
     async def replace(self, resource, body, *, namespace, name, timeout_s) -> dict[str, Any]:
-        lost = await self._arrive("update")
+        fault = await self._arrive("update")
         if self.lease is None:
             raise NotFoundError(404, "NotFound", "no lease", {}, None)
         current = self.lease["metadata"]["resourceVersion"]
         if body["metadata"].get("resourceVersion") != current:
             raise ConflictError(409, "Conflict", "modified", {}, None)
-        return self._stored(body, lost=lost)
+        return await self._stored(body, fault)
 
-    async def _arrive(self, op: str) -> bool:
-        """Count the request and suffer its fault; True if the answer is to be lost."""
+    async def _arrive(self, op: str) -> Fault:
+        """Count the request and suffer its fault; "lost" and "late" are for its answer."""
         self.ops.append(op)
         fault = self.faults.popleft() if self.faults else self.always
         match fault:
@@ -83,14 +84,16 @@ class LeaseServer:
                 raise ConflictError(409, "Conflict", "modified", {}, None)
             case float() | int():
                 await asyncio.sleep(fault)
-        return fault == "lost"
+        return fault
 
-    def _stored(self, body: dict[str, Any], *, lost: bool) -> dict[str, Any]:
+    async def _stored(self, body: dict[str, Any], fault: Fault) -> dict[str, Any]:
         self._revision += 1
         lease = copy.deepcopy(dict(body))
         lease["metadata"]["resourceVersion"] = str(self._revision)
         self.lease = lease
         self.history.append(copy.deepcopy(lease))
-        if lost:
+        if fault == "late":
+            await asyncio.sleep(1)
+        if fault == "lost":
             raise TransportError("connection reset while reading the answer")
         return copy.deepcopy(lease)

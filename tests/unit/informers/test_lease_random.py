@@ -18,7 +18,9 @@ from informers.lease import LeaderElector, LeadershipLost
 from tests.unit.informers.lease_server import LeaseServer
 from tests.unit.informers.test_lease import wall_clock_off_by
 
-FAULTS = st.sampled_from(["ok", "ok", "ok", "abort", "lost", "hang", "conflict", 1.0, 4.0, 7.0])
+FAULTS = st.sampled_from(
+    ["ok", "ok", "ok", "abort", "lost", "late", "hang", "conflict", 1.0, 4.0, 7.0]
+)
 
 
 class Participant:
