@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -107,9 +109,13 @@ class Member:
         with self.log.open("ab") as log:
             self.process = run_etcd(self.version, self.folder / "etcd.yaml", log)
 
-    def signal(self, number):
-        assert self.process is not None
-        self.process.send_signal(number)
+    def freeze(self):
+        """Stops the process; returns when its last thread stands still."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
         """Ends the process at once, whatever state it is in."""

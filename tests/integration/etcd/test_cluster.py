@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import aclosing
 
 import pytest
@@ -191,7 +190,7 @@ async def removed_member_exits(member):
 async def test_frozen_member_ends_calls_at_their_deadline_and_comes_back(cluster, pool, follower):
     frozen_id = (await follower.maintenance.status()).member_id
     frozen = await member_with(cluster, pool, frozen_id)
-    frozen.signal(signal.SIGSTOP)
+    frozen.freeze()
     try:
         begin = asyncio.get_running_loop().time()
         with pytest.raises(UnavailableError) as raised:
@@ -199,7 +198,7 @@ async def test_frozen_member_ends_calls_at_their_deadline_and_comes_back(cluster
         assert TransportCause.DEADLINE is raised.value.cause
         assert asyncio.get_running_loop().time() - begin < 2
     finally:
-        frozen.signal(signal.SIGCONT)
+        frozen.thaw()
 
     assert await wait_for(follower.maintenance.status, within_s=5)
 
@@ -216,7 +215,7 @@ async def test_lost_quorum_leaves_local_answers_only(cluster, pool):
     survivor, *others = cluster.members[:VOTERS]
     client = pool.client(survivor.endpoint())
     for other in others:
-        other.signal(signal.SIGSTOP)
+        other.freeze()
     try:
         await wait_for(lambda: knows_no_leader(client), within_s=10)
 
@@ -229,7 +228,7 @@ async def test_lost_quorum_leaves_local_answers_only(cluster, pool):
         assert raised.value.maybe_applied
     finally:
         for other in others:
-            other.signal(signal.SIGCONT)
+            other.thaw()
 
     assert await wait_for(lambda: client.cluster.member_list(timeout_s=2))
 
