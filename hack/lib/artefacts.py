@@ -169,9 +169,7 @@ def _node_images(quiet: bool = False) -> Path:
         others = [one for one in cache.entries("node-images") if _made_on(one) == store.name]
         image_store.make(target, [image / "image.tar"], base=[store, *others][-1])
 
-    result = cache.cached("node-images", key, build, quiet)
-    cache.keep_newest("node-images", operator_image.KEPT)
-    return result
+    return cache.cached("node-images", key, build, quiet)
 
 
 def _made_on(entry: Path) -> str:

@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+KEPT = 3
+"""Entries of one name that stay: two clones on different commits should not fight."""
+IN_USE = ".in-use"
 LOCK_DEADLINE_S = 45 * 60.0
 """A cold build of Kubernetes takes minutes; another clone may be doing ours for us."""
 
@@ -100,6 +103,7 @@ def _build(name: str, target: Path, build: Callable[[Path], None]) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     say(f"{name}: built in {time.monotonic() - started:.1f} s")
+    keep_newest(name, KEPT)
 
 
 def entries(name: str) -> list[Path]:
@@ -109,10 +113,29 @@ def entries(name: str) -> list[Path]:
     return sorted(found, key=lambda one: one.stat().st_mtime)
 
 
+def hold(entry: Path) -> int:
+    """Keeps an entry from being removed for as long as the descriptor is open, in any process."""
+    descriptor = os.open(entry / IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _remove(entry: Path) -> None:
+    with (entry / IN_USE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        # First out of sight: nobody shall find half an entry.
+        away = entry.with_name(f".removed-{entry.name}-{os.getpid()}")
+        entry.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def keep_newest(name: str, count: int) -> None:
-    """Removes all but the entries of `name` that were used last."""
+    """Removes all but the entries of `name` that were used last, or that a node is using."""
     for entry in entries(name)[:-count]:
-        shutil.rmtree(entry, ignore_errors=True)
+        _remove(entry)
 
 
 def prune(keep_days: float) -> None:
@@ -122,7 +145,7 @@ def prune(keep_days: float) -> None:
     oldest = time.time() - keep_days * 86400
     for entry in cache_root().iterdir():
         # Other tools of the project keep folders of their own here: they do not end in our hash.
-        ours = re.search(r"-[0-9a-f]{16}$", entry.name) is not None
+        ours = re.search(r"^[^.].*-[0-9a-f]{16}$", entry.name) is not None
         if ours and entry.is_dir() and entry.stat().st_mtime < oldest:
             say(f"removing {entry.name}")
-            shutil.rmtree(entry, ignore_errors=True)
+            _remove(entry)

@@ -35,8 +35,6 @@ SOURCES = (
     *("webhooks", "LICENSE", "README.md", "pyproject.toml", "requirements.lock"),
     *("requirements-dev.lock", "Dockerfile", ".dockerignore"),
 )
-KEPT = 3
-"""Each change of a source makes a new image of 280 MB; other clones may be using theirs."""
 TIMEOUT_S = 15 * 60.0
 TRUST = Path("/etc/ssl/certs")
 PIP_CONFIGURATION = Path("/etc/pip.conf")
@@ -149,6 +147,4 @@ def make(quiet: bool = False) -> Path:
             _buildah("push", "--disable-compression", REFERENCE, f"dir:{folder}")
             images.pack(folder, target / "image.tar", REFERENCE)
 
-    result = cache.cached("operator-image", key, build, quiet)
-    cache.keep_newest("operator-image", KEPT)
-    return result
+    return cache.cached("operator-image", key, build, quiet)

@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import contextlib
 
-from lib import artefacts, children, debian, namespaces, node_config, node_state
+from lib import artefacts, cache, children, debian, namespaces, node_config, node_state
 from lib.cache import say
 from lib.process import SetupError
 
@@ -69,6 +69,9 @@ def _start_keeper(state: node_state.State, settings: dict[str, object]) -> bool:
     shutil.rmtree(state.logs, ignore_errors=True)
     for folder in (state.run, state.logs):
         folder.mkdir(parents=True)
+    # The keeper holds what the node uses: its images' layers lie in the cache.
+    parts = (settings["images"], Path(str(settings["kubernetes"])).parent)
+    held = [cache.hold(Path(str(part))) for part in parts]
     with (state.logs / "keeper.log").open("ab") as log:
         subprocess.Popen(
             [sys.executable, str(KEEPER), str(state.folder), json.dumps(settings)],
@@ -76,10 +79,11 @@ def _start_keeper(state: node_state.State, settings: dict[str, object]) -> bool:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=[lock],
+            pass_fds=[lock, *held],
             cwd="/",
         )
-    os.close(lock)
+    for descriptor in (lock, *held):
+        os.close(descriptor)
     return True
 
 
