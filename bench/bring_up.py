@@ -13,8 +13,9 @@ import asyncio
 import statistics
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
@@ -29,6 +30,8 @@ from controllers.cluster.render.network import (
 from controllers.cluster.render.pods import stateful_set
 from controllers.resources import BY_KIND, CLUSTERS, NAMESPACES, PODS
 from informers.wire import KubeApi, connect
+
+T = TypeVar("T")
 
 LIMIT = 1.25
 DEADLINE_S = 120.0
@@ -116,7 +119,9 @@ async def without_operator(api: KubeApi, namespace: str, name: str) -> float:
     return time.perf_counter() - started
 
 
-async def in_new_namespace(api: KubeApi, prefix: str, round_: int, measure: Any) -> Any:
+async def in_new_namespace(
+    api: KubeApi, prefix: str, round_: int, measure: Callable[[KubeApi, str, str], Awaitable[T]]
+) -> T:
     """Measure in a namespace of its own, and wait until it is gone: rounds must not overlap."""
     namespace = f"bench-{prefix}-{round_}-{int(time.monotonic() * 1000) % 100000}"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}

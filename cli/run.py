@@ -1,5 +1,6 @@
 """`operator run`: real connections and signals around the parts, until it is told to stop."""
 
+import os
 import sys
 
 import structlog
@@ -46,6 +47,8 @@ async def _run(settings: Settings) -> None:
         observer=requests,
     )
     async with api:
+        if "KUBERNETES_SERVICE_HOST" not in os.environ:
+            log.info("running outside of the cluster: members are reached by their pods' IPs")
         operator = assemble(settings, api, requests)
         try:
             with stopping_on_signals(operator.manager.stop):

@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from controllers.http import parse_bind
-
 
 class Settings(BaseSettings):
     """Everything that `operator run` can be told."""
@@ -58,6 +56,9 @@ class Settings(BaseSettings):
     @field_validator("metrics_bind", "health_bind")
     @classmethod
     def _check_bind(cls, value: str) -> str:
+        # Here, because it brings the HTTP server: `--help` and `version` should start fast.
+        from controllers.http import parse_bind  # noqa: PLC0415
+
         parse_bind(value)
         return value
 

@@ -94,8 +94,9 @@ def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
     if not is_formed(observed):
         return "Unknown", shown.reason, "The cluster has not formed yet"
     if observed.etcd.members is None:
-        lost = health.wait_for_quorum(observed)
-        return "False", Reason.QUORUM_LOST, lost.message if lost else observed.etcd.error
+        lost = health.verdict(observed)
+        unknown = lost.reason is Reason.MEMBERS_UNREACHABLE
+        return "Unknown" if unknown else "False", lost.reason, lost.message
     return "True", Reason.QUORUM_PRESENT, "A linearizable read was answered"
 
 

@@ -84,9 +84,10 @@ def _phase(observed: Observed, shown: Wait) -> Phase:
         return Phase.STOPPED
     if not is_formed(observed):
         return Phase.FAILED if shown.reason in NEEDS_SOMEONE else Phase.CREATING
-    if observed.etcd.members is None:
+    verdict = health.verdict(observed)
+    if verdict.reason is Reason.QUORUM_LOST:
         return Phase.FAILED
-    return Phase.RUNNING if health.verdict(observed).settled else Phase.RECOVERING
+    return Phase.RUNNING if verdict.settled else Phase.RECOVERING
 
 
 def _member(view: ViewOfMember, observed: Observed) -> MemberStatus:

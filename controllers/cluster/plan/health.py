@@ -18,7 +18,7 @@ def wait_for_cluster_id(observed: Observed) -> Wait | None:
     """Members are starting and none has told the cluster's ID yet."""
     if is_formed(observed):
         return None
-    stuck = _stuck(observed)
+    stuck = _stuck(observed) or _unreachable(observed)
     if stuck is not None:
         return stuck
     size = observed.status.bootstrap.size if observed.status.bootstrap else 0
@@ -34,6 +34,9 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
     """A formed cluster from which no linearizable answer can be had."""
     if observed.etcd.members is not None:
         return None
+    unreachable = _unreachable(observed)
+    if unreachable is not None:
+        return unreachable
     down = [view for view in members_of(observed) if not view.healthy]
     return Wait(
         reason=Reason.QUORUM_LOST,
@@ -86,6 +89,18 @@ def _stuck(observed: Observed) -> Wait | None:
         assert pod.problem is not None
         return Wait(reason=pod.problem.reason, message=f"Pod {pod.name}: {pod.problem.message}")
     return None
+
+
+def _unreachable(observed: Observed) -> Wait | None:
+    """Pods are ready, so etcd serves, but not one of them answers us: the way to them is cut."""
+    ready = [pod for pod in observed.pods if pod.ready]
+    if not ready or observed.etcd.statuses:
+        return None
+    return Wait(
+        reason=Reason.MEMBERS_UNREACHABLE,
+        message=f"{len(ready)} pods are ready but none answers the operator on port 2379: it must"
+        " run where pods are routable, and network policies must let it through",
+    )
 
 
 def _was_ready(observed: Observed) -> bool:

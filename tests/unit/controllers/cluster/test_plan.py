@@ -236,6 +236,11 @@ class TestRunning:
         assert "db-1" in step.message
         assert "db-2 (no pod)" in step.message
 
+    def test_ready_pods_that_do_not_answer_are_a_matter_of_the_network(self):
+        cut_off = observed(etcd=Etcd(error="no member answers"))
+
+        assert waits(cut_off) is Reason.MEMBERS_UNREACHABLE
+
     def test_emptied_member_is_shown_and_left_down(self):
         problem = Problem(reason=Reason.EMPTY_DATA_DIRECTORY, message="cannot fetch")
         down = observed(

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs every benchmark; each prints a table and its ratio or limit. Usage: hack/bench.sh [NAME...]
+# Names: queue bring-up footprint. Needs root for the throwaway node. FOOTPRINT_SECONDS=30 for a short look.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+py=$PWD/.venv/bin/python
+kubeconfig=$PWD/.node/kubeconfig
+inside=(python3 hack/node/node.py exec -- "$py")
+status=0
+
+node_with_operator() {
+  python3 hack/node/node.py up || return 1
+  hack/kubectl --kubeconfig "$kubeconfig" apply --server-side -f manifests/install.yaml >/dev/null &&
+    hack/kubectl --kubeconfig "$kubeconfig" -n etcd-operator-system scale deployment/etcd-operator --replicas="$1" &&
+    hack/kubectl --kubeconfig "$kubeconfig" -n etcd-operator-system rollout status deployment/etcd-operator --timeout=120s
+}
+
+bench() {
+  case $1 in
+    queue) "$py" bench/work_queue.py ;;
+    bring-up) node_with_operator 1 && "${inside[@]}" bench/bring_up.py --kubeconfig "$kubeconfig" ;;
+    # The operator under measurement is a process of its own; the installed one must not help it.
+    footprint) node_with_operator 0 && "${inside[@]}" bench/footprint.py --kubeconfig "$kubeconfig" --seconds "${FOOTPRINT_SECONDS:-300}" ;;
+    *) echo "hack/bench.sh: unknown benchmark $1" >&2; return 2 ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- queue bring-up footprint
+for name in "$@"; do
+  echo "=== bench $name"
+  bench "$name" || status=1
+done
+exit $status
