@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-import looptime
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -108,12 +107,23 @@ def content(server: ApiServer) -> dict[str, str]:
     return {key: obj["metadata"]["resourceVersion"] for key, obj in held.items()}
 
 
-async def converges(script: list[tuple], *, streaming: bool, seed: int) -> None:
+@pytest.mark.looptime
+@pytest.mark.timeout(60)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(script=st.lists(steps, max_size=12), streaming=st.booleans(), seed=st.integers(0, 2**16))
+@example(script=[("put", "x", 1), ("wait", 1.0), ("lose", "x")], streaming=False, seed=0)
+@example(
+    script=[("put", "x", 1), ("wait", 1.0), ("freeze",), ("put", "x", 2), ("compact",)],
+    streaming=False,
+    seed=0,
+)
+async def test_any_script_of_events_and_faults_converges(script, streaming, seed):
     async with running_server() as server:
         source = FixedSource(Endpoint(url=server.url, namespace="a"))
         async with await connect_to(source, user_agent="t") as api:
             recorder = Recorder()
-            informer = Informer(api, CONFIG_MAPS, rng=random.Random(seed), streaming=streaming)
+            rng = random.Random(seed)
+            informer = Informer(api, CONFIG_MAPS, rng=rng, streaming=streaming)
             informer.add_handler(recorder)
             async with running(informer):
                 for step in script:
@@ -124,14 +134,3 @@ async def converges(script: list[tuple], *, streaming: bool, seed: int) -> None:
             keys = informer.keys()
             held = {key: informer.peek(key).resource_version for key in keys}
             assert held == content(server)
-            assert informer.statistics().handler_errors == 0
-
-
-@pytest.mark.timeout(60)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(steps, max_size=12), st.booleans(), st.integers(0, 2**16))
-@example([("put", "x", 1), ("wait", 1.0), ("lose", "x")], False, 0)
-@example([("put", "x", 1), ("wait", 1.0), ("freeze",), ("put", "x", 2), ("compact",)], False, 0)
-def test_any_script_of_events_and_faults_converges(script, streaming, seed):
-    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
-        runner.run(converges(script, streaming=streaming, seed=seed))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from informers.decode import Object
+    from informers.informer import InformerStatistics
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 
@@ -41,13 +42,23 @@ async def eventually(condition: Callable[[], object], within_s: float = 300.0) -
 
 
 @contextlib.asynccontextmanager
-async def running(*informers: Any) -> AsyncIterator[None]:
-    """The informers run while the block does; what they raise is raised."""
+async def running(*informers: Any, handler_errors: int = 0) -> AsyncIterator[None]:
+    """The informers run while the block does; what they raise is raised.
+
+    Handlers must not have failed, `Recorder`'s own checks included: informers only log that.
+    """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(informer.run()) for informer in informers]
         yield
         for task in tasks:
             task.cancel()
+    found = sum(each.handler_errors for informer in informers for each in _statistics(informer))
+    assert found == handler_errors
+
+
+def _statistics(informer: Any) -> tuple[InformerStatistics, ...]:
+    statistics = informer.statistics()
+    return statistics if isinstance(statistics, tuple) else (statistics,)
 
 
 @dataclass
