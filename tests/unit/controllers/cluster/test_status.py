@@ -218,8 +218,8 @@ class TestEvents:
         assert told(moved) == ["LeaderChanged"]
 
     def test_return_of_quorum_is_told(self):
-        lost = settled(observed(etcd=Etcd(error="no member answers")))
-        back = dataclasses.replace(lost, etcd=etcd(3))
+        lost = settled(observed(etcd=Etcd(error="no member answers"), pods=()))
+        back = dataclasses.replace(lost, etcd=etcd(3), pods=observed().pods)
 
         assert "QuorumRestored" in told(back)
 
