@@ -346,7 +346,9 @@ async def test_error_is_visible_until_it_is_over(server, informer, step, error):
 async def test_refused_watch_is_opened_again_without_a_list(server, informer, code):
     server.script("watch", answer_status(code), answer_status(code))
     async with running(informer):
+        await eventually(lambda: informer.last_error is not None)
         await server.wait_watchers()
+        await eventually(lambda: informer.last_error is None)
     assert len(server.seen("list")) == 1
     assert set(versions(server, "watch")) == {"100"}
 
