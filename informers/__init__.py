@@ -1,0 +1,1 @@
+"""Caches, queues and leases above the Kubernetes API; knows nothing of etcd."""
