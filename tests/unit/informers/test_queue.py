@@ -249,6 +249,17 @@ async def test_ready_key_keeps_the_higher_priority_of_its_wait():
     assert await take(queue, 2) == ["b", "a"]
 
 
+@pytest.mark.parametrize("delays", [(1, 5), (5, 1)], ids=["earlier stays", "earlier comes"])
+async def test_waiting_key_keeps_the_highest_priority_asked_for(delays):
+    for priorities in [(7, -100), (-100, 7)]:
+        queue = queue_of("a")
+        for delay_s, priority in zip(delays, priorities, strict=True):
+            queue.add_after("b", delay_s, priority=priority)
+        await asyncio.sleep(2)
+
+        assert await take(queue, 2) == ["b", "a"]
+
+
 @pytest.mark.parametrize(
     "requeue",
     [lambda q, k: q.add_after(k, 1), lambda q, k: q.add_rate_limited(k)],
