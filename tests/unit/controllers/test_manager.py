@@ -210,6 +210,23 @@ async def test_election_won_during_the_stop_starts_nothing_and_is_given_back():
     assert not [entry for entry in world.log if entry.startswith("reconcile")]
 
 
+async def test_election_won_after_the_stop_began_starts_nothing():
+    world = World()
+
+    class WonTooLate:
+        async def run(self, lead) -> None:
+            world.manager.stop()
+            await lead()
+
+    world.manager._elector = WonTooLate()
+    world.queue.add("a")
+    async with world.running(until=5):
+        pass
+
+    assert world.error is None
+    assert "reconcile a" not in world.log
+
+
 # ------------------------------------------------------------------ grace
 async def test_running_reconciles_may_end_within_the_grace_period():
     """Should wait for runnables to stop."""

@@ -471,6 +471,16 @@ async def test_delayed_keys_join_depth_and_adds_when_ready():
     assert queue.statistics().queue_duration.total == 1
 
 
+async def test_raised_key_has_waited_since_its_first_add():
+    queue = queue_of()
+    queue.add("a", priority=-100)
+    await asyncio.sleep(3)
+    queue.add("a")
+    await take(queue)
+
+    assert queue.statistics().queue_duration.total == 3
+
+
 async def test_depth_does_not_count_the_place_a_raised_key_left():
     queue = queue_of()
     queue.add("a", priority=-100)
