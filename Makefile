@@ -29,6 +29,7 @@ deps: ## Make .venv from the hashed lock file
 	@hack/venv.sh
 
 generate: deps ## Write every generated file (CRDs, stubs, references) anew
+	$(PY) hack/generate_stubs.py
 	$(PY) hack/generate.py
 
 lint: deps ## Format, lint, types, import rules, spelling, generated files up to date

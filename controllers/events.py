@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from controllers.resources import EVENTS
-from informers.errors import AlreadyExistsError, KubeError, NotFoundError
+from informers.errors import AlreadyExistsError, ForbiddenError, KubeError, NotFoundError
 from informers.resource import Resource
 from informers.wire import KubeApi
 
@@ -60,6 +60,8 @@ class EventRecorder:
                 await self._count(metadata["namespace"], name, count, now)
         except NotFoundError:  # the server has forgotten it; next time it is a first time again
             self._counts.pop(name, None)
+        except ForbiddenError as error:  # the namespace is going, most likely
+            log.info("event not written", reason=happening.reason, error=str(error))
         except KubeError as error:
             log.warning("event not written", reason=happening.reason, error=str(error))
 

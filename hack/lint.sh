@@ -12,5 +12,6 @@ rm -f /tmp/lint-imports.$$
 step "types" "$bin/mypy"
 step "spelling" "$bin/codespell"
 step "generated files" "$bin/python" hack/generate.py --check
+step "generated stubs" "$bin/python" hack/generate_stubs.py --check
 step "shell syntax" bash -n hack/*.sh
 echo "lint: ok"

@@ -26,7 +26,7 @@ from controllers.cluster.plan.steps import (
 from controllers.cluster.render.normal import stamped
 from controllers.resources import BY_KIND, CLAIMS, CLUSTERS, PODS, STATEFUL_SETS
 from controllers.writer import Writer
-from informers.errors import ConflictError, InvalidError, NotFoundError, StatusError
+from informers.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, StatusError
 from informers.resource import Resource
 
 
@@ -36,6 +36,17 @@ async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome
         return await _perform(action, observed, writer)
     except ConflictError as error:
         return Changed(what=error.message)
+    except ForbiddenError as error:
+        # Kubernetes takes the namespace apart, and refuses what we would put back into it.
+        if not _is_terminating(error):
+            raise
+        return Changed(what=error.message)
+
+
+def _is_terminating(error: ForbiddenError) -> bool:
+    """Whether the namespace is going (k8s.io/apiserver admission plugin NamespaceLifecycle)."""
+    causes = error.details.get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 async def _perform(action: Action, observed: Observed, writer: Writer) -> Outcome:

@@ -42,7 +42,7 @@ def wait_for_names(observed: Observed) -> Wait | None:
         reason=Reason.NAME_CONFLICT,
         message=f"{names} exists and is not controlled by this EtcdCluster: "
         "delete or rename it, or give the EtcdCluster another name",
-        recheck_s=30.0,
+        recheck_s=10.0,
     )
 
 
