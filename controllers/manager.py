@@ -237,11 +237,11 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def first(number: signal.Signals) -> None:
-        log.info("signal received, stopping", signal=number.name)
         for each in _SIGNALS:
             loop.remove_signal_handler(each)
             # The kernel's own handling, so that it works even if our loop does not.
             signal.signal(each, signal.SIG_DFL)
+        log.info("signal received, stopping", signal=number.name)
         stop()
 
     for each in _SIGNALS:
