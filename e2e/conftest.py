@@ -115,15 +115,10 @@ async def namespaces(kube: Kube) -> AsyncIterator[Namespaces]:
         await made.remove(name)
 
 
-@pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def explanation(
-    request: pytest.FixtureRequest, namespaces: Namespaces
-) -> AsyncIterator[None]:
-    """After a failure: the state of every namespace in use, and of the operator."""
-    yield
-    if request.node.stash.get(_FAILED, False):
-        for name in namespaces.names:
-            print(await report.of_namespace(name))
+async def explain_failure(test: pytest.Item, namespace: str) -> None:
+    """After a failure: prints the state of a namespace and of the operator."""
+    if test.stash.get(_FAILED, False):
+        print(await report.of_namespace(namespace))
         print(await report.of_operator())
 
 
@@ -132,12 +127,12 @@ async def namespace(
     request: pytest.FixtureRequest,
     operator: Installation,
     namespaces: Namespaces,
-    explanation: None,
 ) -> AsyncIterator[str]:
     """A namespace for this test alone, while the operator runs."""
     purpose = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
     name = await namespaces.make(purpose[:40].strip("-"))
     yield name
+    await explain_failure(request.node, name)
     await namespaces.remove(name)
 
 
@@ -155,12 +150,12 @@ async def shared() -> list[EtcdCluster]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def db(
+    request: pytest.FixtureRequest,
     kube: Kube,
     operator: Installation,
     namespaces: Namespaces,
     shared: list[EtcdCluster],
-    explanation: None,
-) -> EtcdCluster:
+) -> AsyncIterator[EtcdCluster]:
     """A Ready cluster of three, shared: a test leaves it as it found it."""
     if shared:
         try:
@@ -173,4 +168,5 @@ async def db(
         await cluster.apply(size=3)
         await cluster.ready()
         shared.append(cluster)
-    return shared[0]
+    yield shared[0]
+    await explain_failure(request.node, shared[0].namespace)

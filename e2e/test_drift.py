@@ -22,7 +22,6 @@ OWNED = (
 EDITS: tuple[tuple[str, str, Object], ...] = (
     ("Service", "db", {"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
     ("Service", "db-peer", {"spec": {"publishNotReadyAddresses": False}}),
-    ("ConfigMap", "db-config", {"data": {"notes.txt": "mine"}}),
     ("PodDisruptionBudget", "db", {"spec": {"minAvailable": 0}}),
     ("StatefulSet", "db", {"spec": {"updateStrategy": {"type": "RollingUpdate"}}}),
     ("Service", "db", {"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}}),
@@ -94,6 +93,16 @@ async def test_a_deleted_stateful_set_comes_back_with_the_same_members_and_data(
 
 @pytest.mark.parametrize(("kind", "name", "edit"), EDITS, ids=lambda value: str(value)[:30])
 async def test_an_edit_is_taken_back(db: EtcdCluster, kind: str, name: str, edit: Object) -> None:
+    await edit_is_taken_back(db, kind, name, edit)
+
+
+async def test_an_edited_configuration_file_is_taken_back(db: EtcdCluster) -> None:
+    files = (await read(db, "ConfigMap", "db-config"))["data"]
+    strange = dict.fromkeys(files, "initial-cluster-state: new")
+    await edit_is_taken_back(db, "ConfigMap", "db-config", {"data": strange})
+
+
+async def edit_is_taken_back(db: EtcdCluster, kind: str, name: str, edit: Object) -> None:
     old = await read(db, kind, name)
     edited = await db.kube.patch(kind, db.namespace, name, edit)
     assert essence(edited) != essence(old), "the edit changes something"

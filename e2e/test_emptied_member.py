@@ -1,19 +1,30 @@
-"""A disk comes back empty under a member. Under its old ID it could vote away what it had
-acknowledged before, so it must stay down, whatever happens to the leadership meanwhile; the owner
-is told, and the others keep serving.
+"""A disk comes back empty under a member, or its volume is gone. Under its old ID it could vote
+away what it had acknowledged before, so it must stay down, whatever happens to the leadership
+meanwhile; the owner is told, and the others keep serving.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from e2e.harness import node
 from e2e.harness.cluster import EtcdCluster, condition
-from e2e.harness.kube import Kube
+from e2e.harness.kube import Kube, Object
 from e2e.harness.report import Measure
 from e2e.harness.wait import UnavailableError, never, until
 from e2e.harness.writer import Writer
 
 WATCHED_FOR_S = 40.0
+
+# What happens to the data of a member, by its pod.
+Loss = Callable[[Kube, Object], Awaitable[None]]
+
+
+async def lose_volume(kube: Kube, pod: Object) -> None:
+    """Claim and pod are deleted: the StatefulSet makes new ones under the same names."""
+    meta = pod["metadata"]
+    await kube.delete("PersistentVolumeClaim", meta["namespace"], f"data-{meta['name']}")
+    await kube.delete("Pod", meta["namespace"], meta["name"], grace_s=0)
 
 
 def comes_back(cluster: EtcdCluster, victim: str, old_id: str) -> Callable[[], Awaitable[object]]:
@@ -46,7 +57,7 @@ async def closed(cluster: EtcdCluster) -> None:
     await until(f"the files in {cluster.name}'s pods to be closed", all_closed, within_s=150.0)
 
 
-async def a_member_is_emptied(cluster: EtcdCluster, *, leads: bool) -> Writer:
+async def a_member_loses_its_data(cluster: EtcdCluster, lose: Loss, *, leads: bool) -> Writer:
     await cluster.apply(size=3)
     await cluster.ready()
     ids, leader = await cluster.ids(), await cluster.leader()
@@ -55,12 +66,13 @@ async def a_member_is_emptied(cluster: EtcdCluster, *, leads: bool) -> Writer:
     pod = await cluster.pod(victim)
     assert pod is not None
     async with Writer(cluster) as writer:
-        await node.lose_data_and_crash(cluster.kube, pod)
+        await lose(cluster.kube, pod)
         message = await cluster.shows("EmptyDataDirectory", within_s=90.0)
         assert victim in message
         stalled = condition(await cluster.get(), "Stalled")
         assert (stalled["status"], stalled["reason"]) == ("True", "EmptyDataDirectory")
         assert "replaced" in stalled["message"], "it says what to do next"
+        await cluster.tells("EmptyDataDirectory")
 
         # The leader that remembers what the member had is what made etcd itself refuse it.
         async def leadership_moves() -> bool:
@@ -102,19 +114,54 @@ async def everything_restarts_and_the_leader_is_empty(cluster: EtcdCluster) -> N
         await writer.nothing_is_lost(survivor)
 
 
-async def test_an_emptied_member_never_comes_back_under_its_old_id(
+async def test_a_member_without_its_data_never_comes_back_under_its_old_id(
     kube: Kube, namespace: str, measure: Measure
 ) -> None:
+    stories: dict[str, tuple[Loss, bool]] = {
+        "follower-emptied": (node.lose_data_and_crash, False),
+        "leader-emptied": (node.lose_data_and_crash, True),
+        "leader-volume-lost": (lose_volume, True),
+    }
     async with asyncio.TaskGroup() as group:
-        follower = group.create_task(
-            a_member_is_emptied(EtcdCluster(kube, namespace, "follower"), leads=False)
-        )
-        leader = group.create_task(
-            a_member_is_emptied(EtcdCluster(kube, namespace, "leader"), leads=True)
-        )
-        group.create_task(
-            everything_restarts_and_the_leader_is_empty(EtcdCluster(kube, namespace, "all"))
-        )
-    for who, task in (("follower", follower), ("leader", leader)):
+        tasks = {
+            name: group.create_task(
+                a_member_loses_its_data(EtcdCluster(kube, namespace, name), lose, leads=leads)
+            )
+            for name, (lose, leads) in stories.items()
+        }
+    for name, task in tasks.items():
         gap = task.result().longest_gap_s
-        measure(f"longest gap between acknowledged writes, {who} emptied", gap)
+        measure(f"longest gap between acknowledged writes, {name.replace('-', ' ')}", gap)
+
+
+async def test_the_leader_is_empty_after_all_members_restarted_at_once(
+    cluster: EtcdCluster,
+) -> None:
+    await everything_restarts_and_the_leader_is_empty(cluster)
+
+
+async def test_a_cluster_that_lost_all_its_data_is_not_begun_anew_in_silence(
+    cluster: EtcdCluster,
+) -> None:
+    await cluster.apply(size=3)
+    await cluster.ready()
+    await cluster.etcd().put("only", "copy")
+    pods = await cluster.pods()
+    async with asyncio.TaskGroup() as group:
+        for pod in pods.values():
+            group.create_task(lose_volume(cluster.kube, pod))
+    await cluster.shows("QuorumLost", kind="QuorumAvailable", within_s=60.0)
+
+    async def begun_anew() -> object:
+        for name in pods:
+            with contextlib.suppress(UnavailableError):
+                return f"{name} serves: {await cluster.etcd(name).members()}"
+        return condition(await cluster.get(), "Ready").get("status") == "True"
+
+    await never("an empty cluster took the place of the lost one", begun_anew, for_s=25.0)
+
+    async def asks_for_help() -> bool:
+        stalled = condition(await cluster.get(), "Stalled")
+        return stalled["status"] == "True" and "EmptyDataDirectory" in str(stalled)
+
+    await until("Stalled to say that nobody else can help", asks_for_help, within_s=30.0)

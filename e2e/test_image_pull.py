@@ -10,6 +10,7 @@ async def test_a_wrong_tag_is_reported_and_its_correction_heals(
     await cluster.apply(size=3, version="v3.5.999")
     message = await cluster.shows("ImagePullFailed", within_s=90.0)
     assert "v3.5.999" in message
+    assert "spec.version" in await cluster.tells("ImagePullFailed"), "it says what to do next"
     assert condition(await cluster.get(), "Ready")["status"] == "False"
     await cluster.edit(version="v3.5.35")
     measure("corrected tag to Ready, 3 members", await cluster.ready())

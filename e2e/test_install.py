@@ -34,9 +34,19 @@ async def test_a_healthy_cluster_costs_the_operator_no_refusal_and_no_stack_trac
 ) -> None:
     lines = (await operator.logs()).splitlines()
     assert lines, "the operator logs nothing"
-    assert not [line for line in lines if "orbidden" in line or "Traceback" in line]
+    refused = f"system:serviceaccount:{NAMESPACE}:etcd-operator"
+    assert not [line for line in lines if refused in line or "Traceback" in line]
     for line in lines:
         assert isinstance(json.loads(line), dict), f"not a JSON object: {line}"
+
+
+async def test_the_operator_can_be_scraped_for_metrics(kube: Kube, db: EtcdCluster) -> None:
+    service = f"/api/v1/namespaces/{NAMESPACE}/services/etcd-operator-metrics:8080"
+    metrics = await kube.text("GET", f"{service}/proxy/metrics")
+    mine = [line for line in metrics.splitlines() if f'namespace="{db.namespace}"' in line]
+    assert [line for line in mine if line.startswith("etcd_operator_cluster_has_quorum{")]
+    for name in ("workqueue_depth", "controller_runtime_reconcile_total", "event_loop_lag_seconds"):
+        assert f"\n{name}" in metrics
 
 
 async def test_kubectl_shows_what_a_user_wants_to_see(db: EtcdCluster) -> None:

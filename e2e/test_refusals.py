@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from e2e.harness.cluster import EtcdCluster, condition, manifest
-from e2e.harness.kube import Kube, Object, apply
+from e2e.harness.kube import KUBECTL, Kube, Object, apply, run
 from e2e.harness.wait import until
 
 # reason, a word of the message, spec
@@ -54,6 +54,7 @@ async def test_a_spec_that_cannot_be_is_refused_before_anything_is_made(
         message = await cluster.shows(reason, within_s=30.0)
         assert word in message, message
         assert condition(await cluster.get(), "Stalled")["status"] == "True"
+        await cluster.tells(reason)
 
     async with asyncio.TaskGroup() as group:
         for number, (reason, word, spec) in enumerate(NEVER_STARTED):
@@ -77,6 +78,14 @@ async def test_an_edit_that_cannot_be_rolled_out_yet_is_named_and_the_cluster_go
     await db.edit(**back)
     await db.ready()
     assert {name: pod["metadata"]["uid"] for name, pod in (await db.pods()).items()} == uids
+
+
+async def test_scaling_by_kubectl_to_an_even_number_is_refused(db: EtcdCluster) -> None:
+    command = ("scale", "-n", db.namespace, "etcdcluster/db", "--replicas=4")
+    ended = await run(KUBECTL, *command)
+    assert ended.code != 0
+    assert "size" in ended.err
+    await db.ready()
 
 
 async def test_a_refused_spec_can_be_corrected(cluster: EtcdCluster) -> None:

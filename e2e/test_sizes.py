@@ -3,6 +3,7 @@
 import pytest
 
 from e2e.harness.cluster import EtcdCluster
+from e2e.harness.kube import Kube
 from e2e.harness.report import Measure
 
 
@@ -13,6 +14,8 @@ async def test_a_cluster_of_this_size_becomes_ready(
     await cluster.apply(size=size)
     seconds = await cluster.ready()
     measure(f"apply to Ready, {size} members", seconds)
+    for reason in ("BootstrapStarted", "BootstrapCompleted", "ClusterReady"):
+        await cluster.tells(reason)
 
     members = await cluster.members()
     assert sorted(members) == [f"db-{ordinal}" for ordinal in range(size)]
@@ -28,6 +31,13 @@ async def test_a_cluster_of_this_size_becomes_ready(
     ]
     budget = await cluster.kube.get("PodDisruptionBudget", cluster.namespace, "db")
     assert (budget["spec"]["minAvailable"] if budget else None) == {1: None, 3: 2, 5: 3}[size]
+
+
+async def test_the_longest_name_that_is_accepted_works(kube: Kube, namespace: str) -> None:
+    cluster = EtcdCluster(kube, namespace, "d" * 45)
+    await cluster.apply(size=1)
+    await cluster.ready()
+    assert list(await cluster.members()) == [f"{cluster.name}-0"]
 
 
 async def test_a_cluster_of_size_zero_is_stopped_until_it_gets_a_size(cluster: EtcdCluster) -> None:

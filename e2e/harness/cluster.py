@@ -108,6 +108,21 @@ class EtcdCluster:
 
         await until(f"EtcdCluster {self.name} and its pods to be gone", is_gone, within_s=within_s)
 
+    async def tells(self, reason: str, within_s: float = 20.0) -> str:
+        """Waits for an event about the cluster with this reason; returns its message."""
+
+        async def message() -> str | None:
+            for event in await self.kube.list("Event", self.namespace):
+                about = event["involvedObject"]
+                who = (about["kind"], about["name"], event["reason"])
+                if who == ("EtcdCluster", self.name, reason):
+                    return str(event["message"])
+            return None
+
+        found = await until(f"an event {reason} of {self.name}", message, within_s=within_s)
+        assert found is not None
+        return found
+
     # --- what etcd says
 
     def etcd(self, pod: str | None = None) -> Etcd:

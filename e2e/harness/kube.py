@@ -134,6 +134,13 @@ class Kube:
         self, method: str, url: str, body: object = None, content_type: str = "application/json"
     ) -> Object:
         """The answer's body. Raises RefusedError, and UnavailableError when there is no answer."""
+        answer: Object = json.loads(await self.text(method, url, body, content_type))
+        return answer
+
+    async def text(
+        self, method: str, url: str, body: object = None, content_type: str = "application/json"
+    ) -> str:
+        """As `call`, for answers that are not JSON."""
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type}
         try:
@@ -143,8 +150,7 @@ class Kube:
             raise UnavailableError(f"{method} {url}: {error!r}") from error
         if response.status >= 300:
             raise RefusedError(response.status, text)
-        answer: Object = json.loads(text)
-        return answer
+        return text
 
     async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
         """The object, or None when there is none."""
