@@ -123,6 +123,11 @@ class Reason(StrEnum):
         "A node cannot pull the image.",
         "Correct spec.version or spec.repository, or give the pods a pull secret.",
     )
+    PODS_REFUSED = (
+        "PodsRefused",
+        "The API server refuses to create the members' pods.",
+        "Correct what the message names: pod security, a quota, spec.podTemplate.",
+    )
     POD_UNSCHEDULABLE = (
         "PodUnschedulable",
         "No node takes a pod.",
@@ -272,6 +277,7 @@ class EventReason(StrEnum):
     STATUS_LOST = _of(Reason.STATUS_LOST)
     CONTAINER_CONFIG_ERROR = _of(Reason.CONTAINER_CONFIG_ERROR)
     IMAGE_PULL_FAILED = _of(Reason.IMAGE_PULL_FAILED)
+    PODS_REFUSED = _of(Reason.PODS_REFUSED)
     POD_UNSCHEDULABLE = _of(Reason.POD_UNSCHEDULABLE)
     VOLUME_PENDING = _of(Reason.VOLUME_PENDING)
     CRASH_LOOPING = _of(Reason.CRASH_LOOPING)

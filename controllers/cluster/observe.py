@@ -34,6 +34,7 @@ from controllers.resources import (
     CLAIMS,
     CONFIG_MAPS,
     DISRUPTION_BUDGETS,
+    EVENTS,
     NAMESPACES,
     PODS,
     SERVICES,
@@ -86,6 +87,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         live=live,
         foreign=tuple(_foreign(live, metadata["uid"])),
         pods=pods,
+        pods_refused=await _pods_refused(metadata, live, pods, sources),
         claims=await _claims(metadata, sources, ask_server=unborn),
         etcd=await _etcd(metadata, status, pods, sources),
     )
@@ -163,6 +165,27 @@ def _pods(metadata: JsonObject, sources: Sources) -> tuple[Pod, ...]:
         if (ordinal := pod_ordinal(metadata["name"], obj["metadata"]["name"])) is not None
     ]
     return tuple(sorted(pods, key=lambda pod: pod.ordinal))
+
+
+async def _pods_refused(
+    metadata: JsonObject,
+    live: Mapping[tuple[str, str], JsonObject],
+    pods: tuple[Pod, ...],
+    sources: Sources,
+) -> str:
+    """The newest complaint of the StatefulSet controller; asked for only while pods are missing.
+
+    It says so nowhere but in an event (k8s.io/kubernetes pkg/controller/statefulset, FailedCreate).
+    """
+    made = live.get(("StatefulSet", stateful_set_name(metadata["name"])))
+    if made is None or len(pods) >= made["spec"].get("replicas", 0):
+        return ""
+    selector = f"involvedObject.uid={made['metadata']['uid']},reason=FailedCreate"
+    events = await sources.api.list(
+        EVENTS, namespace=metadata["namespace"], field_selector=selector
+    )
+    events.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+    return str(events[-1].get("message", "")) if events else ""
 
 
 async def _claims(metadata: JsonObject, sources: Sources, *, ask_server: bool) -> tuple[Claim, ...]:

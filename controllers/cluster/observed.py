@@ -102,6 +102,7 @@ class Observed:
     live: Mapping[tuple[str, str], JsonObject]
     foreign: tuple[str, ...]  # "Service db-peer": exists and is controlled by somebody else
     pods: tuple[Pod, ...]
+    pods_refused: str  # why the StatefulSet controller can't make its pods; empty when it can
     claims: tuple[Claim, ...]
     etcd: Etcd
 

@@ -272,6 +272,10 @@ def test_leftover_volume_is_waited_for_and_goes_on_without(apiserver, running, n
 
 
 def test_template_that_the_server_refuses_makes_nothing(apiserver, running, namespace):
+    if apiserver.version == "old":
+        pytest.skip(
+            "a StatefulSet's pod template is not validated there: its pods are refused later"
+        )
     template = {"spec": {"volumes": [{"name": "Not_A_Name", "emptyDir": {}}]}}
     cluster = create(apiserver, namespace, size=3, podTemplate=template)
 
@@ -358,15 +362,23 @@ def test_metrics_tell_of_queue_requests_and_clusters(apiserver, running, namespa
 
 
 def test_sigterm_ends_it_within_ten_seconds_with_exit_code_0(apiserver, service_account, tmp_path):
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/etcd-operator"
     flags = ("--leader-elect", "--leader-elect-namespace", NAMESPACE)
     with operator(service_account, tmp_path, *flags) as started:
-        until(started.is_ready, "readiness")
+        until(
+            lambda: (exists(apiserver, lease) or {}).get("spec", {}).get("holderIdentity"),
+            "leading",
+        )
         started.process.send_signal(signal.SIGTERM)
 
         assert started.process.wait(10) == 0
 
-    lease = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/etcd-operator"
-    assert exists(apiserver, lease)["spec"]["holderIdentity"] == ""
+    assert holder(apiserver, lease) == ""
+
+
+def holder(apiserver, lease):
+    found = exists(apiserver, lease)
+    return found and found["spec"]["holderIdentity"]
 
 
 def test_operator_restricted_to_a_namespace_looks_after_no_other(

@@ -84,7 +84,9 @@ def verdict(observed: Observed) -> Wait:
 
 
 def _stuck(observed: Observed) -> Wait | None:
-    """The first pod with a known problem, in its own words."""
+    """The first pod with a known problem, in its own words, or why pods are not even made."""
+    if observed.pods_refused:
+        return Wait(reason=Reason.PODS_REFUSED, message=observed.pods_refused, recheck_s=10.0)
     for pod in _with_problem(observed):
         assert pod.problem is not None
         return Wait(reason=pod.problem.reason, message=f"Pod {pod.name}: {pod.problem.message}")

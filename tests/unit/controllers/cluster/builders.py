@@ -122,6 +122,7 @@ def unborn(**changes: Any) -> Observed:
         live={},
         foreign=(),
         pods=(),
+        pods_refused="",
         claims=(),
         etcd=Etcd(error="the cluster has not been started"),
     )

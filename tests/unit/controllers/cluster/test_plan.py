@@ -152,6 +152,12 @@ class TestForming:
             name="db-0", uid="pod-0", why="it was made from an older spec"
         )
 
+    def test_pods_that_are_not_even_made_are_told_in_the_servers_words(self):
+        step = plan(forming(pods_refused="create Pod db-0 failed: exceeded quota")).step
+
+        assert step.reason is Reason.PODS_REFUSED
+        assert "exceeded quota" in step.message
+
     def test_problem_of_a_pod_is_shown_in_its_own_words(self):
         stuck = pod(
             0,
