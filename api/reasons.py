@@ -180,6 +180,11 @@ class Reason(StrEnum):
         "Half of the voters or more are down: etcd accepts no write.",
         "Bring back the pods that the message names. Delete no volume.",
     )
+    QUORUM_UNRECOVERABLE = (
+        "QuorumUnrecoverable",
+        "So many members lost their data that the others can never be a quorum again.",
+        "Nothing is begun anew by itself: recover from the best survivor or a backup. Delete no volume.",
+    )
     NO_LEADER = (
         "NoLeader",
         "Enough voters answer, but they have no leader.",
@@ -288,6 +293,7 @@ class EventReason(StrEnum):
     MEMBERS_UNHEALTHY = _of(Reason.MEMBERS_UNHEALTHY)
     MEMBERS_UNREACHABLE = _of(Reason.MEMBERS_UNREACHABLE)
     QUORUM_LOST = _of(Reason.QUORUM_LOST)
+    QUORUM_UNRECOVERABLE = _of(Reason.QUORUM_UNRECOVERABLE)
     NO_SPACE = _of(Reason.NO_SPACE)
     DATA_CORRUPT = _of(Reason.DATA_CORRUPT)
     UPGRADE_FIRST = _of(Reason.UPGRADE_FIRST)

@@ -29,6 +29,7 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.LEFTOVER_VOLUMES,
         Reason.STATUS_LOST,
         Reason.EMPTY_DATA_DIRECTORY,
+        Reason.QUORUM_UNRECOVERABLE,
         Reason.CLUSTER_ID_MISMATCH,
         Reason.MEMBER_ID_MISMATCH,
     }

@@ -85,7 +85,7 @@ def _phase(observed: Observed, shown: Wait) -> Phase:
     if not is_formed(observed):
         return Phase.FAILED if shown.reason in NEEDS_SOMEONE else Phase.CREATING
     verdict = health.verdict(observed)
-    if verdict.reason is Reason.QUORUM_LOST:
+    if verdict.reason in {Reason.QUORUM_LOST, Reason.QUORUM_UNRECOVERABLE}:
         return Phase.FAILED
     return Phase.RUNNING if verdict.settled else Phase.RECOVERING
 

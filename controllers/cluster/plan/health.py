@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from api.conditions import ConditionType, find_condition
 from api.reasons import Reason
-from controllers.cluster.members import members_of
+from controllers.cluster.members import ViewOfMember, members_of
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.steps import Wait
@@ -37,7 +37,15 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
     unreachable = _unreachable(observed)
     if unreachable is not None:
         return unreachable
-    down = [view for view in members_of(observed) if not view.healthy]
+    views = members_of(observed)
+    down = [view for view in views if not view.healthy]
+    lost = [view.name for view in views if _has_lost_its_data(view)]
+    if len(views) - len(lost) <= len(views) // 2:
+        return Wait(
+            reason=Reason.QUORUM_UNRECOVERABLE,
+            message=f"{', '.join(lost)} lost their data: the other {len(views) - len(lost)} of"
+            f" {len(views)} members can't be a quorum",
+        )
     return Wait(
         reason=Reason.QUORUM_LOST,
         message=f"No linearizable answer ({observed.etcd.error}); not healthy: "
@@ -91,6 +99,11 @@ def _stuck(observed: Observed) -> Wait | None:
         assert pod.problem is not None
         return Wait(reason=pod.problem.reason, message=f"Pod {pod.name}: {pod.problem.message}")
     return None
+
+
+def _has_lost_its_data(view: ViewOfMember) -> bool:
+    problem = view.pod.problem if view.pod else None
+    return problem is not None and problem.reason is Reason.EMPTY_DATA_DIRECTORY
 
 
 def _unreachable(observed: Observed) -> Wait | None:

@@ -242,6 +242,18 @@ class TestRunning:
         assert "db-1" in step.message
         assert "db-2 (no pod)" in step.message
 
+    def test_majority_that_lost_its_data_is_not_waited_for(self):
+        problem = Problem(reason=Reason.EMPTY_DATA_DIRECTORY, message="cannot fetch")
+        lost = {"running": False, "ready": False, "problem": problem}
+        hopeless = observed(
+            etcd=Etcd(
+                error="no member knows a leader", statuses={"db-0": status_of(0, leader=None)}
+            ),
+            pods=(pod(0, ready=False), pod(1, **lost), pod(2, **lost)),
+        )
+
+        assert waits(hopeless) is Reason.QUORUM_UNRECOVERABLE
+
     def test_ready_pods_that_do_not_answer_are_a_matter_of_the_network(self):
         cut_off = observed(etcd=Etcd(error="no member answers"))
 
