@@ -183,7 +183,7 @@ class Reason(StrEnum):
     QUORUM_UNRECOVERABLE = (
         "QuorumUnrecoverable",
         "So many members lost their data that the others can never be a quorum again.",
-        "Nothing is begun anew by itself: recover from the best survivor or a backup. Delete no volume.",
+        "Recover from the best survivor or a backup; nothing is begun anew. Delete no volume.",
     )
     NO_LEADER = (
         "NoLeader",
