@@ -26,7 +26,7 @@ echo "three voting members after $((SECONDS - start)) s"
 say "4. What the operator says of it"
 kubectl get etcdcluster "$name" -o wide
 kubectl get etcdcluster "$name" -o custom-columns='PHASE:.status.phase,PLAN:.status.plan.waitsFor'
-kubectl get etcdcluster "$name" -o go-template='{{printf "\n%-12s %-18s %-9s %-6s %s\n" "MEMBER" "ID" "ROLE" "READY" "VERSION"}}{{range .status.members}}{{printf "%-12s %-18s %-9s %-6v %s\n" .name .id .role .ready .version}}{{end}}'
+kubectl get etcdcluster "$name" -o go-template='{{printf "\n%-22s %-18s %-9s %-6s %s\n" "MEMBER" "ID" "ROLE" "READY" "VERSION"}}{{range .status.members}}{{printf "%-22s %-18s %-9s %-6v %s\n" .name .id .role .ready .version}}{{end}}'
 
 say "5. A put and a get through etcd"
 kubectl exec "$name-0" -c etcd -- etcdctl put hello world
