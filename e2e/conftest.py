@@ -59,6 +59,9 @@ def pytest_terminal_summary(
         terminalreporter.section("measured")
         for line in config.stash[_MEASURED]:
             terminalreporter.write_line(line)
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None:
+        terminalreporter.write_line(f"order and moments again: --randomly-seed={seed}")
 
 
 @pytest.fixture
