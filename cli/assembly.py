@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from api.labels import CLUSTER_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from cli.environment import discover_cluster_domain
+from cli.etcd_dialer import make_dialer
 from cli.settings import Settings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
@@ -33,7 +34,6 @@ from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, OWNED, PODS, RESTOR
 from controllers.runtime import Controller
 from controllers.unsupported import UnsupportedReconciler
 from controllers.wiring import BY_UID, EnqueueCluster, EnqueueSelf, by_uid
-from etcd.dialer import DirectDialer
 from etcd.pool import ChannelPool
 from informers.expectations import OwnWrites
 from informers.informer_set import InformerSet
@@ -64,7 +64,7 @@ class Operator:
 def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Operator:
     """All parts, connected. Raises ValueError for a bind that is none."""
     etcd_calls, cluster_metrics, lag = EtcdCallMetrics(), ClusterMetrics(), LoopLag()
-    channels = ChannelPool(DirectDialer(), observer=etcd_calls)
+    channels = ChannelPool(make_dialer(settings, api), observer=etcd_calls)
     informers = _informers(settings, api)
     elector = _elector(settings, api)
     shared = _Shared(api=api, elector=elector, channels=channels)

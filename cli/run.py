@@ -1,6 +1,5 @@
 """`operator run`: real connections and signals around the parts, until it is told to stop."""
 
-import os
 import sys
 
 import structlog
@@ -47,8 +46,6 @@ async def _run(settings: Settings) -> None:
         observer=requests,
     )
     async with api:
-        if "KUBERNETES_SERVICE_HOST" not in os.environ:
-            log.info("running outside of the cluster: members are reached by their pods' IPs")
         operator = assemble(settings, api, requests)
         try:
             with stopping_on_signals(operator.manager.stop):

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
         description="Namespace to look after; give it several times for several."
         " Default: all. In the environment separated by commas.",
     )
+    etcd_dialer: Literal["auto", "direct", "port-forward"] = Field(
+        default="auto",
+        description="How members are reached: by their pods' IPs (direct), or through the API"
+        " server (port-forward). auto: direct in a pod of the cluster, port-forward elsewhere.",
+    )
     workers: int = Field(
         default=8, ge=1, le=256, description="EtcdClusters that are reconciled at the same time."
     )

@@ -2,7 +2,8 @@
 
     KubeError
      ├── TransportError          no answer, or half of one: try again
-     │    ├── StreamIdleError    a watch said nothing for too long: the peer may be gone
+     │    ├── StreamIdleError    a stream said nothing for too long: the peer may be gone
+     │    ├── ForwardError       the node could not connect to the pod's port
      │    └── UnreadableError    an answer came, and it is not what the API promises
      ├── ConfigurationError      kubeconfig or service account unusable: a human must act
      └── StatusError             the server's own answer, with its reason
@@ -52,7 +53,11 @@ def transport_error(what: str, error: Exception) -> TransportError:
 
 
 class StreamIdleError(TransportError):
-    """An open watch brought no byte within its idle deadline; reconnecting is the remedy."""
+    """An open stream brought no byte within its idle deadline; reconnecting is the remedy."""
+
+
+class ForwardError(TransportError):
+    """A port-forward that was let through ended at the pod; the words are the node's."""
 
 
 class UnreadableError(TransportError):

@@ -11,6 +11,7 @@ of an error. wire.py calls it and nobody else does. Every failure leaves as a `K
 - 429 and 5xx are retried only when the server sends Retry-After, at most ten times, and never
   beyond the call's deadline (as client-go rest/with_retry.go).
 - Answers are not compressed: inside a cluster the API server's processor is dearer than the wire.
+- A WebSocket is a request like any other until it is upgraded: same credentials, proxy and errors.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ import random
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 
 from informers.errors import (
     ConfigurationError,
+    StatusError,
     TransportError,
+    UnauthorizedError,
     error_from_status,
     transport_error,
 )
@@ -97,6 +100,7 @@ class Transport:
         self._random = random.Random()  # noqa: S311 - spreads retries, guards no secret
         self._calls = _session(user_agent, max_connections=_MAX_CALL_CONNECTIONS)
         self._watches = _session(user_agent, max_connections=0)  # the reflectors are the limit
+        self._websockets = _session(user_agent, max_connections=0, middlewares=(_only_upgrades,))
 
     @property
     def endpoint(self) -> Endpoint:
@@ -104,6 +108,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections; calls and watches still running fail with TransportError."""
+        await self._websockets.close()
         await self._watches.close()
         await self._calls.close()
         await asyncio.sleep(0)  # the transports' own close callbacks
@@ -142,6 +147,59 @@ class Transport:
             yield response.content
         finally:
             response.close()
+
+    async def websocket(
+        self, request: Request, *, protocol: str, max_message_bytes: int, timeout_s: float
+    ) -> aiohttp.ClientWebSocketResponse:
+        """An open WebSocket that speaks `protocol`; the caller closes it. Raises as `stream` does.
+
+        Pings and pongs are left to the caller, who alone knows when it isn't reading: an answer
+        to a ping of ours waits behind data that nobody reads.
+        """
+        options: dict[str, Any] = {"protocols": (protocol,), "max_msg_size": max_message_bytes}
+        started, code = _now(), "error"
+        try:
+            with _transport_errors(request):
+                async with asyncio.timeout(timeout_s):
+                    opened = await self._upgraded(request, options)
+        except StatusError as refused:
+            code = str(refused.status)
+            raise
+        else:
+            code = "101"
+            return opened
+        finally:
+            self._observe(request, code, started)
+
+    async def _upgraded(
+        self, request: Request, options: dict[str, Any]
+    ) -> aiohttp.ClientWebSocketResponse:
+        """A 401 is answered with fresh credentials, once."""
+        endpoint = await self._fresh_endpoint()
+        try:
+            return await self._upgrade(request, endpoint, options)
+        except UnauthorizedError:
+            renewed = await self._reload(endpoint)
+            if renewed is endpoint:
+                raise
+            return await self._upgrade(request, renewed, options)
+
+    async def _upgrade(
+        self, request: Request, endpoint: Endpoint, options: dict[str, Any]
+    ) -> aiohttp.ClientWebSocketResponse:
+        _require_open(self._websockets, request)
+        opened: aiohttp.ClientWebSocketResponse = await self._websockets.ws_connect(
+            endpoint.url + request.path,
+            params=request.params,
+            # A kubelet answers 406 to who would have JSON of a stream.
+            headers={**_headers(request, endpoint), "Accept": "*/*"},
+            ssl=endpoint.tls or True,
+            server_hostname=endpoint.server_hostname,
+            proxy=endpoint.proxy,
+            autoping=False,
+            **options,
+        )
+        return opened
 
     async def _opened(self, request: Request) -> aiohttp.ClientResponse:
         started, code = _now(), "error"
@@ -185,20 +243,13 @@ class Transport:
     async def _head(
         self, session: aiohttp.ClientSession, request: Request, endpoint: Endpoint
     ) -> aiohttp.ClientResponse:
-        if session.closed:
-            msg = f"{request.what}: the client is closed"
-            raise TransportError(msg)
-        headers = {}
-        if endpoint.authorization is not None:
-            headers["Authorization"] = endpoint.authorization
-        if request.body is not None:
-            headers["Content-Type"] = request.content_type
+        _require_open(session, request)
         return await session.request(
             request.method,
             endpoint.url + request.path,
             params=request.params,
             data=request.body,
-            headers=headers,
+            headers=_headers(request, endpoint),
             ssl=endpoint.tls or True,
             server_hostname=endpoint.server_hostname,
             proxy=endpoint.proxy,
@@ -257,7 +308,42 @@ def _transport_errors(request: Request) -> Iterator[None]:
         raise transport_error(request.what, error) from error
 
 
-def _session(user_agent: str, *, max_connections: int) -> aiohttp.ClientSession:
+async def _only_upgrades(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Reads what a server says that does not upgrade: aiohttp would drop its words.
+
+    A redirect ends here as well, before the token could be carried elsewhere.
+    """
+    response = await handler(request)
+    if response.status == 101:
+        return response
+    async with response:
+        body = await response.read()
+    raise error_from_status(response.status, body, response.headers)
+
+
+def _require_open(session: aiohttp.ClientSession, request: Request) -> None:
+    if session.closed:
+        msg = f"{request.what}: the client is closed"
+        raise TransportError(msg)
+
+
+def _headers(request: Request, endpoint: Endpoint) -> dict[str, str]:
+    headers = {}
+    if endpoint.authorization is not None:
+        headers["Authorization"] = endpoint.authorization
+    if request.body is not None:
+        headers["Content-Type"] = request.content_type
+    return headers
+
+
+def _session(
+    user_agent: str,
+    *,
+    max_connections: int,
+    middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = (),
+) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=max_connections,
@@ -273,6 +359,7 @@ def _session(user_agent: str, *, max_connections: int) -> aiohttp.ClientSession:
         # No total: `asyncio.timeout` around each call is the deadline, retries included.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
         read_bufsize=2**18,
+        middlewares=middlewares,
     )
 
 

@@ -20,10 +20,12 @@ import orjson
 from informers.errors import StreamIdleError, TransportError, UnreadableError, transport_error
 from informers.kubeconfig import find_source
 from informers.lines import LineSplitter
+from informers.port_forward import PortForward, open_port_forward
 from informers.transport import Request, RequestObserver, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from informers.kubeconfig import Source
     from informers.resource import Resource
@@ -290,6 +292,14 @@ class KubeApi:
             content_type=content_type,
         )
         return await self._transport.send(request, timeout_s=timeout_s)
+
+    def port_forward(
+        self, *, namespace: str, pod: str, port: int, timeout_s: float = 10
+    ) -> AbstractAsyncContextManager[PortForward]:
+        """A connection to a pod's port through the API server: see `open_port_forward`."""
+        return open_port_forward(
+            self._transport, namespace=namespace, pod=pod, port=port, timeout_s=timeout_s
+        )
 
     async def _call(self, request: Request, timeout_s: float) -> dict[str, Any]:
         return _decode(await self._transport.send(request, timeout_s=timeout_s), request)
