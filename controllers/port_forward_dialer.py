@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 # What is in our hands at once, in each direction; the port-forward's own messages are as large.
 _PIECE_BYTES: Final = 2**15
+# gRPC gives an attempt up after 3 s: what is opened later than that is opened for nobody.
+_OPEN_TIMEOUT_S: Final = 5.0
 # gRPC reads whenever there is something to read; when it has not for so long, it is gone.
 _STALLED_S: Final = 30.0
 # Until sockets are accepted again after the process ran out of file descriptors.
@@ -60,7 +62,7 @@ class PodPorts(Protocol):
     """What opens port-forwards, as `informers.wire.KubeApi`. Raises KubeError."""
 
     def port_forward(
-        self, *, namespace: str, pod: str, port: int
+        self, *, namespace: str, pod: str, port: int, timeout_s: float
     ) -> AbstractAsyncContextManager[Stream]: ...
 
 
@@ -91,6 +93,11 @@ class PortForwardConnection(DirectConnection):
         super().__init__(open_channel(forwarder.target, fqdn=endpoint.fqdn, tls=tls))
         self._forwarder = forwarder
 
+    @property
+    @override
+    def obstacle(self) -> str:
+        return self._forwarder.obstacle
+
     @override
     async def close(self) -> None:
         try:
@@ -100,30 +107,24 @@ class PortForwardConnection(DirectConnection):
 
 
 class Complaints:
-    """Tells each kind of refusal once per cluster; again only after something worked in between.
-
-    Of what comes and goes with the pod itself (it is gone, nobody listens yet) the cluster's status
-    tells.
-    """
+    """Tells each kind of refusal once per cluster; again only after something worked in between."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str, type[KubeError]]] = set()
+        self._told: set[tuple[str, type[StatusError]]] = set()
 
-    def tell(self, endpoint: Endpoint, error: KubeError) -> None:
-        why, kind = explain(error, endpoint), (endpoint.cluster, type(error))
-        is_refusal = isinstance(error, StatusError) and not isinstance(error, NotFoundError)
-        if is_refusal and kind not in self._told:
+    def tell(self, endpoint: Endpoint, error: StatusError) -> None:
+        kind = (endpoint.cluster, type(error))
+        if kind not in self._told:
             self._told.add(kind)
+            why = explain(error, endpoint)
             log.warning("etcd is not reachable", cluster=endpoint.cluster, why=why)
-        else:
-            log.debug("a port-forward ended", cluster=endpoint.cluster, why=why)
 
     def forget(self, endpoint: Endpoint) -> None:
         """Something worked for this cluster."""
         self._told = {kind for kind in self._told if kind[0] != endpoint.cluster}
 
 
-def explain(error: KubeError, endpoint: Endpoint) -> str:
+def explain(error: StatusError, endpoint: Endpoint) -> str:
     """Why the pod is not reached, for who reads the log. Pure."""
     if isinstance(error, ForbiddenError):
         return (
@@ -134,12 +135,16 @@ def explain(error: KubeError, endpoint: Endpoint) -> str:
 
 
 class Forwarder:
-    """A Unix socket whose connections end at a port of one pod. `close` must be called."""
+    """A Unix socket whose connections end at a port of one pod. `close` must be called.
+
+    obstacle: why the API server doesn't let us through at present; empty when nothing is known.
+    """
 
     def __init__(self, pods: PodPorts, endpoint: Endpoint, complaints: Complaints) -> None:
         self._pods = pods
         self._endpoint = endpoint
         self._complaints = complaints
+        self.obstacle = ""
         self._random = random.Random()  # noqa: S311 - spreads retries, guards no secret
         self._backoff = Backoff(self._random)
         self._not_before = 0.0
@@ -219,26 +224,33 @@ class Forwarder:
         where = self._endpoint
         try:
             async with self._pods.port_forward(
-                namespace=where.namespace, pod=where.pod, port=where.port
+                namespace=where.namespace,
+                pod=where.pod,
+                port=where.port,
+                timeout_s=_OPEN_TIMEOUT_S,
             ) as remote:
                 await relay(local, remote, on_data=self._on_success)
         except* KubeError as failed:
-            self._on_refusal(failed.exceptions[0])
-        except* OSError as gone:
-            log.debug("connection of gRPC's ended", pod=where.pod, error=str(gone.exceptions[0]))
+            self._on_error(failed.exceptions[0])
+        except* OSError as gone:  # gRPC's side
+            self._on_error(gone.exceptions[0])
         finally:
             self._open.discard(local)
             local.close()
 
     def _on_success(self) -> None:
+        self.obstacle = ""
         self._backoff = Backoff(self._random)
         self._complaints.forget(self._endpoint)
 
-    def _on_refusal(self, error: BaseException) -> None:
+    def _on_error(self, error: BaseException) -> None:
+        log.debug("a port-forward ended", pod=self._endpoint.pod, why=str(error))
         if isinstance(error, StatusError):
             wait_s = max(self._backoff.delay_s(self._loop.time()), error.retry_after_s or 0.0)
             self._not_before = self._loop.time() + wait_s
-        if isinstance(error, KubeError):
+        # Of a pod that has gone, others tell.
+        if isinstance(error, StatusError) and not isinstance(error, NotFoundError):
+            self.obstacle = explain(error, self._endpoint)
             self._complaints.tell(self._endpoint, error)
 
     def _on_failure(self, error: Exception) -> None:

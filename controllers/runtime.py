@@ -13,6 +13,7 @@ Policy (`settle`), the same as controller-runtime's:
 | Result(requeue_after_s <= 0)           | add with backoff                        | requeue       |
 | TerminalError                          | nothing: only a change brings it back   | error         |
 | any other exception, our time limit    | add with backoff                        | error         |
+| a CancelledError that nobody asked for | add with backoff                        | error         |
 | cancellation                           | nothing: we are stopping                | nothing       |
 """
 
@@ -160,7 +161,7 @@ class Controller:
 
     async def _work(self) -> None:
         """One worker: one key at a time, until the queue is shut down."""
-        while True:
+        while not _is_cancelled():
             try:
                 key = await self._queue.get()
             except QueueShutDown:
@@ -192,6 +193,12 @@ class Controller:
         try:
             async with limit:
                 return await self._reconciler.reconcile(key)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            bug = RuntimeError("ended as cancelled, and nobody had asked for it")
+            bug.__cause__ = error
+            return bug
         except Exception as error:  # noqa: BLE001 - the worker outlives any failure of one key
             if limit.expired():
                 self.counts.timeouts += 1
@@ -204,7 +211,7 @@ class Controller:
             log.error("reconcile failed for good", error=str(error), cause=repr(cause))
         elif isinstance(error, ConflictError):
             log.info("object changed meanwhile, trying again", error=str(error))
-        elif isinstance(error, BUGS):
+        elif _is_bug(error):
             self.counts.panics += 1
             log.error("reconcile failed by a bug", failures=failures, exc_info=error)
         else:
@@ -214,3 +221,16 @@ class Controller:
                 error_type=type(error).__name__,
                 failures=failures,
             )
+
+
+def _is_bug(error: Exception) -> bool:
+    """Also one among the errors of a group of tasks."""
+    if isinstance(error, ExceptionGroup):
+        return error.subgroup(BUGS) is not None
+    return isinstance(error, BUGS)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task was asked to end; a reconcile may have swallowed the CancelledError."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

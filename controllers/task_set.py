@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 
 class TaskSet:
-    """Tasks that are stopped together. on_failure: called with each exception but cancellation."""
+    """Tasks that are stopped together.
+
+    on_failure: called with the exception of each task that fails, and with a RuntimeError for one
+    that ends as cancelled before `stop`: a part of it was, and the task is dead all the same.
+    """
 
     def __init__(self, on_failure: Callable[[Exception], None]) -> None:
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -30,6 +35,7 @@ class TaskSet:
 
         Cancelled, it has cancelled the tasks and not awaited them: call it again.
         """
+        self._is_stopping = True
         try:
             if self._tasks and grace_s > 0:
                 await asyncio.wait(self._tasks, timeout=grace_s)
@@ -41,6 +47,13 @@ class TaskSet:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
+        error = self._failure_of(task)
         if isinstance(error, Exception):
             self._on_failure(error)
+
+    def _failure_of(self, task: asyncio.Task[None]) -> BaseException | None:
+        if not task.cancelled():
+            return task.exception()
+        if self._is_stopping:
+            return None
+        return RuntimeError(f"{task.get_name()} ended as cancelled, and nobody had asked for it")

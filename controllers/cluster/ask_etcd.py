@@ -28,6 +28,8 @@ async def ask_etcd(pool: ChannelPool, who: Identity, pods: Sequence[Pod]) -> Etc
     await pool.retain(f"{who.namespace}/{who.name}", tuple(endpoints.values()))
     clients = {name: pool.client(endpoint) for name, endpoint in endpoints.items()}
     statuses, errors = await _statuses(clients)
+    obstacles = {name: pool.obstacle(endpoints[name]) for name in errors}
+    errors |= {name: obstacle for name, obstacle in obstacles.items() if obstacle}
     voters = [name for name, status in statuses.items() if status.leader and not status.is_learner]
     if not voters:
         error = "no member knows a leader" if statuses else "no member answers"

@@ -81,6 +81,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         finalizers=tuple(metadata.get("finalizers") or ()),
         spec=spec,
         spec_errors=errors,
+        deletes_data=_deletion_policy(parsed) == "Delete",
         applied=None if unborn else ClusterSpec.model_validate(status.applied_spec),
         status=status,
         cluster_domain=sources.cluster_domain,
@@ -101,6 +102,13 @@ def _spec(
         return None, parsed.errors
     errors = option_errors(parsed.spec)
     return (None, errors) if errors else (parsed.spec, ())
+
+
+def _deletion_policy(parsed: ParsedCluster | Invalid[ClusterStatus]) -> str:
+    """An otherwise invalid spec still says what is to become of the data."""
+    if isinstance(parsed, Invalid):
+        return parsed.deletion_policy
+    return parsed.spec.storage.deletion_policy
 
 
 async def _etcd(

@@ -96,6 +96,7 @@ class Observed:
     finalizers: tuple[str, ...]
     spec: ClusterSpec | None  # None: invalid, `spec_errors` says what
     spec_errors: tuple[FieldError, ...]
+    deletes_data: bool  # storage.deletionPolicy is exactly Delete, whatever else is wrong
     applied: ClusterSpec | None  # the accepted spec that status records: what the members run
     status: ClusterStatus
     cluster_domain: str  # what the operator discovered; the recorded one wins

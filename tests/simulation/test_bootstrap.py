@@ -8,6 +8,7 @@ Invariants, checked after every step:
 And when the faults end, every cluster that did not lose data becomes whole.
 """
 
+import pytest
 import yaml
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -154,4 +155,4 @@ class Bootstrap(RuleBasedStateMachine):
 
 
 Bootstrap.TestCase.settings = settings(stateful_step_count=30)
-TestBootstrap = Bootstrap.TestCase
+TestBootstrap = pytest.mark.timeout(180)(Bootstrap.TestCase)

@@ -94,6 +94,9 @@ def record_started(observed: Observed) -> RecordStarted | None:
     bootstrap, listed = observed.status.bootstrap, observed.etcd.members
     if bootstrap is None or listed is None or observed.etcd.cluster_id is None:
         return None
+    cluster_id = cluster_id_hex(observed.etcd.cluster_id)
+    if observed.status.cluster_id not in {"", cluster_id}:
+        return None  # whoever answered is not of this cluster
     who = identity(observed, bootstrap)
     started = {
         member.ordinal: listed_member.id
@@ -113,7 +116,7 @@ def record_started(observed: Observed) -> RecordStarted | None:
             else member
             for member in bootstrap.members
         ),
-        cluster_id=observed.status.cluster_id or cluster_id_hex(observed.etcd.cluster_id),
+        cluster_id=cluster_id,
     )
 
 

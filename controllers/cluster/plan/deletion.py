@@ -24,7 +24,7 @@ def let_go(observed: Observed) -> SetFinalizer | Wait | None:
         return None
     if FINALIZER not in observed.finalizers:
         return Wait(reason=Reason.DELETING, message="Waiting for Kubernetes to remove the cluster")
-    if observed.namespace_terminating or _policy(observed) == "Retain":
+    if observed.namespace_terminating or not observed.deletes_data:
         return SetFinalizer(present=False)
     return None
 
@@ -75,13 +75,8 @@ def finish(observed: Observed) -> SetFinalizer | Wait | None:
 
 def keep_finalizer(observed: Observed) -> SetFinalizer | None:
     """The finalizer is there exactly while the policy is Delete."""
-    wanted = _policy(observed) == "Delete"
+    wanted = observed.deletes_data
     return None if wanted == (FINALIZER in observed.finalizers) else SetFinalizer(present=wanted)
-
-
-def _policy(observed: Observed) -> str:
-    """The policy in force: the spec's, or Retain while the spec can't be read."""
-    return observed.spec.storage.deletion_policy if observed.spec else "Retain"
 
 
 def _own_claims(observed: Observed) -> list[tuple[str, str]]:

@@ -116,6 +116,7 @@ def unborn(**changes: Any) -> Observed:
         finalizers=(),
         spec=wanted,
         spec_errors=(),
+        deletes_data=wanted.storage.deletion_policy == "Delete",
         applied=None,
         status=ClusterStatus(),
         cluster_domain="cluster.local",
@@ -150,6 +151,7 @@ def observed(size: int = 3, **changes: Any) -> Observed:
     )
     healthy = unborn(
         spec=wanted,
+        deletes_data=wanted.storage.deletion_policy == "Delete",
         applied=wanted,
         status=recorded,
         pods=tuple(pod(n) for n in range(size)),

@@ -27,10 +27,12 @@ from controllers.cluster.plan.steps import (
     SetFinalizer,
     Wait,
 )
+from etcd.ids import ClusterID
 from tests.unit.controllers.cluster.builders import (
     NOW,
     UID,
     accepted,
+    bootstrap,
     claim,
     etcd,
     live_of,
@@ -157,6 +159,15 @@ class TestForming:
 
         assert step.reason is Reason.PODS_REFUSED
         assert "exceeded quota" in step.message
+
+    def test_member_list_of_another_cluster_is_not_believed(self):
+        strange = observed(etcd=dataclasses.replace(etcd(3), cluster_id=ClusterID(0xBAD)))
+        young = dataclasses.replace(
+            strange,
+            status=strange.status.model_copy(update={"bootstrap": bootstrap(3, started=False)}),
+        )
+
+        assert not isinstance(plan(young).step, RecordStarted)
 
     def test_problem_of_a_pod_is_shown_in_its_own_words(self):
         stuck = pod(
@@ -309,6 +320,12 @@ class TestEnd:
 
         assert step.gave_up[0] == "PersistentVolumeClaim data-db-0"
 
+    def test_edit_that_spoils_the_spec_does_not_change_what_becomes_of_the_data(self):
+        errors = (FieldError("spec.size", "must be odd"),)
+        spoiled = dataclasses.replace(dying(), spec=None, spec_errors=errors)
+
+        assert isinstance(plan(spoiled).step, DeleteStatefulSet)
+
     def test_paused_cluster_is_not_deleted_from_under_its_user(self):
         assert waits(edited(dying(), paused=True)) is Reason.PAUSED
 
@@ -328,7 +345,9 @@ def dying(**changes):
 
 def edited(of, **fields):
     """The same cluster after its spec was edited."""
-    return dataclasses.replace(of, spec=spec(**{**of.spec.to_json(), **fields}))
+    wanted = spec(**{**of.spec.to_json(), **fields})
+    deletes = wanted.storage.deletion_policy == "Delete"
+    return dataclasses.replace(of, spec=wanted, deletes_data=deletes)
 
 
 # ---------------------------------------------------------------- whatever is observed
@@ -379,7 +398,7 @@ def test_claims_are_only_deleted_by_policy_after_deletion_and_only_ours(of):
     step = plan(of).step
     if isinstance(step, DeleteClaims):
         assert of.deleting_since is not None
-        assert of.spec.storage.deletion_policy == "Delete"
+        assert of.deletes_data
         ours = {c.uid for c in of.claims if c.cluster_uid == UID}
         assert {uid for _, uid in step.claims} <= ours
 
