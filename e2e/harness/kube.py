@@ -32,6 +32,7 @@ _PLURALS = {
     "PersistentVolumeClaim": "/api/v1 persistentvolumeclaims",
     "PersistentVolume": "/api/v1 persistentvolumes",
     "Event": "/api/v1 events",
+    "ResourceQuota": "/api/v1 resourcequotas",
     "StatefulSet": "/apis/apps/v1 statefulsets",
     "Deployment": "/apis/apps/v1 deployments",
     "PodDisruptionBudget": "/apis/policy/v1 poddisruptionbudgets",
