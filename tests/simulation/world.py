@@ -205,20 +205,20 @@ class World:
     def start_processes(self) -> None:
         """Every container that does not serve starts its etcd; those that can, do."""
         starting = {n: pod for n, pod in self.pods.items() if not pod.serves}
-        joining: dict[str, list[int]] = {}
+        joining: dict[tuple[str, int], list[int]] = {}
         for ordinal, pod in starting.items():
             text = pod.files.get(f"db-{ordinal}-{pod.template}")
             file = yaml.safe_load(text) if text else None
             self._start(ordinal, pod, file, joining)
-        for token, ordinals in joining.items():
-            self._form(token, ordinals)
+        for (token, size), ordinals in joining.items():
+            self._form(token, size, ordinals)
 
     def _start(
         self,
         ordinal: int,
         pod: RunningPod,
         file: dict[str, Any] | None,
-        joining: dict[str, list[int]],
+        joining: dict[tuple[str, int], list[int]],
     ) -> None:
         pod.failed = False
         listed = file["initial-cluster"].count("=") if file else 0
@@ -230,17 +230,16 @@ class World:
             if self.members.get(ordinal):
                 pod.failed = True  # "has already been bootstrapped"
             else:
-                joining.setdefault(file["initial-cluster-token"], []).append(ordinal)
+                joining.setdefault((file["initial-cluster-token"], listed), []).append(ordinal)
         elif listed == len(self.members) and ordinal in self.members:
             self._join(ordinal, pod)
         else:
             pod.failed = True
 
-    def _form(self, token: str, ordinals: list[int]) -> None:
+    def _form(self, token: str, size: int, ordinals: list[int]) -> None:
         """A static bootstrap: the log is written at once, the cluster lives from a quorum on."""
         assert self.formed_token in {None, token}, "a second bootstrap under another token"
         self.formed_token = token
-        size = self.live["StatefulSet", "db"]["spec"]["replicas"]
         self.members = self.members or dict.fromkeys(range(size), False)
         for ordinal in ordinals:
             self._join(ordinal, self.pods[ordinal])
