@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from informers.handlers import Handler, Handlers, Registration
 from informers.listing import ListWatch, Scope
-from informers.reflector import Reflector, ReflectorStatistics
+from informers.reflector import IDLE_S, Reflector, ReflectorStatistics
 from informers.store import Change, Store
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class Informer:
     """See the module. Make it inside a running loop; reading is fine before, during, after `run`.
 
     `indexers` by index name (`by_owner`, `by_label`, or functions of one's own): pure, quick, and
-    they must not raise. `rng` spreads retries. `streaming`: see reflector.py.
+    they must not raise. `rng` spreads retries. `streaming`: ask for a streaming list first, see
+    reflector.py. `idle_s`: how long a watch may bring nothing, bookmarks included.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class Informer:
         label_selector: str | None = None,
         indexers: Mapping[str, Indexer] | None = None,
         rng: random.Random | None = None,
-        streaming: bool = False,
+        streaming: bool = True,
+        idle_s: float = IDLE_S,
     ) -> None:
         self.resource = resource
         self.namespace = namespace
@@ -80,6 +82,7 @@ class Informer:
             self._feed,
             random=rng or random.Random(),  # noqa: S311 - spreads retries, guards no secret
             streaming=streaming,
+            idle_s=idle_s,
         )
         self._started = False
 

@@ -12,6 +12,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Protocol
 
 from informers.informer import Informer, InformerStatistics
+from informers.reflector import IDLE_S
 from informers.resource import compare_resource_versions, split_key
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class InformerSet:
         namespaces: Iterable[str] = (),
         label_selector: str | None = None,
         indexers: Mapping[str, Indexer] | None = None,
-        streaming: bool = False,
+        streaming: bool = True,
+        idle_s: float = IDLE_S,
     ) -> None:
         make: Callable[..., Informer] = functools.partial(
             Informer,
@@ -80,6 +82,7 @@ class InformerSet:
             label_selector=label_selector,
             indexers=indexers,
             streaming=streaming,
+            idle_s=idle_s,
         )
         self.resource = resource
         self._by_namespace = {name: make(namespace=name) for name in namespaces}

@@ -24,8 +24,9 @@ Rules, the first four as in client-go (tools/cache/reflector.go), with their rea
    dead connection looks like a quiet one. A server with bookmarks sends one about each minute.
 7. One backoff for everything that fails, with the server's Retry-After as the lower bound.
 
-Optionally (`streaming=True`, KEP-3157) the list comes as a watch that starts with all objects; a
-server that refuses is asked for a list instead, and for the stream again next time.
+With `streaming=True` (KEP-3157) the list comes as a watch that starts with all objects. A server
+that refuses it, as older ones do, or opens it and then falls silent before its end, is asked for a
+list instead, and for the stream again next time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Never, Protocol
 
@@ -63,7 +65,7 @@ from informers.errors import (
 from informers.listing import Lister, ListWatch, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from informers.wire import WatchStream
@@ -71,7 +73,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WATCH_MIN_S, _WATCH_MAX_S = 300, 600
-_IDLE_S = 90.0
+IDLE_S = 90.0
+# Initial events come from the server's memory, one after the other: a silence this long means that
+# their end will not come, and a list is the better way.
+_INITIAL_IDLE_S = 30.0
+_REMIND_S = 10.0
 # How much longer than asked for a watch may live, for the server's own delays.
 _OVERSTAY_S = 5.0
 # A watch that ends sooner, and brought nothing, is a failure: else a closing proxy is a hot loop.
@@ -120,13 +126,17 @@ class ShortWatchError(KubeError):
 
 @dataclass(slots=True)
 class Reflector:
-    """See the module. `run` it once, in a task of its own."""
+    """See the module. `run` it once, in a task of its own.
+
+    `idle_s`: a watch that brings nothing for so long is taken for dead.
+    """
 
     api: ListWatch
     scope: Scope
     sink: Sink
     random: random.Random = field(default_factory=random.Random)
-    streaming: bool = False
+    streaming: bool = True
+    idle_s: float = IDLE_S
     _version: str = ""  # of the last event, bookmark or list; "" before the first
     _refused: bool = False  # the server does not serve `_version` any more
     _statistics: ReflectorStatistics = field(default_factory=ReflectorStatistics)
@@ -216,7 +226,8 @@ class Reflector:
         """Hand over events until the watch ends well; raises what ends it otherwise."""
         started = _now()
         events = 0
-        while lines := await self._lines(stream, started + seconds + _OVERSTAY_S):
+        ends_at = started + seconds + _OVERSTAY_S
+        while lines := await self._lines(stream, ends_at, self.idle_s):
             for line in lines:
                 events += self._handle(line)
             await asyncio.sleep(0)  # buffered lines would come without giving others a turn
@@ -224,11 +235,11 @@ class Reflector:
             self._count(short_watches=1)
             raise ShortWatchError("the watch ended at once, without an event")
 
-    async def _lines(self, stream: WatchStream, ends_at: float) -> list[bytes]:
+    async def _lines(self, stream: WatchStream, ends_at: float, idle_s: float) -> list[bytes]:
         left_s = ends_at - _now()
         if left_s <= 0:
             raise StreamIdleError("the watch outlived the time it was asked for")
-        return await stream.lines(idle_s=min(_IDLE_S, left_s))
+        return await stream.lines(idle_s=min(idle_s, left_s))
 
     def _handle(self, line: bytes) -> int:
         """Pass one event on; 1 if it was about an object."""
@@ -261,7 +272,8 @@ class Reflector:
         filled = False
         try:
             async with self._open(self._stream_params(seconds)) as stream:
-                rest = await self._fill(stream, seconds)
+                with self._reminders():
+                    rest = await self._fill(stream, seconds)
                 filled = True
                 for line in rest:
                     self._handle(line)
@@ -288,7 +300,8 @@ class Reflector:
         """
         staged: dict[str, Object] = {}
         ends_at = _now() + seconds + _OVERSTAY_S
-        while lines := await self._lines(stream, ends_at):
+        idle_s = min(self.idle_s, _INITIAL_IDLE_S)
+        while lines := await self._lines(stream, ends_at, idle_s):
             for at, line in enumerate(lines):
                 if (version := self._stage(line, staged)) is None:
                     continue
@@ -312,12 +325,37 @@ class Reflector:
                 pass
         return None
 
+    @contextmanager
+    def _reminders(self) -> Iterator[None]:
+        """Warn every ten seconds while the initial events have no end."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def remind(waited_s: float) -> None:
+            nonlocal timer
+            logger.warning("%s: after %.0f s the initial events go on", self.scope, waited_s)
+            timer = loop.call_later(_REMIND_S, remind, waited_s + _REMIND_S)
+
+        timer = loop.call_later(_REMIND_S, remind, _REMIND_S)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def _refuse(self, error: KubeError) -> bool:
-        """Raise `error` when the stream may be tried again after a pause; else False: list."""
+        """Raise `error` when the stream may be tried again after a pause; else False: list.
+
+        Unlike client-go, a stream that fell silent causes a list: a server that ignores the
+        request, or can't tell when it is done, would else keep this cache empty for ever.
+        """
         match error:
             case ExpiredError() | ResourceVersionTooLargeError():
                 self._refused = True
                 raise error
+            case StreamIdleError():
+                self._count(idle_watches=1)
+                logger.warning("%s: the streaming list has no end (%s)", self.scope, error)
+                return False
             case TooManyRequestsError() | TransportError():
                 raise error
             case _:

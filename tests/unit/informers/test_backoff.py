@@ -12,7 +12,7 @@ from informers.backoff import Backoff
 
 
 @given(st.integers())
-def test_delays_double_up_to_the_cap_and_are_stretched_at_random(seed):
+def test_r19_delays_double_up_to_the_cap_and_are_stretched_at_random(seed):
     backoff = Backoff(random.Random(seed))
     least = [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30]
     delays = [backoff.delay_s(0) for _ in least]
@@ -20,7 +20,7 @@ def test_delays_double_up_to_the_cap_and_are_stretched_at_random(seed):
 
 
 @pytest.mark.parametrize(("quiet_s", "starts_over"), [(119, False), (121, True)])
-def test_two_quiet_minutes_start_it_over(quiet_s, starts_over):
+def test_r19_two_quiet_minutes_start_it_over(quiet_s, starts_over):
     backoff = Backoff(random.Random(1))
     now = 0.0
     for _ in range(5):

@@ -37,7 +37,7 @@ KNOWN = ["code", "reason", "message", "details", "kind"]
         (504, "Timeout", errors.ServerError),
     ],
 )
-def test_status_has_its_type(code, reason, expected):
+def test_r11_status_has_its_type(code, reason, expected):
     error = error_from_status(code, orjson.dumps(status_body(code, reason, "why")))
     assert type(error) is expected
     assert (error.status, error.reason, error.message) == (code, reason, "why")
@@ -62,11 +62,11 @@ def test_status_has_its_type(code, reason, expected):
         ),
     ],
 )  # fmt: skip
-def test_version_from_the_future_is_told_apart_from_other_timeouts(status):
+def test_r13_version_from_the_future_is_told_apart_from_other_timeouts(status):
     assert type(error_from_object(status)) is errors.ResourceVersionTooLargeError
 
 
-def test_words_count_only_in_exact_case_and_with_reason_timeout():
+def test_r13_words_count_only_in_exact_case_and_with_reason_timeout():
     lower = {"code": 504, "reason": "Timeout", "message": "too large resource version"}
     other = {"code": 400, "reason": "BadRequest", "message": "Too large resource version"}
     assert type(error_from_object(lower)) is errors.ServerError
@@ -87,7 +87,7 @@ def test_words_count_only_in_exact_case_and_with_reason_timeout():
         ({"Retry-After": "Mon, 01 Jan 2035 00:00:10 GMT"}, {}, None),
     ],
 )  # fmt: skip
-def test_longer_of_both_retry_advices_counts(headers, details, expected):
+def test_r14_longer_of_both_retry_advices_counts(headers, details, expected):
     body = orjson.dumps(status_body(429, "TooManyRequests", details=details))
     assert error_from_status(429, body, headers).retry_after_s == expected
 
@@ -105,5 +105,5 @@ def test_any_body_gives_some_error(status, body):
 
 
 @given(st.dictionaries(st.sampled_from(KNOWN), json))
-def test_any_object_gives_some_error(status):
+def test_r11_any_object_gives_some_error(status):
     assert isinstance(error_from_object(status), StatusError)

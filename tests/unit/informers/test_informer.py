@@ -1,4 +1,4 @@
-"""Cache and handlers, through the whole informer. The first group keeps client-go's test names."""
+"""Cache and handlers, through the whole informer. Docstrings name client-go's tests of the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ pytestmark = pytest.mark.looptime
 
 @pytest.fixture
 def informer(api: KubeApi) -> Informer:
-    return Informer(api, CONFIG_MAPS, indexers={"owner": by_owner, "cluster": by_label("cluster")})
+    indexers = {"owner": by_owner, "cluster": by_label("cluster")}
+    return Informer(api, CONFIG_MAPS, indexers=indexers, streaming=False)
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ async def relist(server) -> None:
     await server.wait_watchers(1)
 
 
-# ---------------------------------------------------------------------- twins
-async def test_replace_events(server, informer, recorder):
+# ---------------------------------------------------------------------- lists and changes
+async def test_s4_s5_relist_deletes_by_tombstone_then_follows_the_list(server, informer, recorder):
     """TestReplaceEvents: a relist deletes first, by tombstone, then adds and updates in order."""
     for name in ("gone", "kept", "changed"):
         server.put(path_of(name), config_map("1"))
@@ -71,7 +72,7 @@ async def test_replace_events(server, informer, recorder):
     assert "a/added" not in recorder.initial
 
 
-async def test_shared_informer_watch_disruption(server, informer, recorder):
+async def test_s7_relist_of_unchanged_objects_is_no_news(server, informer, recorder):
     """TestSharedInformerWatchDisruption: a relist of unchanged objects is no news to anybody."""
     for number in range(5):
         server.put(path_of(f"x{number}"), config_map())
@@ -82,7 +83,7 @@ async def test_shared_informer_watch_disruption(server, informer, recorder):
         assert recorder.events == []
 
 
-async def test_real_fifo_has_synced(server, informer, recorder):
+async def test_s9_synced_when_the_first_list_is_handed_out_and_for_ever(server, informer, recorder):
     """TestRealFIFO_HasSynced: not before the first list is handed out, and for ever after."""
     server.put(path_of("x"), config_map())
     server.script("list", answer_status(500))
@@ -97,13 +98,13 @@ async def test_real_fifo_has_synced(server, informer, recorder):
         assert informer.has_synced
 
 
-async def test_real_fifo_has_synced_with_an_empty_list(informer):
+async def test_s9_empty_list_syncs_too(informer):
     async with running(informer):
         await informer.wait_synced()
     assert informer.keys() == []
 
 
-async def test_add_while_active(server, informer):
+async def test_s10_s11_late_handler_is_told_all_then_each_change_once(server, informer):
     """TestAddWhileActive: a late handler is told all that is there, then each change once."""
     server.put(path_of("early"), config_map())
     async with running(informer):
@@ -117,8 +118,8 @@ async def test_add_while_active(server, informer):
     assert late.events == [("add", "a/early"), ("add", "a/x")]
 
 
-async def test_handler_added_between_two_slices_of_the_first_list_misses_nothing(server, informer):
-    """The first list is handed out in slices; who comes in between sees each object once."""
+async def test_s11_handler_added_between_two_slices_misses_nothing(server, informer):
+    """TestSharedInformerInitializationRace: who comes in between sees each object once."""
 
     class Inviting(Recorder):
         def on_add(self, obj, *, initial):
@@ -137,7 +138,7 @@ async def test_handler_added_between_two_slices_of_the_first_list_misses_nothing
     assert len(late.known) == 1199
 
 
-async def test_replace_with_another_uid_is_an_update(server, informer, recorder):
+async def test_s6_same_name_with_another_uid_is_an_update(server, informer, recorder):
     """An object deleted and made again in a gap: handlers must compare uids."""
     server.put(path_of("x"), config_map())
     updates = []
@@ -154,7 +155,56 @@ async def test_replace_with_another_uid_is_an_update(server, informer, recorder)
 
 
 # ---------------------------------------------------------------------- own writes
-async def test_own_write_is_seen_when_its_event_is_not_when_it_is_answered(server, api, informer):
+async def test_s3_cache_changes_before_handlers_are_told_of_every_version(server, informer):
+    """TestUpdate: no two changes are made one, and a handler may read what it is told of."""
+
+    class Reader(Recorder):
+        def on_update(self, old, new):
+            super().on_update(old, new)
+            seen.append((informer.peek(new.key).resource_version, new["data"]["value"]))
+
+        def on_delete(self, obj):
+            super().on_delete(obj)
+            seen.append((informer.peek(obj.key), "gone"))
+
+    seen = []
+    informer.add_handler(Reader())
+    async with running(informer):
+        await server.wait_watchers()
+        for value in "0123":
+            server.put(path_of("x"), config_map(value))
+        server.remove(path_of("x"))
+        await eventually(lambda: len(seen) == 4)
+    assert seen == [("102", "1"), ("103", "2"), ("104", "3"), (None, "gone")]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_s20_others_get_turns_while_a_long_list_is_handed_out(server, api, streaming):
+    """TestProcessDeltasInBatch: at least one after every 500 objects."""
+
+    class Counting(Recorder):
+        def on_add(self, obj, *, initial):
+            super().on_add(obj, initial=initial)
+            turns[-1] += 1
+
+    def turn() -> None:
+        turns.append(0)
+        handle[0] = loop.call_soon(turn)
+
+    turns, loop = [0], asyncio.get_running_loop()
+    for number in range(2000):
+        server.put(path_of(f"x{number}"), config_map())
+    informer = Informer(api, CONFIG_MAPS, streaming=streaming)
+    informer.add_handler(Counting())
+    handle = [loop.call_soon(turn)]
+    async with running(informer):
+        await informer.wait_synced()
+        handle[0].cancel()
+    assert sum(turns) == 2000
+    assert max(turns) <= 500
+
+
+async def test_s18_own_write_is_in_the_cache_only_with_its_event(server, api, informer):
     """The gate of own writes rests on this: the version moves with the cache, never before it."""
     async with running(informer):
         await server.wait_watchers()
@@ -170,7 +220,7 @@ async def test_own_write_is_seen_when_its_event_is_not_when_it_is_answered(serve
         assert informer.get("a/x") is not None
 
 
-async def test_version_moves_with_bookmarks_too(server, informer):
+async def test_s19_version_moves_with_bookmarks_too(server, informer):
     """Else a write to an object outside the informer's selector would be waited for in vain."""
     async with running(informer):
         await server.wait_watchers()
@@ -179,12 +229,26 @@ async def test_version_moves_with_bookmarks_too(server, informer):
 
 
 # ---------------------------------------------------------------------- reading
-async def test_cache_hands_out_copies(server, informer):
+async def test_s16_cache_hands_out_copies(server, informer):
     server.put(path_of("x"), config_map("1"))
     async with running(informer):
         await informer.wait_synced()
         informer.get("a/x")["data"]["value"] = "edited"
         assert informer.get("a/x")["data"]["value"] == "1"
+
+
+async def test_s16_what_handlers_are_given_cannot_be_changed(server, informer, recorder):
+    server.put(path_of("x"), config_map("1", app="etcd"))
+    async with running(informer):
+        await informer.wait_synced()
+    obj = informer.peek("a/x")
+    with pytest.raises(AttributeError):
+        obj.uid = "mine"
+    with pytest.raises(TypeError):
+        obj.labels["app"] = "mine"
+    obj["data"]["value"] = "mine"
+    assert obj.body() == informer.get("a/x")
+    assert obj["data"] == {"value": "1"}
 
 
 async def test_listed_objects_have_kind_and_api_version(server, informer):
@@ -198,7 +262,7 @@ async def test_listed_objects_have_kind_and_api_version(server, informer):
     assert informer.get("a/x")["apiVersion"] == "v1"
 
 
-async def test_index_follows_label_and_owner(server, informer):
+async def test_s2_index_follows_label_and_owner(server, informer):
     owner = {"uid": "u1", "controller": True, "kind": "K", "name": "n", "apiVersion": "v1"}
     obj = config_map(cluster="c1")
     obj["metadata"]["ownerReferences"] = [{"uid": "other"}, owner]
@@ -213,12 +277,12 @@ async def test_index_follows_label_and_owner(server, informer):
         assert informer.by_index("owner", "u1") == []
 
 
-async def test_undeclared_index_is_an_error(informer):
+async def test_s2_undeclared_index_is_an_error(informer):
     with pytest.raises(KeyError):
         informer.by_index("colour", "red")
 
 
-async def test_scope_is_narrowed_on_the_server(server, api):
+async def test_r31_s15_scope_is_narrowed_on_the_server(server, api):
     server.put(path_of("in"), config_map(app="etcd"))
     server.put(path_of("out"), config_map(app="other"))
     server.put(path_of("elsewhere", "b"), config_map(app="etcd"))
@@ -232,7 +296,7 @@ async def test_scope_is_narrowed_on_the_server(server, api):
 
 
 # ---------------------------------------------------------------------- handlers
-async def test_failing_handler_disturbs_neither_cache_nor_others(server, informer, caplog):
+async def test_s13_failing_handler_disturbs_neither_cache_nor_others(server, informer, caplog):
     class Broken(Recorder):
         def on_add(self, obj, *, initial):
             raise ValueError(obj.key)
@@ -248,7 +312,7 @@ async def test_failing_handler_disturbs_neither_cache_nor_others(server, informe
     assert "ValueError: a/x" in caplog.text
 
 
-async def test_removed_handler_is_not_called_again(server, informer):
+async def test_s12_removed_handler_is_not_called_again(server, informer):
     recorder = Recorder()
     registration = informer.add_handler(recorder)
     async with running(informer):
@@ -261,7 +325,7 @@ async def test_removed_handler_is_not_called_again(server, informer):
     assert not registration.is_active
 
 
-async def test_handler_may_remove_itself_during_the_first_list(server, informer):
+async def test_s12_handler_may_remove_itself(server, informer):
     class Once(Recorder):
         def on_add(self, obj, *, initial):
             super().on_add(obj, initial=initial)
@@ -276,7 +340,7 @@ async def test_handler_may_remove_itself_during_the_first_list(server, informer)
     assert len(once.events) == 1
 
 
-async def test_add_on_stopped_shared_informer(informer):
+async def test_s12_handler_for_a_stopped_informer_is_refused(informer):
     """TestAddOnStoppedSharedInformer."""
     async with running(informer):
         await informer.wait_synced()
@@ -284,7 +348,7 @@ async def test_add_on_stopped_shared_informer(informer):
         informer.add_handler(Recorder())
 
 
-async def test_second_start_is_refused(informer):
+async def test_s17_second_start_is_refused(informer):
     """TestSharedInformerStartRace."""
     async with running(informer):
         await informer.wait_synced()
@@ -292,7 +356,20 @@ async def test_second_start_is_refused(informer):
             await informer.run()
 
 
-async def test_waiting_for_an_informer_that_ends_first_does_not_hang(server, informer):
+async def test_s17_end_leaves_no_task_and_no_watch_behind(server, informer, recorder):
+    """TestShutdown, TestStateSharedInformer: and nobody is told of anything any more."""
+    async with running(informer):
+        await server.wait_watchers()
+        assert server.watcher_count == 1
+    await server.wait_watchers(0)
+    server.put(path_of("x"), config_map())
+    await asyncio.sleep(600)
+    own = {task for task in asyncio.all_tasks() if "informers" in str(task.get_coro())}
+    assert own == set()
+    assert recorder.events == []
+
+
+async def test_s10_s17_waiting_ends_with_the_informer(server, informer):
     server.on_every("list", hang)
     registration = informer.add_handler(Recorder())
     async with asyncio.TaskGroup() as group:

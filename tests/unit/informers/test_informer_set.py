@@ -26,10 +26,11 @@ def filled(server):
 
 
 def make(api, *namespaces: str) -> InformerSet:
-    return InformerSet(api, CONFIG_MAPS, namespaces=namespaces, indexers={"app": by_label("app")})
+    indexers = {"app": by_label("app")}
+    return InformerSet(api, CONFIG_MAPS, namespaces=namespaces, indexers=indexers, streaming=False)
 
 
-async def test_only_the_given_namespaces_are_asked_for(server, api, filled):
+async def test_r31_only_the_given_namespaces_are_asked_for(server, api, filled):
     both = make(api, "a", "b")
     async with running(both):
         await server.wait_watchers(2)
@@ -65,7 +66,7 @@ async def test_it_reads_like_one_informer(server, api, filled):
     assert len(recorder.events) == 2
 
 
-async def test_it_has_synced_when_all_have(server, api):
+async def test_s9_set_has_synced_when_all_have(server, api):
     both = make(api, "a", "b")
     registration = both.add_handler(Recorder())
     server.script("list", None, answer_status(403, "Forbidden"))
@@ -80,7 +81,7 @@ async def test_it_has_synced_when_all_have(server, api):
         assert [each.has_synced for each in both.statistics()] == [True, True]
 
 
-async def test_version_is_that_of_the_keys_namespace_and_the_oldest_of_all(server, api):
+async def test_s19_version_is_that_of_the_keys_namespace_and_the_oldest_of_all(server, api):
     both = make(api, "a", "b")
     async with running(both):
         await server.wait_watchers(2)

@@ -24,19 +24,19 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(lines_of_any_kind, st.lists(st.integers(min_value=0)))
-def test_any_chunking_gives_the_same_lines(lines, places):
+def test_r24_any_chunking_gives_the_same_lines(lines, places):
     data = b"".join(line + b"\n" for line in lines)
     expected = [line for line in lines if line.strip()]
     assert feed(cut(data, places)) == (expected, False)
 
 
 @given(lines_of_any_kind, st.binary(min_size=1).filter(lambda b: b"\n" not in b))
-def test_bytes_after_the_last_newline_are_no_line(lines, rest):
+def test_r23_bytes_after_the_last_newline_are_no_line(lines, rest):
     data = b"".join(line + b"\n" for line in lines) + rest
     assert feed([data])[1] is True
 
 
-def test_time_is_linear_in_the_length_of_a_line():
+def test_r24_time_is_linear_in_the_length_of_a_line():
     """A line of 64 MB in chunks of 64 KB; joining it anew for each chunk would take minutes."""
     chunk = b"x" * 65_536
     started = time.monotonic()

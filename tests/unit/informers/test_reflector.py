@@ -1,13 +1,14 @@
 """The reflector against a real HTTP server on loopback, in virtual time.
 
-The first group keeps the names of client-go's tests (tools/cache) and of kopf's, whose behaviour
-they ask for.
+Names begin with the rule they ask for; docstrings give the tests of client-go (tools/cache) and
+kopf that ask for the same. Lists here are plain ones: see test_watch_list.py for the other kind.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -53,7 +54,7 @@ FOREIGN = {"name": "foreign", "resourceVersion": "900"}
 
 @pytest.fixture
 def informer(api: KubeApi) -> Informer:
-    return Informer(api, CONFIG_MAPS)
+    return Informer(api, CONFIG_MAPS, streaming=False)
 
 
 def versions(server: ApiServer, verb: str) -> list[str | None]:
@@ -64,8 +65,8 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-# ---------------------------------------------------------------------- twins
-async def test_reflector_list_and_watch(server, informer):
+# ---------------------------------------------------------------------- versions and waits
+async def test_r6_watch_starts_where_the_list_ended(server, informer):
     """TestReflectorListAndWatch: what was there, then what comes, from the list's version."""
     server.put(path_of("before"), config_map("1"))
     async with running(informer):
@@ -77,7 +78,7 @@ async def test_reflector_list_and_watch(server, informer):
     assert versions(server, "watch") == ["101"]
 
 
-async def test_reflector_full_list_if_expired(server, informer):
+async def test_r1_r12_expired_list_is_asked_for_the_newest(server, informer):
     """TestReflectorFullListIfExpired: 410 of the watch, then of the list, then ""."""
     async with running(informer):
         await server.wait_watchers()
@@ -90,7 +91,7 @@ async def test_reflector_full_list_if_expired(server, informer):
     assert versions(server, "list") == ["0", "101", None]
 
 
-async def test_reflector_full_list_if_expired_http_status_variant(server, informer):
+async def test_r12_watch_refused_with_410_lists_at_the_last_version(server, informer):
     """The watch itself is answered 410; the list at the last version is served, so that is all."""
     server.expired_as_status = True
     async with running(informer):
@@ -105,7 +106,7 @@ async def test_reflector_full_list_if_expired_http_status_variant(server, inform
     assert versions(server, "watch") == ["100", "102", "102"]
 
 
-async def test_reflector_expired_exact_resource_version(server, informer):
+async def test_r12_version_is_named_again_after_a_success(server, informer):
     """TestReflectorExpiredExactResourceVersion: refused once, later lists name a version again."""
     server.script("list", answer_status(410, "Expired"))
     async with running(informer):
@@ -119,7 +120,7 @@ async def test_reflector_expired_exact_resource_version(server, informer):
     "refusal",
     [pytest.param(TOO_LARGE, id="cause"), pytest.param(TOO_LARGE_OLD_SERVER, id="message")],
 )
-async def test_reflector_full_list_if_too_large(server, informer, refusal):
+async def test_r13_too_large_version_lists_the_newest_at_once(server, informer, refusal):
     """TestReflectorFullListIfTooLarge: the newest state is asked for at once, without a pause."""
     server.script("list", refusal)
     async with running(informer):
@@ -128,7 +129,7 @@ async def test_reflector_full_list_if_too_large(server, informer, refusal):
     assert versions(server, "list") == ["0", None]
 
 
-async def test_server_that_went_back_in_time_is_listed_anew(server, informer):
+async def test_r13_server_that_went_back_in_time_is_listed_anew(server, informer):
     """After its etcd was restored a server knows no such version; the cache follows it back."""
     for name in ("kept", "lost", "late"):
         server.put(path_of(name), config_map())
@@ -143,7 +144,7 @@ async def test_server_that_went_back_in_time_is_listed_anew(server, informer):
     assert sorted(informer.keys()) == ["a/kept", "a/late"]
 
 
-async def test_no_relist_on_too_many_requests(server, informer):
+async def test_r14_429_rewatches_same_rv(server, informer):
     """TestNoRelistOnTooManyRequests: neither as HTTP status nor as ERROR event."""
     server.script("watch", answer_status(429, "TooManyRequests"))
     async with running(informer):
@@ -162,7 +163,7 @@ async def test_no_relist_on_too_many_requests(server, informer):
         pytest.param(answer_status(429, details={"retryAfterSeconds": 20}), id="details"),
     ],
 )
-async def test_backoff_on_too_many_requests(server, informer, refusal):
+async def test_r14_429_waits_as_long_as_the_server_says(server, informer, refusal):
     """TestBackoffOnTooManyRequests: no watch before the server's own time is over."""
     server.script("watch", refusal)
     async with running(informer):
@@ -172,7 +173,7 @@ async def test_backoff_on_too_many_requests(server, informer, refusal):
         assert 20 <= now() - before < 21
 
 
-async def test_reflector_resource_version_update(server, informer):
+async def test_r9_bookmarks_move_the_version_as_events_do(server, informer):
     """TestReflectorResourceVersionUpdate: every event moves it, and so does a bookmark."""
     async with running(informer):
         await server.wait_watchers()
@@ -193,8 +194,8 @@ async def test_reflector_resource_version_update(server, informer):
     assert versions(server, "watch") == ["100", "104"]
 
 
-async def test_inactivity_reconnects_with_last_resource_version(server, informer):
-    """A connection without a byte for 90 s is dropped, and nothing is listed again."""
+async def test_r22_silent_watch_is_reopened_from_the_last_version(server, informer):
+    """Kopf's test_inactivity_reconnects_with_last_resource_version: after 90 s without a byte."""
     async with running(informer):
         await server.wait_watchers()
         server.frozen = True
@@ -209,7 +210,8 @@ async def test_inactivity_reconnects_with_last_resource_version(server, informer
     assert versions(server, "watch")[:2] == ["100", "100"]
 
 
-async def test_bookmark_event_resets_inactivity_timer(server, informer):
+async def test_r22_bookmark_is_a_sign_of_life(server, informer):
+    """Kopf's test_bookmark_event_resets_inactivity_timer."""
     async with running(informer):
         await server.wait_watchers()
         for _ in range(3):
@@ -219,8 +221,8 @@ async def test_bookmark_event_resets_inactivity_timer(server, informer):
     assert len(server.seen("watch")) == 1
 
 
-async def test_reflector_handle_watch_result_chan_closed_before(server, informer):
-    """A server that closes every watch at once is asked a few times a minute, not in a loop."""
+async def test_r10_watches_that_end_at_once_are_no_hot_loop(server, informer):
+    """TestReflectorHandleWatchResultChanClosedBefore: asked a few times a minute, not in a loop."""
     server.on_every("watch", answer_bytes(b""))
     async with running(informer):
         await asyncio.sleep(120)
@@ -228,7 +230,7 @@ async def test_reflector_handle_watch_result_chan_closed_before(server, informer
     assert informer.statistics().reflector.short_watches == len(server.seen("watch"))
 
 
-async def test_bookmark_before_closing_at_once_is_no_hot_loop_either(server, informer):
+async def test_r10_bookmark_before_the_end_is_no_event(server, informer):
     line = event("BOOKMARK", {"metadata": {"resourceVersion": "100"}})
     server.on_every("watch", answer_bytes(line))
     async with running(informer):
@@ -236,8 +238,8 @@ async def test_bookmark_before_closing_at_once_is_no_hot_loop_either(server, inf
     assert len(server.seen("watch")) <= 10
 
 
-async def test_reflector_handle_watch_result_chan_closed_after(server, informer):
-    """A watch that ended after an event is opened again at once, from that event."""
+async def test_r10_watch_that_ends_after_an_event_is_reopened_at_once(server, informer):
+    """TestReflectorHandleWatchResultChanClosedAfter: from that event."""
     async with running(informer):
         await server.wait_watchers()
         server.put(path_of("x"), config_map())
@@ -249,7 +251,8 @@ async def test_reflector_handle_watch_result_chan_closed_after(server, informer)
     assert versions(server, "list") == ["0"]
 
 
-async def test_reflector_watch_timeout_is_random_and_asks_for_bookmarks(server, informer):
+async def test_r7_watch_asks_for_bookmarks_and_a_random_timeout(server, informer):
+    """TestWatchTimeout."""
     async with running(informer):
         for count in range(1, 9):
             await server.wait_seen("watch", count)
@@ -263,7 +266,7 @@ async def test_reflector_watch_timeout_is_random_and_asks_for_bookmarks(server, 
     assert {call.params["allowWatchBookmarks"] for call in server.seen("watch")} == {"true"}
 
 
-async def test_reflector_list_and_watch_init_conn_backoff(server, informer):
+async def test_r19_backoff_doubles_from_800_ms_to_30_s(server, informer):
     """TestReflectorListAndWatchInitConnBackoff: 0.8 s doubling to 30 s, each up to twice that."""
     server.on_every("list", answer_status(503))
     times = []
@@ -277,7 +280,7 @@ async def test_reflector_list_and_watch_init_conn_backoff(server, informer):
 
 
 # ---------------------------------------------------------------------- paging
-async def test_list_is_paged_where_etcd_answers(server, informer):
+async def test_r3_list_is_paged_where_etcd_answers(server, informer):
     """TestReflectorPaginatingNonConsistentReadsIfWatchCacheDisabled, and the list stays whole."""
     server.watch_cache = False
     for number in range(1201):
@@ -292,8 +295,8 @@ async def test_list_is_paged_where_etcd_answers(server, informer):
     assert [page.get("resourceVersion") for page in pages] == ["0", None, None, "1301", None, None]
 
 
-async def test_reflector_not_paginating_not_consistent_reads(server, informer):
-    """A list at a real version has no limit, which would take it past the server's cache."""
+async def test_r3_list_at_a_real_version_has_no_limit(server, informer):
+    """TestReflectorNotPaginatingNotConsistentReads: a limit would pass the server's cache by."""
     async with running(informer):
         await server.wait_watchers()
         server.send_error(500)
@@ -301,7 +304,7 @@ async def test_reflector_not_paginating_not_consistent_reads(server, informer):
     assert [call.params.get("limit") for call in server.seen("list")] == ["500", None]
 
 
-async def test_list_pager_falls_back_to_one_full_list(server, informer):
+async def test_r4_expired_page_costs_one_full_list(server, informer):
     """TestListPager_List: a token that expired between pages costs one list without limit."""
     server.watch_cache = False
     for number in range(1001):
@@ -329,7 +332,7 @@ async def test_list_pager_falls_back_to_one_full_list(server, informer):
                      UnreadableError, id="list without version"),
     ],
 )  # fmt: skip
-async def test_error_is_visible_until_it_is_over(server, informer, step, error):
+async def test_r18_error_is_visible_until_it_is_over(server, informer, step, error):
     server.on_every("list", step)
     async with running(informer):
         await eventually(lambda: informer.last_error is not None)
@@ -343,7 +346,7 @@ async def test_error_is_visible_until_it_is_over(server, informer, step, error):
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 500, 503])
-async def test_refused_watch_is_opened_again_without_a_list(server, informer, code):
+async def test_r15_refused_watch_is_reopened_without_a_list(server, informer, code):
     server.script("watch", answer_status(code), answer_status(code))
     async with running(informer):
         await eventually(lambda: informer.last_error is not None)
@@ -353,7 +356,7 @@ async def test_refused_watch_is_opened_again_without_a_list(server, informer, co
     assert set(versions(server, "watch")) == {"100"}
 
 
-async def test_retry_watcher(server, informer):
+async def test_r15_broken_connection_costs_no_list(server, informer):
     """TestRetryWatcher: a broken connection costs no list, and no event is lost or told twice."""
     recorder = Recorder()
     informer.add_handler(recorder)
@@ -379,7 +382,7 @@ async def test_retry_watcher(server, informer):
         pytest.param(b'{"type":"ERROR","object":{"code":500}}\n', id="error without reason"),
     ],
 )
-async def test_unusable_event_causes_a_list(server, informer, line):
+async def test_r11_r23_unusable_event_causes_a_list(server, informer, line):
     async with running(informer):
         await server.wait_watchers()
         server.send_line(line)
@@ -396,7 +399,7 @@ async def test_unusable_event_causes_a_list(server, informer, line):
         pytest.param(b"\n", id="blank line"),
     ],
 )
-async def test_foreign_event_is_skipped(server, informer, line):
+async def test_r23_foreign_event_is_skipped(server, informer, line):
     """TestReflectorWatchHandler: it is no object of ours, and its version is none either."""
     async with running(informer):
         await server.wait_watchers()
@@ -407,7 +410,76 @@ async def test_foreign_event_is_skipped(server, informer, line):
     assert len(server.seen("watch")) == 1
 
 
-async def test_line_cut_off_at_the_end_is_fetched_again(server, informer):
+async def test_r8_watch_always_names_the_version_of_a_list(server, informer):
+    """Without one a server sends what is there first, in no order of versions."""
+    server.script("list", answer_status(410, "Expired"), None, answer_status(410, "Expired"))
+    async with running(informer):
+        await server.wait_watchers()
+        server.send_error(500)
+        await server.wait_seen("watch", 2)
+    assert versions(server, "list") == ["0", None, "100", None]
+    assert versions(server, "watch") == ["100", "100"]
+
+
+async def test_r16_errors_in_every_watch_cause_no_storm_of_lists(server, informer):
+    """A list each time, as what the error hid is unknown; but no more than the backoff allows."""
+    failure = {"code": 500, "reason": "InternalError", "message": "etcd is away"}
+    line = orjson.dumps({"type": "ERROR", "object": failure}) + b"\n"
+    server.on_every("watch", answer_bytes(line))
+    async with running(informer):
+        await asyncio.sleep(120)
+        assert isinstance(informer.last_error, ServerError)
+    assert 4 <= len(server.seen("list")) <= 8
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+async def test_r18_informer_outlives_hours_of_refusals(server, informer, code):
+    async with running(informer):
+        await server.wait_watchers()
+        server.on_every("*", answer_status(code))
+        server.end_watches()
+        await asyncio.sleep(7200)
+        assert informer.last_error.status == code
+        assert len(server.seen("watch")) < 300
+        server.put(path_of("x"), config_map())
+        server.on_every("*", None)
+        await eventually(lambda: informer.keys() == ["a/x"])
+
+
+async def test_r18_watch_goes_on_with_a_renewed_token(server, source, informer):
+    """The old one is refused, a new one is there: no pause, no error to be seen."""
+
+    async def only_new(request):
+        if request.headers["Authorization"] == "Bearer new":
+            return None
+        return await answer_status(401, "Unauthorized")(request)
+
+    async with running(informer):
+        await server.wait_watchers()
+        source.renewed.append(replace(source.endpoint, authorization="Bearer new"))
+        server.on_every("*", only_new)
+        await asyncio.sleep(2)
+        server.end_watches()
+        await server.wait_seen("watch", 3)
+        await server.wait_watchers()
+    assert informer.statistics().reflector.failures == 0
+
+
+async def test_r25_managed_fields_are_stored_neither_from_lists_nor_from_watches(server, informer):
+    managed = config_map("1")
+    managed["metadata"]["managedFields"] = [{"manager": "kubelet", "fieldsV1": {"f:data": {}}}]
+    server.put(path_of("listed"), managed)
+    async with running(informer):
+        await server.wait_watchers()
+        server.put(path_of("watched"), managed)
+        await eventually(lambda: len(informer.keys()) == 2)
+    for name in ("listed", "watched"):
+        obj = informer.peek(f"a/{name}")
+        assert b"managedFields" not in obj.raw
+        assert obj["data"] == {"value": "1"}
+
+
+async def test_r23_line_cut_off_at_the_end_is_fetched_again(server, informer):
     async with running(informer):
         await server.wait_watchers()
         server.send_line(b'{"type":"ADDED","obj')
@@ -417,8 +489,8 @@ async def test_line_cut_off_at_the_end_is_fetched_again(server, informer):
     assert len(server.seen("list")) == 1
 
 
-async def test_reflector_replaces_store_on_unsafe_delete(server, informer):
-    """An undecodable object removed by the server ends the watch; the next list evicts it."""
+async def test_r17_object_deleted_unsafely_is_evicted(server, informer):
+    """TestReflectorReplacesStoreOnUnsafeDelete: it ends the watch, and the next list is without."""
     server.put(path_of("corrupt"), config_map())
     async with running(informer):
         await server.wait_watchers()
@@ -428,7 +500,7 @@ async def test_reflector_replaces_store_on_unsafe_delete(server, informer):
         await eventually(lambda: informer.keys() == [])
 
 
-async def test_six_megabyte_event_line_is_read(server, informer):
+async def test_r24_six_megabyte_event_line_is_read(server, informer):
     """Line readers of asyncio and aiohttp refuse such lines; ours has no limit."""
     big = "x" * 6_000_000
     async with running(informer):
@@ -441,7 +513,7 @@ async def test_six_megabyte_event_line_is_read(server, informer):
 
 # ---------------------------------------------------------------------- cancellation
 @pytest.mark.parametrize("verb", ["list", "watch"])
-async def test_cancel_during_request_ends_at_once(server, informer, verb):
+async def test_r26_cancel_during_a_request_ends_at_once(server, informer, verb):
     """client-go only abandons its list; here nothing is left behind."""
     server.on_every(verb, hang)
     async with running(informer):
@@ -450,7 +522,7 @@ async def test_cancel_during_request_ends_at_once(server, informer, verb):
     assert now() == before
 
 
-async def test_cancel_during_backoff_ends_at_once(server, informer):
+async def test_r26_cancel_during_backoff_ends_at_once(server, informer):
     server.on_every("list", answer_status(500, headers={}))
     async with running(informer):
         await eventually(lambda: informer.last_error is not None)
@@ -458,7 +530,8 @@ async def test_cancel_during_backoff_ends_at_once(server, informer):
     assert now() == before
 
 
-async def test_reflector_stop_watch(server, informer):
+async def test_r26_cancel_during_a_watch_ends_at_once(server, informer):
+    """TestReflectorStopWatch."""
     async with running(informer):
         await server.wait_watchers()
         before = now()

@@ -40,20 +40,20 @@ def test_api_version_has_the_group_unless_it_is_the_core_one():
 
 
 @pytest.mark.parametrize(("namespace", "name"), [("a", "x"), ("", "x")])
-def test_key_can_be_taken_apart_again(namespace, name):
+def test_s1_key_can_be_taken_apart_again(namespace, name):
     assert split_key(object_key(namespace, name)) == (namespace, name)
 
 
 @given(st.integers(min_value=0), st.integers(min_value=0))
-def test_decimal_versions_are_ordered_as_numbers_of_any_size(left, right):
+def test_r2_decimal_versions_are_ordered_as_numbers_of_any_size(left, right):
     assert compare_resource_versions(str(left), str(right)) == (left > right) - (left < right)
 
 
 @pytest.mark.parametrize("opaque", ["", "abc", "1a", "-1", "1.5", "007", "²", "१२"])
-def test_opaque_version_has_no_order(opaque):
+def test_r2_opaque_version_has_no_order(opaque):
     assert compare_resource_versions(opaque, "1") is None
     assert compare_resource_versions("1", opaque) is None
 
 
-def test_equal_versions_are_equal_even_if_opaque():
+def test_r2_equal_versions_are_equal_even_if_opaque():
     assert compare_resource_versions("abc", "abc") == 0

@@ -111,7 +111,7 @@ TestStoreBesideAModel = StoreBesideAModel.TestCase
 TestStoreBesideAModel.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
-def test_replace_deletes_first_by_tombstone_then_follows_the_list():
+def test_s4_replace_deletes_first_by_tombstone_then_follows_the_list():
     store = Store({})
     store.replace([obj("a/1", 1), obj("a/2", 2)], "2")
     changes = store.replace([obj("a/3", 5), obj("a/2", 4)], "5")
@@ -121,13 +121,13 @@ def test_replace_deletes_first_by_tombstone_then_follows_the_list():
     assert (tombstone.key, tombstone.obj.resource_version) == ("a/1", "1")
 
 
-def test_same_version_of_another_object_is_an_update():
+def test_s6_same_version_of_another_object_is_an_update():
     store = Store({})
     store.put(obj("a/1", 1, uid="first"))
     assert isinstance(store.put(obj("a/1", 1, uid="second")), Updated)
 
 
-def test_failing_indexer_leaves_everything_as_it_was():
+def test_r6_failing_replace_leaves_everything_as_it_was():
     """So the reflector does not take for stored what is not (client-go: a failing Replace)."""
 
     def strict(o: Object) -> list[str]:
@@ -143,7 +143,7 @@ def test_failing_indexer_leaves_everything_as_it_was():
     assert [o.key for o in store.by_index("strict", "red")] == ["a/1"]
 
 
-def test_reader_of_an_old_index_is_not_disturbed_by_a_replace():
+def test_s4_reader_of_an_old_index_is_not_disturbed_by_a_replace():
     store = Store(INDEXERS)
     store.replace([obj("a/1", 1, colour="red")], "1")
     before = store.by_index("colour", "red")

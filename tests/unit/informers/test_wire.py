@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
 
-from informers import errors
+from informers import errors, transport
 from informers.wire import JSON_PATCH, STRATEGIC_MERGE_PATCH, connect_to
 from tests.unit.informers.api_faults import abort, answer_bytes, answer_status, hang, slow
 from tests.unit.informers.watching import CONFIG_MAPS, config_map, path_of
@@ -160,7 +161,7 @@ async def test_watch_that_is_not_answered_ends_at_its_deadline(server, api):
             pass
 
 
-async def test_cancelling_a_call_breaks_the_connection(server, api):
+async def test_r26_cancelling_a_call_breaks_the_connection(server, api):
     ended = asyncio.Event()
 
     async def held(request):
@@ -181,7 +182,7 @@ async def test_cancelling_a_call_breaks_the_connection(server, api):
 
 # ---------------------------------------------------------------------- retries
 @pytest.mark.parametrize("code", [429, 500, 503])
-async def test_check_retry_handles_429_and_5xx(server, api, stored, code):
+async def test_r20_429_and_5xx_with_retry_after_are_sent_again(server, api, stored, code):
     """TestCheckRetryHandles429And5xx: only when the server says when."""
     server.script("patch", answer_status(code, headers={"Retry-After": "3"}))
     before = now()
@@ -192,7 +193,7 @@ async def test_check_retry_handles_429_and_5xx(server, api, stored, code):
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-async def test_refusal_without_retry_after_is_raised_at_once(server, api, code):
+async def test_r20_refusal_without_retry_after_is_raised_at_once(server, api, code):
     server.on_every("get", answer_status(code, details={"retryAfterSeconds": 5}))
     with pytest.raises(errors.StatusError) as caught:
         await api.get(CONFIG_MAPS, **X)
@@ -201,14 +202,14 @@ async def test_refusal_without_retry_after_is_raised_at_once(server, api, code):
 
 
 @pytest.mark.parametrize("code", [400, 404, 409, 422])
-async def test_other_refusals_are_not_retried(server, api, code):
+async def test_r20_other_refusals_are_not_retried(server, api, code):
     server.on_every("get", answer_status(code, headers={"Retry-After": "1"}))
     with pytest.raises(errors.StatusError):
         await api.get(CONFIG_MAPS, **X)
     assert len(server.calls) == 1
 
 
-async def test_request_max_retries(server, api):
+async def test_r20_ten_attempts_are_the_most(server, api):
     """TestRequestMaxRetries: ten attempts, also when the server says "at once"."""
     server.on_every("get", answer_status(429, headers={"Retry-After": "0"}))
     with pytest.raises(errors.TooManyRequestsError):
@@ -217,14 +218,14 @@ async def test_request_max_retries(server, api):
 
 
 # ---------------------------------------------------------------------- credentials
-async def test_401_loads_the_credentials_anew_and_tries_again(server, api, source, stored):
+async def test_r18_401_loads_the_credentials_anew_and_tries_again(server, api, source, stored):
     source.renewed.append(replace(source.endpoint, authorization="Bearer new"))
     server.script("get", answer_status(401, "Unauthorized"))
     assert await api.get(CONFIG_MAPS, **X) == stored
     assert [call.headers["Authorization"] for call in server.calls] == ["Bearer old", "Bearer new"]
 
 
-async def test_401_with_new_credentials_too_is_raised(server, api, source):
+async def test_r18_401_with_new_credentials_too_is_raised(server, api, source):
     source.renewed.append(replace(source.endpoint, authorization="Bearer new"))
     server.on_every("get", answer_status(401, "Unauthorized"))
     with pytest.raises(errors.UnauthorizedError):
@@ -232,7 +233,7 @@ async def test_401_with_new_credentials_too_is_raised(server, api, source):
     assert len(server.calls) == 2
 
 
-async def test_many_refused_calls_load_the_credentials_once(server, api, source, monkeypatch):
+async def test_r18_many_refused_calls_load_the_credentials_once(server, api, source, monkeypatch):
     loads = []
 
     async def load():
@@ -258,7 +259,7 @@ async def test_failing_reload_leaves_the_refusal_as_the_error(server, api, sourc
         await api.get(CONFIG_MAPS, **X)
 
 
-async def test_ageing_token_is_read_again_before_it_is_refused(server, source, stored):
+async def test_k9_ageing_token_is_read_again_before_it_is_refused(server, source, stored):
     source.max_age_s = 60
     async with await connect_to(source, user_agent="t") as api:
         await api.get(CONFIG_MAPS, **X)
@@ -268,7 +269,7 @@ async def test_ageing_token_is_read_again_before_it_is_refused(server, source, s
     assert [call.headers["Authorization"] for call in server.calls] == ["Bearer old", "Bearer new"]
 
 
-async def test_watch_loads_the_credentials_anew_too(server, api, source):
+async def test_r18_watch_loads_the_credentials_anew_too(server, api, source):
     source.renewed.append(replace(source.endpoint, authorization="Bearer new"))
     server.script("watch", answer_status(401, "Unauthorized"))
     async with api.watch(CONFIG_MAPS, params={"resourceVersion": "100"}):
@@ -307,7 +308,7 @@ async def _watch(api) -> None:
         await stream.lines(idle_s=60)
 
 
-async def test_quiet_watch_is_given_up_after_its_idle_deadline(server, api):
+async def test_r22_quiet_watch_is_given_up_after_its_idle_deadline(server, api):
     async with api.watch(CONFIG_MAPS, params={"resourceVersion": "100"}) as stream:
         before = now()
         with pytest.raises(errors.StreamIdleError):
@@ -354,3 +355,12 @@ async def test_call_after_closing_is_a_transport_error(api):
     await api.close()
     with pytest.raises(errors.TransportError, match="closed"):
         await api.get(CONFIG_MAPS, **X)
+
+
+async def test_r21_dead_peers_are_noticed_by_the_kernel():
+    """HTTP/1.1 has no ping: TCP asks, and unacknowledged data is given up after 30 s."""
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))
+    with transport._socket(address) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
