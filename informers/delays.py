@@ -15,18 +15,27 @@ if TYPE_CHECKING:
 
 K = TypeVar("K", bound="Hashable")
 
-# Entries left behind by keys that were taken out early go away when they are due, or here, when
+# Void entries, left behind by keys that were taken out early, go away when they are due, or when
 # they outnumber the live ones: an hourly resync of a key that changes each second must not pile up.
 _STALE_SLACK = 64
 
 
 class Entry(Generic[K]):
-    __slots__ = ("key", "priority", "ready_at")
+    """A place in the heap. One whose key has left is void, and keeps the key alive no longer."""
+
+    __slots__ = ("is_void", "key", "priority", "ready_at")
 
     def __init__(self, key: K, priority: int, ready_at: float) -> None:
         self.key = key
         self.priority = priority
         self.ready_at = ready_at
+        self.is_void = False
+
+    def make_void(self) -> int:
+        """Let go of the key; its priority."""
+        self.is_void = True
+        del self.key
+        return self.priority
 
 
 class Delays(Generic[K]):
@@ -40,7 +49,7 @@ class Delays(Generic[K]):
     def __init__(self) -> None:
         self.entries: dict[K, Entry[K]] = {}
         # (ready_at, sequence, entry): the sequence keeps equal times in the order of the calls and
-        # the comparison away from entries. An entry no longer in entries is stale.
+        # the comparison away from entries.
         self._heap: list[tuple[float, int, Entry[K]]] = []
         self._sequence = 0
 
@@ -54,6 +63,7 @@ class Delays(Generic[K]):
             known.priority = priority = max(known.priority, priority)
             if known.ready_at <= ready_at:
                 return
+            known.make_void()
         entry = self.entries[key] = Entry(key, priority, ready_at)
         self._sequence += 1
         heapq.heappush(self._heap, (ready_at, self._sequence, entry))
@@ -61,7 +71,7 @@ class Delays(Generic[K]):
 
     def take(self, key: K) -> int:
         """Take a waiting key out early; its priority. Raises KeyError if it does not wait."""
-        return self.entries.pop(key).priority
+        return self.entries.pop(key).make_void()
 
     def priority(self, key: K) -> int | None:
         """The priority of a waiting key, else None."""
@@ -72,7 +82,7 @@ class Delays(Generic[K]):
         """When the next key is due; None if none waits."""
         while self._heap:
             ready_at, _, entry = self._heap[0]
-            if self.entries.get(entry.key) is entry:
+            if not entry.is_void:
                 return ready_at
             heapq.heappop(self._heap)
         return None
@@ -92,5 +102,5 @@ class Delays(Generic[K]):
 
     def _compact(self) -> None:
         if len(self._heap) > 2 * len(self.entries) + _STALE_SLACK:
-            self._heap = [item for item in self._heap if self.entries.get(item[2].key) is item[2]]
+            self._heap = [item for item in self._heap if not item[2].is_void]
             heapq.heapify(self._heap)

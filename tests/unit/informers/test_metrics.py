@@ -32,7 +32,7 @@ def scrape(collector) -> dict[str, float]:
     }
 
 
-async def test_queue_series_exist_before_the_first_add():
+async def test_q19_queue_series_exist_before_the_first_add():
     seen = scrape(QueueCollector([WorkQueue("q")]))
 
     assert set(seen.values()) == {0}
@@ -51,7 +51,7 @@ async def test_queue_series_exist_before_the_first_add():
     }
 
 
-async def test_queue_metrics_follow_a_keys_way():
+async def test_q19_queue_metrics_follow_a_keys_way():
     """TestMetrics: waits 2 s, worked on for 3 s."""
     queue = WorkQueue[str]("q")
     queue.add("a", priority=-100)
@@ -75,7 +75,7 @@ async def test_queue_metrics_follow_a_keys_way():
     assert done["workqueue_work_duration_seconds_bucket/q/10.0/q"] == 1
 
 
-async def test_priorities_beyond_the_limit_share_a_series():
+async def test_q19_priorities_beyond_the_limit_share_a_series():
     queue = WorkQueue[int]("q")
     for priority in range(30):
         queue.add(priority, priority=priority)
@@ -92,7 +92,7 @@ async def test_queues_share_their_families():
     assert {"workqueue_adds_total/a/a", "workqueue_adds_total/b/b"} <= set(seen)
 
 
-async def test_election_metrics_tell_leader_and_slow_path():
+async def test_l9_election_metrics_tell_leader_and_slow_path():
     server = LeaseServer()
     server.faults.extend(["ok", "ok", "conflict"])
     elector = LeaderElector(
@@ -114,6 +114,10 @@ async def test_election_metrics_tell_leader_and_slow_path():
         "leader_election_master_status/lock": 1,
         "leader_election_slowpath_total/lock": 1,
     }
+
+
+def test_q19_buckets_are_ten_nanoseconds_to_a_thousand_seconds():
+    assert pytest.approx([1e-8 * 10**k for k in range(12)]) == QUEUE_BUCKETS_S
 
 
 @pytest.mark.parametrize("value", [1e-8, 0.05, 0.1, 999, 5000])

@@ -42,14 +42,14 @@ def now() -> float:
 
 
 # ------------------------------------------------------------------ one run per key
-async def test_two_adds_of_a_key_are_one_run():
+async def test_q1_two_adds_of_a_key_are_one_run():
     queue = queue_of("a", "a", "b")
 
     assert await take(queue, 2) == ["a", "b"]
     assert len(queue) == 0
 
 
-async def test_collapse_while_processing():
+async def test_q2_adds_during_a_run_are_one_more_run():
     """TestCollapseWhileProcessing: adds during a run make one more run, after it."""
     queue = queue_of("a")
     await take(queue)
@@ -62,7 +62,7 @@ async def test_collapse_while_processing():
     assert len(queue) == 0
 
 
-async def test_key_in_a_workers_hands_is_not_given_to_another():
+async def test_q2_key_in_a_workers_hands_is_not_given_to_another():
     queue = queue_of("a")
     await take(queue)
     queue.add("a")
@@ -72,7 +72,7 @@ async def test_key_in_a_workers_hands_is_not_given_to_another():
             await queue.get()
 
 
-async def test_key_added_during_its_run_goes_to_the_tail():
+async def test_q3_key_added_during_its_run_goes_to_the_tail():
     queue = queue_of("hot")
     await take(queue)
     queue.add("hot")
@@ -82,12 +82,22 @@ async def test_key_added_during_its_run_goes_to_the_tail():
     assert await take(queue, 2) == ["cold", "hot"]
 
 
+async def test_q3_len_counts_neither_running_nor_waiting_keys():
+    """Doesn't include non-ready items in Len()."""
+    queue = queue_of("running", "ready")
+    await take(queue)
+    queue.add("running")
+    queue.add_after("waiting", 5)
+
+    assert len(queue) == 1
+
+
 async def test_done_of_a_key_not_handed_out_is_an_error():
     with pytest.raises(KeyError):
         queue_of("a").done("a")
 
 
-async def test_finished_keys_are_garbage():
+async def test_q4_finished_keys_are_garbage():
     """TestGarbageCollection."""
 
     class Key:
@@ -102,6 +112,10 @@ async def test_finished_keys_are_garbage():
     queue.add_rate_limited(key)
     queue.done(await queue.get())
     queue.forget(key)
+    queue.add_after(key, 3600)
+    queue.add_after(key, 1800)
+    queue.add(key)
+    queue.done(await queue.get())
 
     del key
     gc.collect()
@@ -109,7 +123,7 @@ async def test_finished_keys_are_garbage():
 
 
 # ------------------------------------------------------------------ delays
-async def test_deduping():
+async def test_q8_earlier_of_two_delays_holds():
     """TestDeduping: of two delays of a key the earlier one holds, and it fires once."""
     queue = queue_of()
     queue.add_after("a", 5)
@@ -123,7 +137,17 @@ async def test_deduping():
             await queue.get()
 
 
-async def test_ready_beats_waiting():
+async def test_q8_timer_that_fires_early_is_set_again():
+    """Where the loop's time is ahead of ours, as uvloop's may be by half a millisecond."""
+    queue = queue_of(clock=lambda: now() * 0.9)
+    queue.add_after("a", 9)
+
+    await take(queue)
+    assert now() == pytest.approx(10, abs=0.01)
+    assert now() >= 10
+
+
+async def test_q9_ready_beats_waiting():
     queue = queue_of()
     queue.add_after("a", 5)
     queue.add("a")
@@ -132,14 +156,14 @@ async def test_ready_beats_waiting():
     assert queue.statistics().waiting == 0
 
 
-async def test_delay_of_a_queued_key_adds_nothing():
+async def test_q9_delay_of_a_queued_key_adds_nothing():
     queue = queue_of("a")
     queue.add_after("a", 5)
 
     assert queue.statistics().waiting == 0
 
 
-async def test_delay_of_a_key_that_runs_again_anyway_adds_nothing():
+async def test_q9_delay_of_a_key_that_runs_again_anyway_adds_nothing():
     queue = queue_of("a")
     await take(queue)
     queue.add("a")
@@ -151,14 +175,14 @@ async def test_delay_of_a_key_that_runs_again_anyway_adds_nothing():
 
 
 @pytest.mark.parametrize("delay_s", [0, -1], ids=["zero", "negative"])
-async def test_delay_that_is_none_adds_at_once(delay_s):
+async def test_q8_delay_that_is_none_adds_at_once(delay_s):
     queue = queue_of()
     queue.add_after("a", delay_s)
 
     assert len(queue) == 1
 
 
-async def test_waiting_keys_come_in_the_order_of_their_times():
+async def test_q16_waiting_keys_come_in_the_order_of_their_times():
     """TestMultipleItemsWithAfterAreReturnedInCorrectOrder, TestCopyShifting."""
     queue = queue_of()
     for key, delay_s in [("third", 3), ("first", 1), ("second", 2)]:
@@ -166,6 +190,17 @@ async def test_waiting_keys_come_in_the_order_of_their_times():
     await asyncio.sleep(10)
 
     assert await take(queue, 3) == ["first", "second", "third"]
+
+
+async def test_q16_key_that_becomes_ready_queues_at_the_end_of_its_priority():
+    """TestHighPriorityItemThatBecameReadyIsReturnedBeforeLowPriorityItem."""
+    queue = queue_of()
+    queue.add_after("late", 1)
+    queue.add_after("urgent", 1, priority=7)
+    queue.add("early")
+    await asyncio.sleep(2)
+
+    assert await take(queue, 3) == ["urgent", "early", "late"]
 
 
 async def test_waiting_key_that_is_due_during_its_run_runs_again():
@@ -191,7 +226,7 @@ async def test_early_readds_leave_nothing_behind():
 
 
 # ------------------------------------------------------------------ backoff
-async def test_rate_limited_adds_back_off_per_key():
+async def test_q14_rate_limited_adds_back_off_per_key():
     """TestWhenAddingMultipleItemsWithRatelimitTrueTheyDontAffectEachOther."""
     queue = queue_of()
     for expected in (1, 3, 7):
@@ -205,7 +240,7 @@ async def test_rate_limited_adds_back_off_per_key():
     assert queue.num_requeues("a") == 3
 
 
-async def test_forget_resets_the_backoff_and_not_the_queue():
+async def test_q13_forget_resets_the_backoff_and_not_the_queue():
     queue = queue_of("a")
     queue.add_rate_limited("a")
     queue.forget("a")
@@ -215,7 +250,7 @@ async def test_forget_resets_the_backoff_and_not_the_queue():
 
 
 # ------------------------------------------------------------------ priorities
-async def test_higher_priority_first_and_fifo_within():
+async def test_q15_higher_priority_first_and_fifo_within():
     queue = queue_of()
     for key, priority in [("a", 0), ("low", -100), ("b", 0), ("high", 5)]:
         queue.add(key, priority=priority)
@@ -223,7 +258,7 @@ async def test_higher_priority_first_and_fifo_within():
     assert await take(queue, 4) == ["high", "a", "b", "low"]
 
 
-async def test_readd_raises_to_the_end_of_the_new_priority():
+async def test_q15_readd_raises_to_the_end_of_the_new_priority():
     queue = queue_of()
     queue.add("raised", priority=-100)
     queue.add("first")
@@ -233,7 +268,7 @@ async def test_readd_raises_to_the_end_of_the_new_priority():
     assert await take(queue, 3) == ["first", "raised", "last"]
 
 
-async def test_readd_never_lowers():
+async def test_q15_readd_never_lowers():
     queue = queue_of("a")
     queue.add("b")
     queue.add("a", priority=-100)
@@ -241,7 +276,7 @@ async def test_readd_never_lowers():
     assert await take(queue, 2) == ["a", "b"]
 
 
-async def test_ready_key_keeps_the_higher_priority_of_its_wait():
+async def test_q15_ready_key_keeps_the_higher_priority_of_its_wait():
     queue = queue_of("a")
     queue.add_after("b", 9, priority=7)
     queue.add("b", priority=-100)
@@ -250,7 +285,7 @@ async def test_ready_key_keeps_the_higher_priority_of_its_wait():
 
 
 @pytest.mark.parametrize("delays", [(1, 5), (5, 1)], ids=["earlier stays", "earlier comes"])
-async def test_waiting_key_keeps_the_highest_priority_asked_for(delays):
+async def test_q15_waiting_key_keeps_the_highest_priority_asked_for(delays):
     for priorities in [(7, -100), (-100, 7)]:
         queue = queue_of("a")
         for delay_s, priority in zip(delays, priorities, strict=True):
@@ -265,7 +300,7 @@ async def test_waiting_key_keeps_the_highest_priority_asked_for(delays):
     [lambda q, k: q.add_after(k, 1), lambda q, k: q.add_rate_limited(k)],
     ids=["after", "rate-limited"],
 )
-async def test_requeue_keeps_the_keys_priority(requeue):
+async def test_q18_requeue_keeps_the_keys_priority(requeue):
     """Controller-runtime's "should retain the priority when there was an error"."""
     queue = queue_of()
     queue.add("old", priority=-100)
@@ -278,7 +313,7 @@ async def test_requeue_keeps_the_keys_priority(requeue):
     assert await take(queue, 2) == ["new", "old"]
 
 
-async def test_requeue_takes_a_given_priority():
+async def test_q18_requeue_takes_a_given_priority():
     queue = queue_of("a")
     queue.add_after("b", 1, priority=3)
     await asyncio.sleep(2)
@@ -286,7 +321,7 @@ async def test_requeue_takes_a_given_priority():
     assert await take(queue, 2) == ["b", "a"]
 
 
-async def test_low_priority_work_is_not_starved():
+async def test_q17_minus_100_work_is_not_starved():
     """100 keys at -100 are done while keys at 0 keep coming faster than they are worked off."""
     queue = queue_of()
     for number in range(100):
@@ -299,7 +334,7 @@ async def test_low_priority_work_is_not_starved():
     assert dict(queue.statistics().depth)[-100] == 0
 
 
-async def test_ageing_leaves_nine_tenths_to_the_higher_priority():
+async def test_q17_ageing_leaves_nine_tenths_to_the_higher_priority():
     queue = queue_of(*(f"new-{number}" for number in range(100)))
     for number in range(100):
         queue.add(f"old-{number}", priority=-100)
@@ -308,7 +343,7 @@ async def test_ageing_leaves_nine_tenths_to_the_higher_priority():
     assert sum(key.startswith("new") for key in keys) == 90
 
 
-async def test_ageing_takes_the_key_that_has_waited_longest():
+async def test_q17_ageing_takes_the_key_that_has_waited_longest():
     queue = queue_of(*(f"new-{number}" for number in range(20)))
     queue.add("lowest", priority=-100)
     await asyncio.sleep(1)
@@ -327,7 +362,7 @@ async def test_many_priorities_leave_nothing_behind():
 
 
 # ------------------------------------------------------------------ shutdown
-async def test_no_drainage_using_shut_down():
+async def test_q5_shut_down_hands_out_what_is_queued_and_nothing_else():
     """TestNoQueueDrainageUsingShutDown: what is queued is still handed out, then it ends."""
     queue = queue_of("a", "b")
     queue.add_after("late", 1)
@@ -341,7 +376,7 @@ async def test_no_drainage_using_shut_down():
         await queue.get()
 
 
-async def test_shut_down_with_discard_hands_out_nothing_more():
+async def test_q7_shut_down_with_discard_hands_out_nothing_more():
     queue = queue_of("a", "b")
     await take(queue)
     queue.add("a")
@@ -352,7 +387,7 @@ async def test_shut_down_with_discard_hands_out_nothing_more():
         await queue.get()
 
 
-async def test_get_is_unblocked_on_shut_down():
+async def test_q7_get_is_unblocked_on_shut_down():
     """TestGetFromPriorityQueueIsUnblockedOnShutdown."""
     queue = queue_of()
     async with asyncio.TaskGroup() as group:
@@ -363,6 +398,19 @@ async def test_get_is_unblocked_on_shut_down():
     assert [getter.result() for getter in getters] == [True, True, True]
 
 
+@pytest.mark.parametrize(("discard", "handed_out"), [(False, 1), (True, 0)])
+async def test_q7_shut_down_in_the_turn_of_a_hand_out_hangs_nobody(discard, handed_out):
+    """TestPriorityQueueDoesNotDeadlockOnShutdownWhileHandingOutItems."""
+    queue = queue_of()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        getters = [group.create_task(stopped(queue)) for _ in range(3)]
+        await asyncio.sleep(1)
+        queue.add("a")
+        queue.shut_down(discard=discard)
+
+    assert [getter.result() for getter in getters].count(False) == handed_out
+
+
 async def stopped(queue: WorkQueue[str]) -> bool:
     try:
         await queue.get()
@@ -371,7 +419,7 @@ async def stopped(queue: WorkQueue[str]) -> bool:
     return False
 
 
-async def test_queue_drainage_using_shut_down_with_drain_with_dirty_item():
+async def test_q6_drain_waits_for_the_second_run_too():
     """TestQueueDrainageUsingShutDownWithDrainWithDirtyItem: it waits for the second run too."""
     queue = queue_of("a")
     await take(queue)
@@ -390,7 +438,7 @@ async def test_queue_drainage_using_shut_down_with_drain_with_dirty_item():
         await queue.get()
 
 
-async def test_drain_waits_for_what_is_still_queued():
+async def test_q6_drain_waits_for_what_is_still_queued():
     queue = queue_of("a", "b")
     async with asyncio.TaskGroup() as group:
         drain = group.create_task(queue.shut_down_with_drain())
@@ -400,7 +448,7 @@ async def test_drain_waits_for_what_is_still_queued():
         await run_all(queue, 1)
 
 
-async def test_force_shut_down_ends_a_drain():
+async def test_q6_shut_down_ends_a_drain():
     """TestForceQueueShutdownUsingShutDown."""
     queue = queue_of("a")
     await take(queue)
@@ -410,7 +458,7 @@ async def test_force_shut_down_ends_a_drain():
         queue.shut_down()
 
 
-async def test_drain_of_an_idle_queue_returns_at_once():
+async def test_q6_drain_of_an_idle_queue_returns_at_once():
     await queue_of().shut_down_with_drain()
 
     assert now() == 0
@@ -441,7 +489,7 @@ async def test_cancelled_get_leaves_no_waiter():
 
 
 # ------------------------------------------------------------------ statistics
-async def test_statistics_count_what_happened():
+async def test_q20_statistics_count_what_happened():
     """TestMetrics: adds without duplicates, times from the first add, running keys' ages."""
     queue = queue_of("a", "a")
     await asyncio.sleep(2)
@@ -457,7 +505,7 @@ async def test_statistics_count_what_happened():
     assert queue.statistics().work_duration.total == 3
 
 
-async def test_delayed_keys_join_depth_and_adds_when_ready():
+async def test_q20_delayed_keys_join_depth_and_adds_when_ready():
     """TestItemsAreInludedInLenAndMetricsOnceTheyAreReady."""
     queue = queue_of()
     queue.add_after("a", 2, priority=4)
@@ -471,7 +519,27 @@ async def test_delayed_keys_join_depth_and_adds_when_ready():
     assert queue.statistics().queue_duration.total == 1
 
 
-async def test_raised_key_has_waited_since_its_first_add():
+async def test_q20_key_whose_delay_expired_is_not_counted_again_by_an_add():
+    """TestMetricsAreUpdatedForItemWhoseRequeueAfterExpiredThatGetsAddedAgainWithout..."""
+    queue = queue_of()
+    queue.add_after("a", 1)
+    await asyncio.sleep(3)
+    queue.add("a")
+    await take(queue)
+    statistics = queue.statistics()
+
+    assert (statistics.adds, statistics.retries, statistics.depth) == (1, 1, ((0, 0),))
+    assert statistics.queue_duration.total == 2
+
+
+async def test_q20_delay_that_is_none_is_no_retry():
+    queue = queue_of()
+    queue.add_after("a", 0)
+
+    assert (queue.statistics().adds, queue.statistics().retries) == (1, 0)
+
+
+async def test_q20_raised_key_has_waited_since_its_first_add():
     queue = queue_of()
     queue.add("a", priority=-100)
     await asyncio.sleep(3)

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import looptime
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from informers.limiters import ItemBackoff
 from informers.queue import WorkQueue
@@ -221,5 +228,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.getters = [getter for getter in self.getters if not getter.done()]
 
 
-TestFuzzPriorityQueue = QueueMachine.TestCase
-TestFuzzPriorityQueue.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+def test_q21_random_operation_agrees_with_the_model():
+    """TestFuzzPriorityQueue."""
+    run_state_machine_as_test(
+        QueueMachine,
+        settings=settings(max_examples=120, stateful_step_count=40, deadline=None),
+    )
