@@ -34,7 +34,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_key_waits_until_its_informer_has_seen_the_write(bench):
+def test_c20_key_waits_until_its_informer_has_seen_the_write(bench):
     bench.wrote("105")
     assert bench.waiting() == ["105"]
 
@@ -51,13 +51,13 @@ def test_wait_names_what_it_waits_for(bench):
     assert waiting == ((PODS, "ns/a-0", "105"),)
 
 
-def test_other_keys_do_not_wait(bench):
+def test_c20_other_keys_do_not_wait(bench):
     bench.wrote("105")
 
     assert bench.waiting(owner="ns/b") == []
 
 
-def test_each_resource_is_measured_by_its_own_informer(bench):
+def test_c20_each_resource_is_measured_by_its_own_informer(bench):
     bench.wrote("105", resource=PODS)
     bench.wrote("106", resource=SETS)
     bench.last_rv[PODS] = "200"
@@ -79,14 +79,14 @@ def test_versions_are_compared_as_numbers_of_any_length(bench):
     [("abc", "100"), ("105", "xyz"), ("", "100"), ("105", ""), ("0105", "100")],
     ids=["opaque write", "opaque informer", "no write version", "no list yet", "leading zero"],
 )
-def test_versions_without_an_order_count_as_seen(bench, written, seen):
+def test_c20_versions_without_an_order_count_as_seen(bench, written, seen):
     bench.wrote(written)
     bench.last_rv[PODS] = seen
 
     assert bench.waiting() == []
 
 
-def test_write_is_forgotten_after_five_minutes(bench):
+def test_c19_write_is_forgotten_after_five_minutes(bench):
     bench.wrote("105")
     bench.now += EXPIRY_S - 1
     assert bench.waiting() == ["105"]
@@ -105,7 +105,7 @@ def test_writing_nothing_new_does_not_prolong_the_wait(bench):
     assert bench.waiting() == []
 
 
-def test_newest_write_counts_in_any_order_of_answers(bench):
+def test_c19_newest_write_counts_in_any_order_of_answers(bench):
     bench.wrote("107")
     bench.wrote("105")
     bench.last_rv[PODS] = "106"
@@ -113,7 +113,7 @@ def test_newest_write_counts_in_any_order_of_answers(bench):
     assert bench.waiting() == ["107"]
 
 
-def test_object_made_anew_replaces_the_old_ones_write(bench):
+def test_c20_object_made_anew_replaces_the_old_ones_write(bench):
     bench.wrote("107", uid="u1")
     bench.wrote("103", uid="u2")
     bench.last_rv[PODS] = "105"
@@ -121,14 +121,14 @@ def test_object_made_anew_replaces_the_old_ones_write(bench):
     assert bench.waiting() == []
 
 
-def test_deleted_object_is_not_waited_for(bench):
+def test_c20_deleted_object_is_not_waited_for(bench):
     bench.wrote("105")
     bench.gate.deleted("ns/a", PODS, "ns/a-0")
 
     assert bench.waiting() == []
 
 
-def test_deletion_of_an_earlier_life_changes_nothing(bench):
+def test_c19_deletion_of_an_earlier_life_changes_nothing(bench):
     bench.wrote("105", uid="u2")
     bench.gate.deleted("ns/a", PODS, "ns/a-0", uid="u1")
 
@@ -150,7 +150,7 @@ def test_forgotten_owner_waits_for_nothing(bench):
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 50)), max_size=30))
-def test_gate_is_open_exactly_when_the_newest_write_was_seen(writes):
+def test_c20_gate_is_open_exactly_when_the_newest_write_was_seen(writes):
     bench = Bench()
     bench.last_rv[PODS] = "25"
     for key, rv in writes:

@@ -96,7 +96,7 @@ async def lead_for(seconds: float, running: LeaderElector, work: Work | None = N
 
 
 # ------------------------------------------------------------------ acquiring
-async def test_try_acquire_without_a_lease_creates_it():
+async def test_l3_acquiring_without_a_lease_creates_it():
     """TestTryAcquireOrRenewLeases, "acquire from no object"."""
     server = LeaseServer()
     await lead_for(0, elector(server))
@@ -112,7 +112,7 @@ async def test_try_acquire_without_a_lease_creates_it():
     }
 
 
-async def test_try_acquire_takes_a_free_lease_at_once():
+async def test_l2_free_lease_is_taken_at_once():
     """TestTryAcquireOrRenewLeases, "acquire from empty led, acked object"."""
     server = held_by("")
     work = await lead_for(0, elector(server))
@@ -121,20 +121,20 @@ async def test_try_acquire_takes_a_free_lease_at_once():
     assert server.history[1]["spec"]["leaseTransitions"] == 5
 
 
-async def test_try_acquire_waits_a_whole_lease_from_the_first_look():
+async def test_l2_held_lease_is_waited_for_from_the_first_look():
     """TestTryAcquireOrRenewLeases, "don't acquire from led, acked object"; no clock is compared."""
     work = await lead_for(0, elector(held_by("other")))
 
     assert 15 <= work.started_at <= 17
 
 
-async def test_try_acquire_goes_by_the_holders_own_duration():
+async def test_l2_wait_goes_by_the_holders_own_duration():
     work = await lead_for(0, elector(held_by("other", leaseDurationSeconds=60)))
 
     assert 60 <= work.started_at <= 62
 
 
-async def test_try_acquire_leaves_a_renewed_lease_alone():
+async def test_l2_renewed_lease_is_left_alone():
     server = held_by("other")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(elector(server).run(never))
@@ -150,7 +150,7 @@ async def never() -> None:
     pytest.fail("led without the lease")
 
 
-async def test_a_changed_label_is_no_renewal():
+async def test_l2_changed_label_is_no_renewal():
     server = held_by("other")
     work = Work()
     async with asyncio.TaskGroup() as group:
@@ -163,7 +163,7 @@ async def test_a_changed_label_is_no_renewal():
     assert 15 <= work.started_at <= 17
 
 
-async def test_try_acquire_finds_its_own_lost_claim():
+async def test_l5_claim_whose_answer_was_lost_is_no_second_transition():
     """The first claim took effect though its answer was lost: it is a renewal, not a take-over."""
     server = held_by("")
     server.faults.extend(["ok", "lost"])
@@ -174,7 +174,7 @@ async def test_try_acquire_finds_its_own_lost_claim():
 
 
 @pytest.mark.parametrize("start", [LeaseServer, lambda: held_by("")], ids=["absent", "free"])
-async def test_of_two_racing_electors_one_leads(start):
+async def test_l3_of_two_racing_electors_one_leads(start):
     server, works = start(), [Work(), Work()]
     server.always = 0.5
     async with asyncio.TaskGroup() as group:
@@ -184,7 +184,7 @@ async def test_of_two_racing_electors_one_leads(start):
         [task.cancel() for task in tasks]
 
 
-async def test_acquiring_goes_on_through_any_failure():
+async def test_l4_acquiring_goes_on_through_aborted_and_hung_requests():
     server = LeaseServer()
     server.faults.extend(["abort", "hang", "abort", "hang"])
     work = await lead_for(0, elector(server))
@@ -192,7 +192,7 @@ async def test_acquiring_goes_on_through_any_failure():
     assert work.started_at == 0 + 2 + (5 + 2) + 2 + (5 + 2)
 
 
-async def test_retries_of_those_who_wait_are_jittered():
+async def test_l3_retries_of_those_who_wait_are_jittered():
     server, at = held_by("other"), []
     server.get, original = (lambda *a, **k: (at.append(now()), original(*a, **k))[1]), server.get
     async with asyncio.TaskGroup() as group:
@@ -206,7 +206,7 @@ async def test_retries_of_those_who_wait_are_jittered():
 
 
 # ------------------------------------------------------------------ renewing
-async def test_fast_path_leader_election():
+async def test_l3_renewal_is_one_put():
     """TestFastPathLeaderElection: renewals are one PUT each."""
     server = LeaseServer()
     await lead_for(6, elector(server))
@@ -214,7 +214,7 @@ async def test_fast_path_leader_election():
     assert server.ops[:5] == ["get", "create", "update", "update", "update"]
 
 
-async def test_fast_path_that_fails_reads_and_writes():
+async def test_l3_renewal_that_fails_reads_and_writes():
     """TestFastPathLeaderElection: update, get, update."""
     server, running = LeaseServer(), None
     server.faults.extend(["ok", "ok", "conflict"])
@@ -225,7 +225,7 @@ async def test_fast_path_that_fails_reads_and_writes():
     assert running.statistics().slow_paths == 1
 
 
-async def test_renewal_keeps_what_a_take_over_set():
+async def test_l5_renewal_keeps_what_a_take_over_set():
     server = held_by("")
     await lead_for(10, elector(server))
     renewed = server.history[3]["spec"]
@@ -234,7 +234,7 @@ async def test_renewal_keeps_what_a_take_over_set():
     assert renewed["acquireTime"] == server.history[1]["spec"]["acquireTime"]
 
 
-async def test_unknown_fields_survive_all_writes():
+async def test_l5_unknown_fields_survive_all_writes():
     """TestLabelUpdate, TestLeaseConversion."""
     server = held_by("", strategy="OldestEmulationVersion", preferredHolder="someone")
     server.store(metadata={"labels": {"team": "storage"}, "annotations": {"a": "b"}})
@@ -259,7 +259,7 @@ async def test_lease_that_was_deleted_is_made_again():
 
 
 @pytest.mark.parametrize("offset", [timedelta(days=-400), timedelta(days=400)], ids=["-", "+"])
-async def test_wall_clocks_do_not_matter(offset):
+async def test_l7_wall_clocks_do_not_matter(offset):
     server = LeaseServer()
     async with asyncio.TaskGroup() as group:
         first = group.create_task(elector(server, "first").run(Work()))
@@ -272,9 +272,44 @@ async def test_wall_clocks_do_not_matter(offset):
         first.cancel()
 
 
+class CutOff:
+    """One elector's way to the server; `is_cut`: its requests hang, while others' are answered."""
+
+    def __init__(self, server: LeaseServer) -> None:
+        self.server = server
+        self.is_cut = False
+
+    def __getattr__(self, verb: str):
+        async def call(*args, **options):
+            if self.is_cut:
+                await asyncio.get_running_loop().create_future()
+            return await getattr(self.server, verb)(*args, **options)
+
+        return call
+
+
+@pytest.mark.parametrize("rate", [0.7, 1.0, 1.4])
+async def test_l7_clocks_at_different_rates_keep_leaders_apart(rate):
+    """Up to lease duration / renew deadline (1.5): a fast standby waits 15 s of its own time."""
+    loop, server = asyncio.get_running_loop(), LeaseServer()
+    way, first, second = CutOff(server), Work(), Work()
+    async with asyncio.TaskGroup() as group:
+        losing = group.create_task(outcome(elector(way, "first").run(first)))
+        await asyncio.sleep(1)
+        fast = elector(server, "second", clock=lambda: loop.time() * rate)
+        winning = group.create_task(fast.run(second))
+        await asyncio.sleep(5.5)
+        way.is_cut = True
+        await second.started.wait()
+        winning.cancel()
+
+    assert isinstance(losing.result(), LeadershipLost)
+    assert 0 < first.ended_at < second.started_at
+
+
 # ------------------------------------------------------------------ losing
 @pytest.mark.parametrize("fault", ["abort", "hang", "lost", "conflict", 6.0])
-async def test_leading_ends_when_nothing_is_answered(fault):
+async def test_l4_leading_ends_when_nothing_is_answered(fault):
     """Ten seconds after the last renewal that was answered the work is cancelled, never later."""
     server, work = LeaseServer(), Work()
     running = elector(server)
@@ -297,7 +332,7 @@ async def outcome(run) -> BaseException | None:
     return None
 
 
-async def test_lost_lease_is_not_released():
+async def test_l6_lost_lease_is_not_released():
     server = LeaseServer()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(outcome(elector(server).run(Work())))
@@ -311,7 +346,7 @@ async def test_lost_lease_is_not_released():
     assert server.holder == "me"
 
 
-async def test_one_hung_request_does_not_lose_the_lease():
+async def test_l4_one_hung_request_does_not_lose_the_lease():
     server, work = LeaseServer(), Work()
     server.faults.extend(["ok", "ok", "hang"])
     await lead_for(100, elector(server), work)
@@ -319,7 +354,7 @@ async def test_one_hung_request_does_not_lose_the_lease():
     assert work.ended_at == 100
 
 
-async def test_leading_ends_at_once_when_another_holds_the_lease():
+async def test_l8_leading_ends_at_once_when_another_holds_the_lease():
     server, work = LeaseServer(), Work()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(outcome(elector(server).run(work)))
@@ -352,7 +387,7 @@ async def test_losing_the_lease_reports_what_the_work_raised():
 
 
 # ------------------------------------------------------------------ ending
-async def test_release_on_cancellation_leases():
+async def test_l6_cancelled_leader_releases_the_lease():
     """TestReleaseOnCancellation_Leases: the next one need not wait, and the count goes on."""
     server = held_by("")
     await lead_for(1, elector(server))
@@ -363,7 +398,7 @@ async def test_release_on_cancellation_leases():
     assert work.started_at == 1
 
 
-async def test_release_only_after_the_work_has_stopped():
+async def test_l6_release_only_after_the_work_has_stopped():
     """And until then renewals go on: winding down may take longer than the lease."""
     server, work = LeaseServer(), Work(wind_down_s=40)
     async with asyncio.TaskGroup() as group:
@@ -378,7 +413,7 @@ async def test_release_only_after_the_work_has_stopped():
     assert 41 <= second.started_at <= 43
 
 
-async def test_release_retries_on_conflict():
+async def test_l6_release_reads_anew_on_conflict():
     """TestReleaseRetriesOnConflict."""
     server = LeaseServer()
     async with asyncio.TaskGroup() as group:
@@ -391,7 +426,7 @@ async def test_release_retries_on_conflict():
     assert server.holder == ""
 
 
-async def test_release_leaves_anothers_lease_alone():
+async def test_l6_release_leaves_anothers_lease_alone():
     server = LeaseServer()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(elector(server).run(Work()))
@@ -403,7 +438,7 @@ async def test_release_leaves_anothers_lease_alone():
 
 
 @pytest.mark.parametrize("fault", ["abort", "hang"])
-async def test_release_that_fails_is_given_up(fault):
+async def test_l6_release_that_fails_is_given_up(fault):
     server = LeaseServer()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(elector(server).run(Work()))
@@ -427,7 +462,7 @@ async def test_work_that_returns_ends_the_election():
     assert server.holder == ""
 
 
-async def test_work_that_fails_releases_and_raises():
+async def test_l6_work_that_fails_releases_and_raises():
     server = LeaseServer()
 
     async def work() -> None:
@@ -438,7 +473,7 @@ async def test_work_that_fails_releases_and_raises():
     assert server.holder == ""
 
 
-async def test_standby_that_is_cancelled_writes_nothing():
+async def test_l6_standby_that_is_cancelled_writes_nothing():
     server = held_by("other")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(elector(server).run(never))
@@ -448,7 +483,7 @@ async def test_standby_that_is_cancelled_writes_nothing():
     assert set(server.ops) == {"get"}
 
 
-async def test_cancelled_during_its_claim_gives_the_lease_back():
+async def test_l6_cancelled_during_its_claim_gives_the_lease_back():
     """The claim may have arrived: without a release the others would wait for nobody."""
     server = held_by("")
     server.faults.extend(["ok", "lost", "hang"])
@@ -476,7 +511,7 @@ async def test_remaining_time_counts_from_before_the_renewal():
     assert running.remaining_s == 0
 
 
-async def test_check_fails_for_a_leader_without_renewals():
+async def test_l9_check_fails_for_a_leader_without_renewals():
     """TestLeaderElectionHealthChecker. A clock that jumped, as after a suspended machine."""
     jump = 0.0
     server = LeaseServer()
@@ -514,11 +549,11 @@ async def test_without_election_work_starts_at_once():
     ],
     ids=str,
 )
-async def test_leader_election_config_validation(options):
+async def test_l1_durations_and_identity_are_validated(options):
     """TestLeaderElectionConfigValidation."""
     with pytest.raises(ValueError, match=r"identity|duration"):
         elector(LeaseServer(), **options)
 
 
-def test_identities_are_never_the_same():
+def test_l1_identities_are_never_the_same():
     assert make_identity() != make_identity()

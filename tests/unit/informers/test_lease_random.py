@@ -67,7 +67,7 @@ class Participant:
     faults=st.lists(FAULTS, max_size=120),
     stops=st.lists(st.floats(5, 60), min_size=3, max_size=3),
 )
-def test_never_two_leaders_and_always_one_again(faults, stops):
+def test_l7_never_two_leaders_and_always_one_again(faults, stops):
     loop = looptime.new_event_loop(start=0, noop_cycles=1)
     try:
         loop.run_until_complete(election(faults, stops))

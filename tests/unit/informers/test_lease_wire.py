@@ -45,7 +45,7 @@ class Work:
 
 
 @pytest.mark.parametrize("fault", [abort, hang], ids=["abort", "hang"])
-async def test_work_is_cancelled_when_the_server_fails(server, api, fault):
+async def test_l8_work_is_cancelled_when_the_server_aborts_or_hangs(server, api, fault):
     loop, work = asyncio.get_running_loop(), Work()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         task = group.create_task(outcome(elector(api), work))
@@ -68,7 +68,7 @@ async def outcome(running: LeaderElector, work: Work) -> BaseException | None:
 
 
 @pytest.mark.parametrize("fault", [abort, hang], ids=["abort", "hang"])
-async def test_one_failed_request_does_not_end_leading(server, api, fault):
+async def test_l4_one_aborted_or_hung_request_does_not_end_leading(server, api, fault):
     work = Work()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         running = LeaderElector(
@@ -91,7 +91,7 @@ async def test_one_failed_request_does_not_end_leading(server, api, fault):
     assert lease["spec"]["holderIdentity"] == ""
 
 
-async def test_next_one_leads_as_soon_as_the_lease_is_released(server, api):
+async def test_l6_next_one_leads_as_soon_as_the_lease_is_released(server, api):
     loop, second = asyncio.get_running_loop(), Work()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         first = group.create_task(elector(api, "first").run(Work()))

@@ -23,7 +23,7 @@ def elector(die) -> LeaderElector:
     )
 
 
-async def test_blocked_loop_is_ended_before_the_lease_is():
+async def test_l8_blocked_loop_is_ended_before_the_lease_is():
     """While the loop is still blocked: nothing inside it could have done it."""
     died = threading.Event()
     blocked_until_died = []
@@ -36,7 +36,7 @@ async def test_blocked_loop_is_ended_before_the_lease_is():
     assert blocked_until_died == [True]
 
 
-async def test_work_that_ignores_its_cancellation_is_ended():
+async def test_l8_work_that_ignores_its_cancellation_is_ended():
     died = asyncio.Event()
     loop = asyncio.get_running_loop()
     server = LeaseServer()
@@ -63,7 +63,7 @@ async def test_work_that_ignores_its_cancellation_is_ended():
     assert died.is_set()
 
 
-async def test_renewing_leader_is_left_alone():
+async def test_l8_renewing_leader_is_left_alone():
     died = threading.Event()
 
     async def work() -> None:
@@ -93,7 +93,7 @@ def test_deadline_that_is_moved_holds():
     assert died == []
 
 
-def test_process_ends_with_its_reason():
+def test_l8_process_ends_with_its_reason():
     """By default the process is gone: no clean-up, no traceback, status 1."""
     code = (
         "import time; from informers.watchdog import Watchdog\n"
