@@ -44,7 +44,7 @@ async def get(path: str, *, bind=HEALTH, headers=None, **options) -> tuple[int, 
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_without_checks_it_is_healthy(path):
+async def test_m5_without_checks_it_is_healthy(path):
     status, text, _ = await get(path)
 
     assert (status, text) == (200, "ok")
@@ -57,7 +57,7 @@ async def test_live_and_ready_have_checks_of_their_own():
     assert (await get("/readyz", live=live, ready=ready))[0] == 500
 
 
-async def test_failure_lists_the_checks_without_reasons():
+async def test_m5_failure_lists_the_checks_without_reasons():
     status, text, _ = await get("/readyz", ready={"a": passes, "b": fails})
 
     assert status == 500
@@ -73,13 +73,13 @@ def test_reason_goes_to_the_log():
 
 
 @pytest.mark.parametrize("query", ["verbose", "verbose=", "verbose=true"])
-async def test_verbose_lists_the_checks(query):
+async def test_m5_verbose_lists_the_checks(query):
     status, text, _ = await get(f"/healthz?{query}", live={"a": passes})
 
     assert (status, text) == (200, "[+]a ok\nhealthz check passed\n")
 
 
-async def test_excluded_checks_do_not_count():
+async def test_m5_excluded_checks_do_not_count():
     ready = {"a": fails, "b": fails, "c": passes}
     status, text, _ = await get("/readyz?exclude=a&exclude=b&verbose", ready=ready)
 
@@ -96,7 +96,7 @@ async def test_unknown_exclusion_is_mentioned():
 @pytest.mark.parametrize(
     ("path", "status"), [("/readyz/a", 200), ("/readyz/b", 500), ("/readyz/zzz", 404)]
 )
-async def test_each_check_has_a_path(path, status):
+async def test_m5_each_check_has_a_path(path, status):
     assert (await get(path, ready={"a": passes, "b": fails}))[0] == status
 
 

@@ -92,7 +92,7 @@ class Part:
         self.name = name
         self.sync_s = 1.0
         self.fails_at: float | None = None
-        self.error: Exception | None = OSError(f"{name} is broken")
+        self.error: BaseException | None = OSError(f"{name} is broken")
         self.stop_error: Exception | None = None
 
     async def run(self) -> None:
@@ -131,7 +131,7 @@ async def outcome(run) -> BaseException | None:
 
 
 # ------------------------------------------------------------------ order
-async def test_parts_start_and_stop_in_order():
+async def test_m1_m2_parts_start_and_stop_in_order():
     """Should start the cache before starting anything else (but the servers)."""
     world = World()
     world.queue.add("a")
@@ -152,8 +152,11 @@ async def test_parts_start_and_stop_in_order():
     ]
 
 
-async def test_should_only_cancel_the_leader_election_after_all_runnables_are_done():
-    """The Lease is renewed while a reconcile ends, and released when nothing of ours runs."""
+async def test_m2_lease_is_released_after_all_parts_are_done():
+    """Should only cancel the leader election after all runnables are done.
+
+    The Lease is renewed while a reconcile ends, and released when nothing of ours runs.
+    """
     world = World()
     world.manager._elector = world.elector()
     world.reconcile_s = 8
@@ -170,7 +173,7 @@ async def test_should_only_cancel_the_leader_election_after_all_runnables_are_do
     assert world.lease.holder == ""
 
 
-async def test_leader_tasks_wait_for_the_lease_and_others_do_not():
+async def test_m1_leader_tasks_wait_for_the_lease_and_others_do_not():
     world = World()
     world.lease.store(spec={"holderIdentity": "other", "leaseDurationSeconds": 15})
     world.manager._elector = world.elector()
@@ -182,8 +185,11 @@ async def test_leader_tasks_wait_for_the_lease_and_others_do_not():
         world.manager.stop()
 
 
-async def test_should_prevent_leader_election_when_shutting_down_a_non_elected_manager():
-    """Nor does the standby's own Lease fall to it: it never starts a reconcile."""
+async def test_m3_standby_that_stops_is_never_elected():
+    """Should prevent leader election when shutting down a non-elected manager.
+
+    Nor does a Lease that becomes free then fall to it: it never starts a reconcile.
+    """
     world = World()
     world.lease.store(spec={"holderIdentity": "other", "leaseDurationSeconds": 15})
     world.manager._elector = world.elector()
@@ -197,7 +203,7 @@ async def test_should_prevent_leader_election_when_shutting_down_a_non_elected_m
     assert not [entry for entry in world.log if entry.startswith("reconcile")]
 
 
-async def test_election_won_during_the_stop_starts_nothing_and_is_given_back():
+async def test_m3_election_won_during_the_stop_starts_nothing_and_is_given_back():
     world = World()
     world.manager._elector = world.elector()
     world.lease.faults.extend(["ok", "late"])
@@ -210,7 +216,7 @@ async def test_election_won_during_the_stop_starts_nothing_and_is_given_back():
     assert not [entry for entry in world.log if entry.startswith("reconcile")]
 
 
-async def test_election_won_after_the_stop_began_starts_nothing():
+async def test_m3_election_won_after_the_stop_began_starts_nothing():
     world = World()
 
     class WonTooLate:
@@ -228,7 +234,7 @@ async def test_election_won_after_the_stop_began_starts_nothing():
 
 
 # ------------------------------------------------------------------ grace
-async def test_running_reconciles_may_end_within_the_grace_period():
+async def test_m2_running_reconciles_may_end_within_the_grace_period():
     """Should wait for runnables to stop."""
     world = World(grace_s=7)
     world.reconcile_s = 6
@@ -242,7 +248,7 @@ async def test_running_reconciles_may_end_within_the_grace_period():
     assert "reconcile b" not in world.log
 
 
-async def test_reconciles_that_take_longer_are_cancelled():
+async def test_m2_reconciles_that_take_longer_are_cancelled():
     world = World(grace_s=7)
     world.reconcile_s = 100
     world.queue.add("a")
@@ -254,7 +260,7 @@ async def test_reconciles_that_take_longer_are_cancelled():
     assert world.error is None
 
 
-async def test_no_grace_cancels_at_once():
+async def test_m2_no_grace_cancels_at_once():
     """Should not wait for runnables if gracefulShutdownTimeout is 0."""
     world = World(grace_s=0)
     world.reconcile_s = 100
@@ -266,7 +272,7 @@ async def test_no_grace_cancels_at_once():
 
 
 @pytest.mark.parametrize("fault", ["hang", "abort", 100.0])
-async def test_release_that_hangs_does_not_hold_up_the_end(fault):
+async def test_m2_release_that_hangs_does_not_hold_up_the_end(fault):
     world = World()
     world.manager._elector = world.elector()
     async with world.running(until=2):
@@ -279,7 +285,7 @@ async def test_release_that_hangs_does_not_hold_up_the_end(fault):
 
 # ------------------------------------------------------------------ failures
 @pytest.mark.parametrize("part", ["cache", "task"])
-async def test_part_that_dies_ends_the_manager_with_its_error(part):
+async def test_m4_part_that_dies_ends_the_manager_with_its_error(part):
     """Should return an error if any Components fail to Start."""
     world = World()
     getattr(world, part).fails_at = 5
@@ -290,7 +296,20 @@ async def test_part_that_dies_ends_the_manager_with_its_error(part):
     assert [entry for entry in world.log if entry.endswith("stops")][-1] == "server stops"
 
 
-async def test_server_that_cannot_listen_ends_the_start():
+@pytest.mark.parametrize("part", ["cache", "task"])
+async def test_m4_part_that_is_cancelled_from_within_ends_the_manager(part):
+    """As when a task it awaits was cancelled: it is dead, and must not be missed in silence."""
+    world = World()
+    broken = getattr(world, part)
+    broken.fails_at, broken.error = 5, asyncio.CancelledError()
+    async with world.running(until=1):
+        pass
+
+    assert "ended as cancelled" in str(world.error)
+    assert world.log[-1] == "server stops"
+
+
+async def test_m4_server_that_cannot_listen_ends_the_start():
     world = World()
     world.server.fails_at = 0
     async with world.running(until=1):
@@ -300,7 +319,7 @@ async def test_server_that_cannot_listen_ends_the_start():
     assert world.log == ["server starts", "server stops"]
 
 
-async def test_cache_that_ends_by_itself_is_an_error():
+async def test_m4_cache_that_ends_by_itself_is_an_error():
     world = World()
     world.cache.fails_at, world.cache.error = 5, None
     async with world.running(until=1):
@@ -319,7 +338,7 @@ async def test_task_may_end_by_itself():
     assert world.error is None
 
 
-async def test_both_errors_are_told():
+async def test_m3_both_errors_are_told():
     """Should return both runnables and stop errors when both error."""
     world = World()
     world.task.fails_at = 5
@@ -334,7 +353,7 @@ async def test_both_errors_are_told():
     ]
 
 
-async def test_cache_that_is_never_read_ends_the_start():
+async def test_c5_cache_that_is_never_read_ends_the_start():
     world = World()
     world.cache.sync_s = 1e6
     async with world.running(until=1):
@@ -345,7 +364,7 @@ async def test_cache_that_is_never_read_ends_the_start():
     assert "task starts" not in world.log
 
 
-async def test_lost_lease_cancels_reconciles_without_grace():
+async def test_l8_lost_lease_cancels_reconciles_without_grace():
     """Should disable gracefulShutdown when stopping to lead."""
     world = World(grace_s=7)
     world.manager._elector = world.elector()
@@ -360,9 +379,22 @@ async def test_lost_lease_cancels_reconciles_without_grace():
     assert world.lease.holder == "thief"
 
 
+async def test_l8_lease_that_is_lost_during_the_grace_period_ends_it():
+    world = World(grace_s=7)
+    world.manager._elector = world.elector()
+    world.reconcile_s = 1000
+    world.queue.add("a")
+    async with world.running(until=2):
+        world.lease.store(spec={"holderIdentity": "thief"})
+        world.manager.stop()
+
+    assert isinstance(world.error, LeadershipLost)
+    assert world.ended_at < 2 + 2.1
+
+
 # ------------------------------------------------------------------ cancellation
 @pytest.mark.parametrize("at", [0, 0.5, 1, 1.5, 5])
-async def test_cancelled_manager_stops_in_order_and_leaves_nothing(at):
+async def test_m4_cancelled_manager_stops_in_order_and_leaves_nothing(at):
     """Should not leak goroutines when stopped."""
     world = World()
     world.manager._elector = world.elector()

@@ -88,7 +88,7 @@ def after(seconds: float, outcome=None):
 
 
 # ------------------------------------------------------------------ policy
-async def test_error_is_retried_with_growing_backoff():
+async def test_c1_error_is_retried_with_growing_backoff():
     """Should requeue a Request if there is an error and continue processing items."""
     script = Script(*[TransportError("down")] * 4)
     await run_for(100, script, "a")
@@ -96,7 +96,7 @@ async def test_error_is_retried_with_growing_backoff():
     assert script.times == [0, 1, 3, 7, 15]
 
 
-async def test_backoff_is_not_reset_until_theres_a_non_error_result():
+async def test_q13_backoff_is_not_reset_until_theres_a_non_error_result():
     """Should not reset backoff until there's a non-error result."""
     script = Script(
         TransportError("down"),
@@ -110,7 +110,7 @@ async def test_backoff_is_not_reset_until_theres_a_non_error_result():
     assert script.times == [0, 1, 3, 7, 17, 18]
 
 
-async def test_requeue_after_comes_back_then():
+async def test_c1_requeue_after_comes_back_then():
     """Should requeue a Request after a duration (but not rate-limited)."""
     script = Script(*[Result(requeue_after_s=10)] * 3)
     controller = await run_for(100, script, "a")
@@ -124,7 +124,7 @@ async def test_requeue_after_comes_back_then():
     }
 
 
-async def test_terminal_error_is_not_retried():
+async def test_c2_terminal_error_is_not_retried():
     """Should not requeue a Request if there is a terminal error."""
     script = Script(TerminalError("spec is wrong"))
     controller = await run_for(1000, script, "a")
@@ -133,7 +133,7 @@ async def test_terminal_error_is_not_retried():
     assert (controller.counts.terminal, controller.counts.results["error"]) == (1, 1)
 
 
-async def test_terminal_error_shows_its_cause():
+async def test_c2_terminal_error_shows_its_cause():
     """Should allow unwrapping inner error from terminal error."""
 
     async def fail():
@@ -158,7 +158,7 @@ async def test_terminal_error_shows_its_cause():
     ],
     ids=["ok", "after", "zero", "negative", "terminal", "error"],
 )
-async def test_settle_maps_outcomes_to_the_queue(outcome, result, waiting, failures):
+async def test_c1_settle_maps_outcomes_to_the_queue(outcome, result, waiting, failures):
     queue = new_queue()
     queue.add_rate_limited("a")
     await asyncio.sleep(5)
@@ -169,7 +169,7 @@ async def test_settle_maps_outcomes_to_the_queue(outcome, result, waiting, failu
     assert queue.num_requeues("a") == failures
 
 
-async def test_priority_is_kept_on_requeue_unless_the_result_sets_one():
+async def test_q18_priority_is_kept_on_requeue_unless_the_result_sets_one():
     """Should use the priority from Result when the reconciler requests a requeue."""
     queue, script = (
         new_queue(),
@@ -188,7 +188,14 @@ async def test_priority_is_kept_on_requeue_unless_the_result_sets_one():
 
 
 # ------------------------------------------------------------------ workers
-async def test_workers_run_different_keys_at_once_and_no_key_twice():
+async def test_c1_there_is_one_worker_by_default():
+    script = Script(after(10), after(10))
+    await run_for(15, script, "a", "b")
+
+    assert script.runs == [(0, "a"), (10, "b")]
+
+
+async def test_c1_workers_run_different_keys_at_once_and_no_key_twice():
     script = Script(*[after(10)] * 20)
     queue = new_queue()
     async with asyncio.TaskGroup() as group:
@@ -222,7 +229,7 @@ async def test_reconciles_without_an_await_let_others_run():
     assert len(ticks) > 900
 
 
-async def test_should_not_call_reconcile_until_all_event_handlers_have_processed_initial_objects():
+async def test_c5_no_reconcile_before_all_handlers_have_seen_the_initial_objects():
     """Should not call Reconcile until all event handlers have processed initial objects."""
 
     class Slow:
@@ -248,7 +255,7 @@ class Ready:
         return
 
 
-async def test_sync_timeout_names_the_source():
+async def test_c5_sync_timeout_names_the_source():
     """Should error when cache sync timeout occurs."""
     controller = Controller("test", new_queue(), Script(), sources={"pods": Never(), "a": Ready()})
 
@@ -256,7 +263,7 @@ async def test_sync_timeout_names_the_source():
         await controller.run()
 
 
-async def test_cancelled_while_waiting_for_sources_is_no_error():
+async def test_c5_cancelled_while_waiting_for_sources_is_no_error():
     """Should not error when ... Start context is cancelled during Sources WaitForSync."""
     script = Script()
     await run_for(5, script, "a", sources={"pods": Never()})
@@ -264,7 +271,7 @@ async def test_cancelled_while_waiting_for_sources_is_no_error():
     assert script.runs == []
 
 
-async def test_second_start_is_an_error():
+async def test_c5_second_start_is_an_error():
     controller = await run_for(1, Script())
 
     with pytest.raises(RuntimeError, match="started already"):
@@ -272,9 +279,14 @@ async def test_second_start_is_an_error():
 
 
 # ------------------------------------------------------------------ failures
-async def test_bug_is_counted_as_a_panic_and_retried():
+@pytest.mark.parametrize(
+    "bug",
+    [KeyError("metadata"), ExceptionGroup("tasks", [OSError(), KeyError("metadata")])],
+    ids=["alone", "in a group of tasks"],
+)
+async def test_c3_bug_is_counted_as_a_panic_and_retried(bug):
     """Should recover panic if RecoverPanic is true by default."""
-    script = Script(KeyError("metadata"), TransportError("down"))
+    script = Script(bug, TransportError("down"))
     controller = await run_for(100, script, "a")
 
     assert script.times == [0, 1, 3]
@@ -282,7 +294,7 @@ async def test_bug_is_counted_as_a_panic_and_retried():
     assert controller.counts.results["error"] == 2
 
 
-async def test_conflict_is_retried_without_noise():
+async def test_c13_conflict_is_retried_without_noise():
     with capture_logs() as logs:
         script = Script(ConflictError(409, "Conflict", "modified", {}, None))
         await run_for(10, script, "a")
@@ -291,7 +303,7 @@ async def test_conflict_is_retried_without_noise():
     assert {entry["log_level"] for entry in logs} == {"info"}
 
 
-async def test_reconcile_is_ended_by_its_time_limit():
+async def test_c4_reconcile_is_ended_by_its_time_limit():
     """Should time out if ReconciliationTimeout is set."""
     script = Script(after(1000))
     controller = await run_for(100, script, "a", timeout_s=30)
@@ -300,7 +312,7 @@ async def test_reconcile_is_ended_by_its_time_limit():
     assert controller.counts.timeouts == 1
 
 
-async def test_timeout_of_the_reconciles_own_is_not_ours():
+async def test_c4_timeout_of_the_reconciles_own_is_not_ours():
     """Should not increment when parent context is cancelled."""
     script = Script(TimeoutError(), after(1000))
     controller = await run_for(20, script, "a", timeout_s=30)
@@ -309,12 +321,62 @@ async def test_timeout_of_the_reconciles_own_is_not_ours():
     assert controller.counts.results["error"] == 1
 
 
-async def test_cancellation_is_no_error_and_gives_the_key_back():
+async def test_c3_cancellation_is_no_error_and_gives_the_key_back():
     queue = new_queue()
     controller = await run_for(5, Script(after(1000)), "a", queue=queue)
 
     assert set(controller.counts.results.values()) == {0}
     assert queue.statistics().processing == 0
+
+
+async def test_c3_cancellation_that_nobody_asked_for_is_an_error():
+    """A task that the reconcile awaits was cancelled; the only worker must go on."""
+
+    async def await_a_cancelled_future():
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    script = Script(await_a_cancelled_future)
+    controller = await run_for(100, script, "a", timeout_s=30)
+
+    assert script.times == [0, 1]
+    assert (controller.counts.panics, controller.counts.results["error"]) == (1, 1)
+
+
+@pytest.mark.parametrize("outcome", [Result(), OSError("broke off")], ids=["result", "error"])
+async def test_c3_worker_ends_though_its_reconcile_swallowed_the_cancellation(outcome):
+    """As a leader who has lost the Lease, it must not start on the next key."""
+
+    async def stubborn():
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            return outcome
+
+    script = Script(stubborn)
+    await run_for(5, script, "a", "b")
+
+    assert script.runs == [(0, "a")]
+
+
+async def test_c7_reconcile_of_many_changes_sees_the_newest_state():
+    """It gets a key and no event: what it acts on is what it reads."""
+    queue, state, seen = new_queue(), [0], []
+
+    class Reader(Reconciler):
+        async def reconcile(self, key: str) -> Result:
+            seen.append((key, state[0]))
+            return Result()
+
+    async with asyncio.TaskGroup() as group:
+        for state[0] in range(1, 6):
+            queue.add("ns/a")
+        task = group.create_task(Controller("test", queue, Reader()).run())
+        await asyncio.sleep(1)
+        task.cancel()
+
+    assert seen == [("ns/a", 5)]
 
 
 # ------------------------------------------------------------------ stopping
@@ -344,7 +406,7 @@ async def test_log_context_names_controller_key_and_run():
     assert structlog.contextvars.get_contextvars() == {}
 
 
-async def test_series_exist_with_zero_before_the_first_run():
+async def test_m6_series_exist_with_zero_before_the_first_run():
     registry = CollectorRegistry()
     registry.register(
         ReconcileCollector([Controller("c", new_queue(), Script(), workers=4).counts])
@@ -373,7 +435,7 @@ async def test_series_exist_with_zero_before_the_first_run():
     assert totals == [0, 0, 0, 0]
 
 
-async def test_metrics_follow_the_runs():
+async def test_m6_metrics_follow_the_runs():
     """Should get updated on reconcile errors."""
     script, registry = Script(TransportError("down"), after(3)), CollectorRegistry()
     queue = new_queue()

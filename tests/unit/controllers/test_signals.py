@@ -62,7 +62,7 @@ def iter_until(running: subprocess.Popen, word: str) -> list[str]:
 
 @pytest.mark.parametrize("runner", ["uvloop.run(main())", "asyncio.run(main())"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_drains_and_ends_with_zero(number, runner):
+def test_m2_signal_drains_and_ends_with_zero(number, runner):
     with process(work="await asyncio.sleep(0.3)", runner=runner) as running:
         running.send_signal(number)
         lines = [line for line in iter_until(running, "stopped") if line in {"done", "stopped"}]
