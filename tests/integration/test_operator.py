@@ -171,7 +171,7 @@ def test_objects_are_made_with_the_shipped_rights(apiserver, running, namespace)
         until(lambda p=path: exists(apiserver, p), f"the {what} object")
 
 
-def test_unchanged_objects_are_written_once(apiserver, running, namespace):
+def test_c12_c17_unchanged_objects_are_written_once(apiserver, running, namespace):
     path = create(apiserver, namespace, size=3)
     until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
     wait_reason(apiserver, path, "Creating")
@@ -229,7 +229,7 @@ def test_edited_object_is_put_right(apiserver, running, namespace):
     until(right, "the correction of the selector")
 
 
-def test_stranger_under_our_name_is_left_alone(apiserver, running, namespace):
+def test_c11_c13_stranger_under_our_name_is_left_alone(apiserver, running, namespace):
     path = objects_of(namespace)["client"]
     theirs = {
         "apiVersion": "v1",
@@ -361,7 +361,9 @@ def test_metrics_tell_of_queue_requests_and_clusters(apiserver, running, namespa
         assert family in text
 
 
-def test_sigterm_ends_it_within_ten_seconds_with_exit_code_0(apiserver, service_account, tmp_path):
+def test_m2_sigterm_ends_it_within_ten_seconds_with_exit_code_0(
+    apiserver, service_account, tmp_path
+):
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/etcd-operator"
     flags = ("--leader-elect", "--leader-elect-namespace", NAMESPACE)
     with operator(service_account, tmp_path, *flags) as started:
@@ -374,6 +376,27 @@ def test_sigterm_ends_it_within_ten_seconds_with_exit_code_0(apiserver, service_
         assert started.process.wait(10) == 0
 
     assert holder(apiserver, lease) == ""
+
+
+def test_l8_operator_whose_lease_was_taken_exits_with_one(apiserver, service_account, tmp_path):
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/etcd-operator"
+    flags = ("--leader-elect", "--leader-elect-namespace", NAMESPACE)
+    with operator(service_account, tmp_path, *flags) as started:
+        until(lambda: holder(apiserver, lease), "leading")
+        hold(apiserver, lease, "thief")
+
+        assert started.process.wait(10) == 1
+
+    assert holder(apiserver, lease) == "thief"
+    hold(apiserver, lease, "")
+
+
+def hold(apiserver, lease, identity):
+    patch = {"spec": {"holderIdentity": identity}}
+    status, answer = apiserver.request(
+        "PATCH", lease, patch, content_type="application/merge-patch+json"
+    )
+    assert status == 200, answer
 
 
 def holder(apiserver, lease):
