@@ -14,6 +14,7 @@ nothing in between sees into it. Used by `etcd.pool` in place of `DirectDialer`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import shutil
 import socket
@@ -128,8 +129,8 @@ def explain(error: StatusError, endpoint: Endpoint) -> str:
     """Why the pod is not reached, for who reads the log. Pure."""
     if isinstance(error, ForbiddenError):
         return (
-            f"may not create pods/portforward in namespace {endpoint.namespace}: {error.message}"
-            " (an operator outside of the cluster needs the verbs get and create on it)"
+            f"may not forward ports in namespace {endpoint.namespace} (an operator outside of the"
+            f" cluster needs get and create on pods/portforward): {error.message}"
         )
     return f"pod {endpoint.namespace}/{endpoint.pod}: {error}"
 
@@ -187,12 +188,16 @@ class Forwarder:
             listener.setblocking(False)
             listener.bind(self._path)
             listener.listen(_BACKLOG)
-            self._loop.add_reader(listener, self._accept)
+            self._accept_from(listener)
         except OSError:
             listener.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
         return listener
+
+    def _accept_from(self, listener: socket.socket) -> None:
+        """In a context of its own: what is logged then belongs to no reconcile."""
+        contextvars.Context().run(self._loop.add_reader, listener, self._accept)
 
     def _accept(self) -> None:
         """Called by the loop: unlike an `await`, it can't be cancelled with a socket in hand."""
@@ -217,7 +222,7 @@ class Forwarder:
 
     def _resume_accepting(self) -> None:
         if self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener, self._accept)
+            self._accept_from(self._listener)
 
     async def _forward(self, local: socket.socket) -> None:
         """One connection of gRPC's, from its beginning to its end, whichever side ends it."""

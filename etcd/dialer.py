@@ -80,6 +80,11 @@ class Connection(Protocol):
     @property
     def channel(self) -> grpc.aio.Channel: ...
 
+    @property
+    def obstacle(self) -> str:
+        """What bars the way at present, in words for people; empty when nothing is known."""
+        ...
+
     async def close(self) -> None:
         """Ends the channel; calls still on it fail with UnavailableError(CLOSED). Never raises."""
 
@@ -106,6 +111,10 @@ class DirectConnection:
     @property
     def channel(self) -> grpc.aio.Channel:
         return self._channel
+
+    @property
+    def obstacle(self) -> str:
+        return ""
 
     async def close(self) -> None:
         await self._channel.close(GRACE_S)

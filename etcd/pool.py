@@ -67,6 +67,11 @@ class ChannelPool:
             self._replaced.append(entry)
         return self._open(endpoint, tls).client
 
+    def obstacle(self, endpoint: Endpoint) -> str:
+        """What bars the way to that pod, in words for people; empty when nothing is known."""
+        entry = self._entries.get(_key(endpoint))
+        return entry.connection.obstacle if entry is not None else ""
+
     async def retain(self, cluster: str, endpoints: Collection[Endpoint]) -> None:
         """Closes what the cluster has open beyond `endpoints` (none: the cluster is gone).
 

@@ -1,0 +1,33 @@
+"""Which way to etcd is taken."""
+
+import pytest
+
+from cli.etcd_dialer import make_dialer
+from cli.settings import Settings
+from controllers.port_forward_dialer import PortForwardDialer
+from etcd.dialer import DirectDialer
+
+IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "expected"),
+    [
+        pytest.param({}, IN_A_POD, DirectDialer, id="in a pod"),
+        pytest.param({}, {}, PortForwardDialer, id="outside"),
+        pytest.param({"kubeconfig": "k"}, IN_A_POD, PortForwardDialer, id="pod, kubeconfig"),
+        pytest.param({"context": "c"}, IN_A_POD, PortForwardDialer, id="pod, context"),
+        pytest.param({}, IN_A_POD | {"KUBECONFIG": "k"}, PortForwardDialer, id="pod, $KUBECONFIG"),
+        pytest.param({"etcd_dialer": "direct"}, {}, DirectDialer, id="direct, outside"),
+        pytest.param({"etcd_dialer": "port-forward"}, IN_A_POD, PortForwardDialer, id="asked for"),
+    ],
+)
+def test_way_to_etcd_is_the_one_asked_for_or_the_one_that_works(
+    settings, environment, expected, monkeypatch
+):
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert isinstance(make_dialer(Settings(**settings), None), expected)
