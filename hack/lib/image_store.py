@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 START_DEADLINE_S = 30.0
+IMPORT_TRIES = 3
 SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
 READ_ONLY_BIND = namespaces.MS_REMOUNT | namespaces.MS_BIND | namespaces.MS_RDONLY
 
@@ -55,14 +56,30 @@ address = "{socket}"
             if not controlplane.wait_until(socket.is_socket, START_DEADLINE_S):
                 raise SetupError(f"containerd did not start:\n{(Path(state) / 'log').read_text()}")
             for archive in archives:
-                ctr = ("ctr", "--address", socket, "--namespace", "k8s.io")
-                run([*ctr, "images", "import", archive], timeout_s=120.0)
+                _import(socket, archive)
         finally:
             containerd.terminate()
             try:
                 containerd.wait(10.0)
             except subprocess.TimeoutExpired:
                 containerd.kill()
+
+
+def _import(socket: Path, archive: Path) -> None:
+    """Imports and unpacks one archive, tried again when the garbage collector got in between.
+
+    A newer image under the same name frees the older one's layers, which unpacking may just have
+    taken for parents of its own: "parent snapshot ... does not exist".
+    """
+    command = ["ctr", "--address", socket, "--namespace", "k8s.io", "images", "import", archive]
+    for attempt in range(IMPORT_TRIES):
+        try:
+            run(command, timeout_s=120.0)
+        except SetupError as error:
+            if "does not exist" not in str(error) or attempt == IMPORT_TRIES - 1:
+                raise
+        else:
+            return
 
 
 def copy(source: Path, target: Path) -> None:
