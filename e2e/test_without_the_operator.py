@@ -61,7 +61,8 @@ class Mortal:
     async def lives(self) -> AsyncIterator[None]:
         """From here to the end of the block, where it is killed without a farewell."""
         program = (sys.executable, "-m", "operator", "run", "--kubeconfig", self._kubeconfig)
-        quiet = ("--metrics-bind", "0", "--health-bind", "0")
+        # The rights of the installed one don't let it forward ports; inside it needs none.
+        quiet = ("--metrics-bind", "0", "--health-bind", "0", "--etcd-dialer", "direct")
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *map(str, inside(*program, *quiet)), stdout=log, stderr=log, cwd=CHECKOUT
