@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from informers.errors import transport_error
+from informers.errors import TransportError, transport_error
 from informers.lease_object import LEASES
 
 if TYPE_CHECKING:
@@ -81,3 +81,14 @@ class LeaseClient:
                 return await call
         except TimeoutError as error:
             raise transport_error("lease request", error) from error
+        except asyncio.CancelledError as error:
+            # Not for us, then for something that the request was waiting for: had it ended the
+            # renewals, a task group would not have noticed.
+            if _is_cancelled():
+                raise
+            raise TransportError("lease request: cancelled below us") from error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -2,8 +2,9 @@
 
 It is what electors see of the API server in tests on virtual time; faults are given per request, in
 order: "ok", "abort" (no effect), "lost" (takes effect, the answer does not come), "late" (takes
-effect, the answer takes a second), "hang" (until cancelled, no effect), "conflict", or a number of
-seconds before the request takes effect.
+effect, the answer takes a second), "hang" (until cancelled, no effect), "conflict", "cancelled" (as
+when a task below the request was, no effect), or a number of seconds before the request takes
+effect.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class LeaseServer:
                 raise TransportError("connection reset")
             case "hang":
                 await asyncio.get_running_loop().create_future()
+            case "cancelled":
+                raise asyncio.CancelledError
             case "conflict":
                 raise ConflictError(409, "Conflict", "modified", {}, None)
             case float() | int():

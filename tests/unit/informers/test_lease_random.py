@@ -19,7 +19,7 @@ from tests.unit.informers.lease_server import LeaseServer
 from tests.unit.informers.test_lease import wall_clock_off_by
 
 FAULTS = st.sampled_from(
-    ["ok", "ok", "ok", "abort", "lost", "late", "hang", "conflict", 1.0, 4.0, 7.0]
+    ["ok", "ok", "ok", "abort", "lost", "late", "hang", "conflict", "cancelled", 1.0, 4.0, 7.0]
 )
 
 
