@@ -15,6 +15,7 @@ from pathlib import Path
 
 from api.crd import render_crds
 from api.reference import render_api_reference, render_conditions_reference
+from cli.metrics_page import render_page as render_metrics_reference
 from etcd.options_page import render_page as render_options_reference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,7 @@ STEPS: tuple[Step, ...] = (
     Step("manifests/install-pre-1.25.yaml", lambda: render_install(render_crds(cel=False))),
     Step("docs/reference/api.md", render_api_reference),
     Step("docs/reference/conditions.md", render_conditions_reference),
+    Step("docs/reference/metrics.md", render_metrics_reference),
     Step("docs/reference/options.md", render_options_reference),
 )
 

@@ -7,8 +7,8 @@ bin=$PWD/.venv/bin
 step() { echo "lint: $1"; shift; "$@"; }
 step "format" "$bin/ruff" format --check -q .
 step "ruff" "$bin/ruff" check -q .
-step "import rules" "$bin/lint-imports" --no-cache >/tmp/lint-imports.$$ || { cat /tmp/lint-imports.$$; rm -f /tmp/lint-imports.$$; exit 1; }
-rm -f /tmp/lint-imports.$$
+echo "lint: import rules"
+imports=$("$bin/lint-imports" --no-cache) || { echo "$imports"; exit 1; }
 step "types" "$bin/mypy"
 step "spelling" "$bin/codespell"
 step "generated files" "$bin/python" hack/generate.py --check
