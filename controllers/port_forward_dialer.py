@@ -46,6 +46,9 @@ _PIECE_BYTES: Final = 2**15
 _OPEN_TIMEOUT_S: Final = 5.0
 # gRPC reads whenever there is something to read; when it has not for so long, it is gone.
 _STALLED_S: Final = 30.0
+# The longest pause after a refusal, stretched at random by up to itself: a right that is granted is
+# found within half a minute.
+_REFUSED_PAUSE_S: Final = 15.0
 # Until sockets are accepted again after the process ran out of file descriptors.
 _OUT_OF_FILES_S: Final = 1.0
 _BACKLOG: Final = 16
@@ -147,7 +150,7 @@ class Forwarder:
         self._complaints = complaints
         self.obstacle = ""
         self._random = random.Random()  # noqa: S311 - spreads retries, guards no secret
-        self._backoff = Backoff(self._random)
+        self._backoff = self._new_backoff()
         self._not_before = 0.0
         self._loop = asyncio.get_running_loop()
         self._tasks = TaskSet(self._on_failure)
@@ -243,9 +246,12 @@ class Forwarder:
             self._open.discard(local)
             local.close()
 
+    def _new_backoff(self) -> Backoff:
+        return Backoff(self._random, cap_s=_REFUSED_PAUSE_S)
+
     def _on_success(self) -> None:
         self.obstacle = ""
-        self._backoff = Backoff(self._random)
+        self._backoff = self._new_backoff()
         self._complaints.forget(self._endpoint)
 
     def _on_error(self, error: BaseException) -> None:

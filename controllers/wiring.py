@@ -18,8 +18,8 @@ from informers.store import DeletedFinalStateUnknown
 
 BY_UID: Final = "uid"
 
-# What was there when we started, and what a resync repeats, can wait for what changes now.
-_LOW_PRIORITY: Final = -100
+# What was there when we started can wait for what changes now.
+_INITIAL_PRIORITY: Final = -100
 
 
 def by_uid(obj: Object) -> tuple[str, ...]:
@@ -35,11 +35,11 @@ class EnqueueSelf(Handler):
 
     @override
     def on_add(self, obj: Object, *, initial: bool) -> None:
-        self._queue.add(obj.key, priority=_LOW_PRIORITY if initial else 0)
+        self._queue.add(obj.key, priority=_INITIAL_PRIORITY if initial else 0)
 
     @override
     def on_update(self, old: Object, new: Object) -> None:
-        self._queue.add(new.key, priority=_priority_of_update(old, new))
+        self._queue.add(new.key)
 
     @override
     def on_delete(self, obj: Object | DeletedFinalStateUnknown) -> None:
@@ -55,11 +55,11 @@ class EnqueueCluster(Handler):
 
     @override
     def on_add(self, obj: Object, *, initial: bool) -> None:
-        self._wake(obj, _LOW_PRIORITY if initial else 0)
+        self._wake(obj, _INITIAL_PRIORITY if initial else 0)
 
     @override
     def on_update(self, old: Object, new: Object) -> None:
-        self._wake(new, _priority_of_update(old, new))
+        self._wake(new)
         if old.labels.get(CLUSTER_UID_LABEL) != new.labels.get(CLUSTER_UID_LABEL):
             self._wake(old)
 
@@ -75,7 +75,3 @@ class EnqueueCluster(Handler):
             return
         for cluster in self._clusters.peek_index(BY_UID, uid):
             self._queue.add(cluster.key, priority=priority)
-
-
-def _priority_of_update(old: Object, new: Object) -> int:
-    return _LOW_PRIORITY if old.resource_version == new.resource_version else 0

@@ -91,18 +91,16 @@ def _is_final(error: StatusError) -> bool:
 async def _apply_all(
     objects: tuple[Mapping[str, Any], ...], observed: Observed, writer: Writer
 ) -> Outcome:
-    for desired in objects:
-        outcome = await _apply(desired, observed, writer)
-        if not isinstance(outcome, Done):
-            return outcome
-    return Done()
+    """All of them, whatever becomes of one: a stranger's Service must not cost a ConfigMap."""
+    outcomes = [await _apply(desired, observed, writer) for desired in objects]
+    return next((outcome for outcome in outcomes if not isinstance(outcome, Done)), Done())
 
 
 async def _apply(desired: Mapping[str, Any], observed: Observed, writer: Writer) -> Outcome:
     """Update our object by its uid, or create it where a live read finds nothing."""
     resource, name = BY_KIND[desired["kind"]], desired["metadata"]["name"]
     uid = await _uid_of_ours(resource, name, observed, writer)
-    if isinstance(uid, Changed):
+    if isinstance(uid, Rejected):
         return uid
     body = stamped(desired)
     if uid is not None:
@@ -118,8 +116,8 @@ async def _apply(desired: Mapping[str, Any], observed: Observed, writer: Writer)
 
 async def _uid_of_ours(
     resource: Resource, name: str, observed: Observed, writer: Writer
-) -> str | Changed | None:
-    """The uid of the live object, None when there is none, `Changed` when it is not ours."""
+) -> str | Rejected | None:
+    """The uid of the live object, None when there is none, `Rejected` when it is not ours."""
     live = observed.live.get((resource.kind, name))
     if live is None:
         try:
@@ -128,7 +126,11 @@ async def _uid_of_ours(
             return None
     owners = live["metadata"].get("ownerReferences", ())
     if not any(o.get("controller") and o["uid"] == observed.uid for o in owners):
-        return Changed(what=f"{resource.kind} {name} exists and is not ours")
+        return Rejected(
+            reason=Reason.NAME_CONFLICT,
+            message=f"{resource.kind} {name} exists and is not controlled by this EtcdCluster:"
+            " delete or rename it",
+        )
     return str(live["metadata"]["uid"])
 
 

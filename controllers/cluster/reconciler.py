@@ -30,8 +30,8 @@ from informers.resource import Resource
 
 # The informer's event for the echo of our write wakes the key at once; this is the insurance.
 _ECHO_RECHECK_S = 1.0
-# A refused spec is only looked at again when it changes; this repeats the question for quotas.
-_REJECTED_RECHECK_S = 30.0
+# What the server refused may be mended without an event for us: a quota, a stranger's object.
+_REJECTED_RECHECK_S = 10.0
 _JITTER = 0.2
 
 log = structlog.get_logger()

@@ -42,7 +42,8 @@ def wait_for_names(observed: Observed) -> Wait | None:
         reason=Reason.NAME_CONFLICT,
         message=f"{names} exists and is not controlled by this EtcdCluster: "
         "delete or rename it, or give the EtcdCluster another name",
-        recheck_s=10.0,
+        # Often an earlier cluster of the same name, which is being collected just now.
+        recheck_s=3.0,
     )
 
 

@@ -111,10 +111,11 @@ def _unreachable(observed: Observed) -> Wait | None:
     ready = [pod for pod in observed.pods if pod.ready]
     if not ready or observed.etcd.statuses:
         return None
+    why = next(iter(observed.etcd.errors.values()), "no answer")
     return Wait(
         reason=Reason.MEMBERS_UNREACHABLE,
-        message=f"{len(ready)} pods are ready but none answers the operator on port 2379: it must"
-        " run where pods are routable, and network policies must let it through",
+        message=f"{len(ready)} pods are ready but none answers the operator on port 2379 ({why}):"
+        " network policies must let it through, and outside of the cluster it needs port-forwards",
     )
 
 

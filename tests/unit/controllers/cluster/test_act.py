@@ -111,7 +111,11 @@ async def test_c11_c13_object_of_somebody_else_is_not_adopted(server, hands, own
     """Should return an error if object is already owned by another controller."""
     server.put(PEER, {"metadata": {"ownerReferences": owners}, "spec": {"theirs": True}})
 
-    assert await hands.apply() == Changed(what="Service db-peer exists and is not ours")
+    outcome = await hands.apply()
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.NAME_CONFLICT
+    assert "Service db-peer" in outcome.message
     assert stored(server)["spec"] == {"theirs": True}
 
 
