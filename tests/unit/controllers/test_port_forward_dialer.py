@@ -248,7 +248,7 @@ async def test_api_server_that_refuses_is_asked_less_and_less(server, api):
             assert not await served(opened)
             await asyncio.sleep(0.1)
 
-    assert 3 <= len(server.seen("get")) <= 7
+    assert 4 <= len(server.seen("get")) <= 9
 
 
 @pytest.mark.looptime
