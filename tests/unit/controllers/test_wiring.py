@@ -71,18 +71,6 @@ async def test_q17_initial_adds_enter_at_minus_100(queue, which, initial, priori
     assert depth(queue) == {priority: 1}
 
 
-@pytest.mark.parametrize("which", ["self", "owner"])
-@pytest.mark.parametrize(("version", "priority"), [("1", -100), ("2", 0)])
-async def test_q17_updates_with_an_unchanged_version_enter_at_minus_100(
-    queue, which, version, priority
-):
-    """Should lower the priority of an update request with unchanged RV."""
-    handler, made = handlers(queue)[which]
-    handler.on_update(made(), made(resourceVersion=version))
-
-    assert depth(queue) == {priority: 1}
-
-
 @pytest.mark.parametrize(
     "change",
     [
