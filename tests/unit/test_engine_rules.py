@@ -2,8 +2,8 @@
 
 The rules are what years of client-go, controller-runtime and their users' reports have taught about
 reflectors, caches, queues, controllers, elections and managers. A test that keeps rule Q17 is named
-`test_q17_...` (`test_q13_c1_...` where it keeps two). ADR 10, and 11 for reflectors and caches, have
-a line for each rule, or part of one, that we do not follow, with the reason.
+`test_q17_...` (`test_q13_c1_...` where it keeps two). ADR 10, and ADR 11 for reflectors and caches,
+have a line for each rule, or part of one, that we do not follow, with the reason.
 """
 
 from __future__ import annotations
