@@ -32,6 +32,10 @@ class Target:
         return self.prefix, self.plural
 
     @property
+    def api_version(self) -> str:
+        return self.prefix.removeprefix("/apis/").removeprefix("/api/")
+
+    @property
     def key(self) -> tuple[str, str]:
         return self.namespace, self.name
 

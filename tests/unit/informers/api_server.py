@@ -65,6 +65,7 @@ class ApiServer:
         self.expired_as_status = False  # 410 of a watch: HTTP status instead of an ERROR event
         self.watch_cache = True  # False: `limit` is honoured at resourceVersion 0 too
         self.streaming_lists = True  # False: sendInitialEvents is refused as an old server does
+        self.kinds = {"configmaps": "ConfigMap"}  # by plural; others have no streaming lists
         self.frozen = False  # True: open watches fall silent for ever, and stay open (half-open)
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Json]] = defaultdict(dict)
         self._history: list[_Change] = []
@@ -359,7 +360,7 @@ class ApiServer:
         self, target: Target, request: web.Request, params: dict[str, str]
     ) -> web.StreamResponse:
         streaming = params.get("sendInitialEvents") == "true"
-        if streaming and not self.streaming_lists:
+        if streaming and not (self.streaming_lists and target.plural in self.kinds):
             message = "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch"
             raise _RefusedError(422, "Invalid", message)
         watcher = _Watcher(target, params.get("labelSelector", ""))
@@ -392,7 +393,8 @@ class ApiServer:
             items = self._selected(watcher.target, watcher.selector)
             yield from (_line("ADDED", item) for item in items)
             if streaming:
-                yield _bookmark(self.revision, "ConfigMap", "v1", end=True)
+                kind = self.kinds[watcher.target.plural]
+                yield _bookmark(self.revision, kind, watcher.target.api_version, end=True)
         else:
             lines = (_event_for(watcher, c) for c in self._history if c.rv > start)
             yield from (line for line in lines if line is not None)

@@ -259,7 +259,7 @@ async def test_failing_reload_leaves_the_refusal_as_the_error(server, api, sourc
         await api.get(CONFIG_MAPS, **X)
 
 
-async def test_k9_ageing_token_is_read_again_before_it_is_refused(server, source, stored):
+async def test_ageing_token_is_read_again_before_it_is_refused(server, source, stored):
     source.max_age_s = 60
     async with await connect_to(source, user_agent="t") as api:
         await api.get(CONFIG_MAPS, **X)
