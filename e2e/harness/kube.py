@@ -22,6 +22,9 @@ KUBECTL = CHECKOUT / "hack/kubectl"
 REQUEST_LIMIT_S = 15.0
 KUBECTL_LIMIT_S = 90.0
 
+# An API server that has too much to do, or has just been started.
+_BUSY = (429, 503)
+
 Object = dict[str, Any]
 
 _PLURALS = {
@@ -149,6 +152,8 @@ class Kube:
                 text = await response.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UnavailableError(f"{method} {url}: {error!r}") from error
+        if response.status in _BUSY:
+            raise UnavailableError(f"{method} {url}: {response.status} {text}")
         if response.status >= 300:
             raise RefusedError(response.status, text)
         return text
