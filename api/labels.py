@@ -32,7 +32,6 @@ APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"
 FIELD_MANAGER: Final = "etcd-operator"
-STATUS_FIELD_MANAGER: Final = "etcd-operator-status"
 
 # --- names of a cluster's objects
 # Leaves 18 characters for what Kubernetes and we append: a pod's label holds the StatefulSet's

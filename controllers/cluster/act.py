@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from api.labels import FIELD_MANAGER, FINALIZER
+from api.objects import read_deletion_policy
 from api.reasons import Reason
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
@@ -63,8 +64,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer) -> Outcom
         case DeleteStatefulSet(name=name, uid=uid):
             await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
         case DeleteClaims(claims=claims):
-            for name, uid in claims:
-                await writer.delete(CLAIMS, observed.namespace, name, uid=uid)
+            return await _delete_claims(claims, observed, writer)
         case SetFinalizer(present=present):
             await _set_finalizer(observed, writer, present=present)
         case _:
@@ -132,6 +132,23 @@ async def _uid_of_ours(
             " delete or rename it",
         )
     return str(live["metadata"]["uid"])
+
+
+async def _delete_claims(
+    claims: tuple[tuple[str, str], ...], observed: Observed, writer: Writer
+) -> Outcome:
+    """Data goes for good, so the order to do it is read once more, from the server itself."""
+    try:
+        cluster = await writer.api.get(CLUSTERS, namespace=observed.namespace, name=observed.name)
+    except NotFoundError:
+        return Changed(what="the EtcdCluster is gone")
+    metadata = cluster["metadata"]
+    is_this_one = metadata["uid"] == observed.uid and "deletionTimestamp" in metadata
+    if not is_this_one or read_deletion_policy(cluster) != "Delete":
+        return Changed(what="the EtcdCluster no longer asks for the deletion of its data")
+    for name, uid in claims:
+        await writer.delete(CLAIMS, observed.namespace, name, uid=uid)
+    return Done()
 
 
 async def _set_finalizer(observed: Observed, writer: Writer, *, present: bool) -> None:

@@ -182,6 +182,38 @@ async def test_c16_status_is_not_written_over_what_was_not_read(server, hands):
 
 
 # ------------------------------------------------------------------ destruction
+def dying_cluster(uid: str = UID, policy: str = "Delete", **metadata: Any) -> dict[str, Any]:
+    stamp = {"deletionTimestamp": "2026-01-01T00:00:00Z", **metadata}
+    return {"metadata": {"uid": uid, **stamp}, "spec": {"storage": {"deletionPolicy": policy}}}
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        pytest.param(dying_cluster(policy="Retain"), id="policy taken back"),
+        pytest.param(dying_cluster(deletionTimestamp=None), id="not being deleted"),
+        pytest.param(dying_cluster(uid="another"), id="another life"),
+        pytest.param(None, id="gone"),
+    ],
+)
+async def test_c21_data_is_deleted_only_on_an_order_that_still_stands(server, hands, cluster):
+    server.put(CLAIMS.path("prod", "data-db-0"), {"metadata": {"uid": "claim"}})
+    if cluster is not None:
+        server.put(CLUSTERS.path("prod", "db"), without_nulls(cluster))
+
+    outcome = await perform(
+        DeleteClaims(claims=(("data-db-0", "claim"),)), accepted(), hands.writer
+    )
+
+    assert isinstance(outcome, Changed)
+    assert server.objects("persistentvolumeclaims")
+
+
+def without_nulls(obj: dict[str, Any]) -> dict[str, Any]:
+    metadata = {key: value for key, value in obj["metadata"].items() if value is not None}
+    return {**obj, "metadata": metadata}
+
+
 @pytest.mark.parametrize(
     ("resource", "step"),
     [
@@ -195,12 +227,14 @@ async def test_c21_only_the_observed_life_of_an_object_is_deleted(
     server, hands, resource, step, uid, outcome
 ):
     server.put(resource.path("prod", "gone-wrong"), {"metadata": {"uid": uid}})
+    server.put(CLUSTERS.path("prod", "db"), dying_cluster())
 
     assert isinstance(await perform(step, accepted(), hands.writer), outcome)
     assert bool(server.objects(resource.plural)) == (outcome is Changed)
 
 
 async def test_c21_deleting_what_is_gone_is_done(server, hands):
+    server.put(CLUSTERS.path("prod", "db"), dying_cluster())
     step = DeleteClaims(claims=(("gone", "old"),))
 
     assert await perform(step, accepted(), hands.writer) == Done()
