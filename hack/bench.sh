@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every benchmark; each prints a table and its ratio or limit. Usage: hack/bench.sh [NAME...]
-# Names: queue bring-up footprint. Needs root for the throwaway node. FOOTPRINT_SECONDS=30 for a short look.
+# Names: queue bring-up footprint, and soak only when named. Needs root for the throwaway node. FOOTPRINT_SECONDS=30 for a short look.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 py=$PWD/.venv/bin/python
@@ -21,6 +21,8 @@ bench() {
     bring-up) node_with_operator 1 && "${inside[@]}" bench/bring_up.py --kubeconfig "$kubeconfig" ;;
     # The operator under measurement is a process of its own; the installed one must not help it.
     footprint) node_with_operator 0 && "${inside[@]}" bench/footprint.py --kubeconfig "$kubeconfig" --seconds "${FOOTPRINT_SECONDS:-300}" ;;
+    # Not among the default ones: half an hour of faults. SOAK_MINUTES=2 for a short look.
+    soak) "$py" -m bench.soak --minutes "${SOAK_MINUTES:-30}" ;;
     *) echo "hack/bench.sh: unknown benchmark $1" >&2; return 2 ;;
   esac
 }
