@@ -116,6 +116,7 @@ def _unreachable(observed: Observed) -> Wait | None:
         reason=Reason.MEMBERS_UNREACHABLE,
         message=f"{len(ready)} pods are ready but none answers the operator on port 2379 ({why}):"
         " network policies must let it through, and outside of the cluster it needs port-forwards",
+        recheck_s=_HEALING_RECHECK_S,
     )
 
 
