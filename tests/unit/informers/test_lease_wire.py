@@ -17,6 +17,7 @@ from tests.unit.informers.api_faults import abort, hang
 if TYPE_CHECKING:
     from informers.wire import KubeApi
 
+LEASE_S = 4.0
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/lock"
 
 
@@ -26,9 +27,11 @@ def elector(api: KubeApi, identity: str = "me") -> LeaderElector:
         namespace="ns",
         name="lock",
         identity=identity,
-        lease_duration_s=1.5,
-        renew_deadline_s=1.0,
-        retry_period_s=0.2,
+        lease_duration_s=LEASE_S,
+        renew_deadline_s=2.0,
+        retry_period_s=0.3,
+        # These run in real time: a busy machine must fail the test, not end the process.
+        die=lambda reason: None,
     )
 
 
@@ -47,7 +50,7 @@ class Work:
 @pytest.mark.parametrize("fault", [abort, hang], ids=["abort", "hang"])
 async def test_l8_work_is_cancelled_when_the_server_aborts_or_hangs(server, api, fault):
     loop, work = asyncio.get_running_loop(), Work()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(15), asyncio.TaskGroup() as group:
         task = group.create_task(outcome(elector(api), work))
         await server.wait_seen("update", 2)
         server.on_every("*", fault)
@@ -56,7 +59,7 @@ async def test_l8_work_is_cancelled_when_the_server_aborts_or_hangs(server, api,
 
     assert isinstance(task.result(), LeadershipLost)
     assert not work.is_running
-    assert lasted_s < 1.3
+    assert lasted_s < LEASE_S
 
 
 async def outcome(running: LeaderElector, work: Work) -> BaseException | None:
@@ -79,6 +82,7 @@ async def test_l4_one_aborted_or_hung_request_does_not_end_leading(server, api, 
             lease_duration_s=4,
             renew_deadline_s=3,
             retry_period_s=0.2,
+            die=lambda reason: None,
         )
         task = group.create_task(running.run(work))
         await server.wait_seen("update", 1)

@@ -96,7 +96,12 @@ async def test_l9_election_metrics_tell_leader_and_slow_path():
     server = LeaseServer()
     server.faults.extend(["ok", "ok", "conflict"])
     elector = LeaderElector(
-        server, namespace="ns", name="lock", identity="me", rng=random.Random(1)
+        server,
+        namespace="ns",
+        name="lock",
+        identity="me",
+        rng=random.Random(1),
+        die=lambda reason: None,
     )
     collector = ElectionCollector(elector)
     before = scrape(collector)
