@@ -35,7 +35,7 @@ generate: deps ## Write every generated file (CRDs, stubs, references) anew
 lint: deps ## Format, lint, types, import rules, spelling, generated files up to date
 	@hack/lint.sh
 
-run: deps ## Run the operator from this checkout inside the node's network (or against KUBECONFIG, from where pods are routable)
+run: deps ## Run the operator from this checkout, outside of the cluster (the throwaway node, or KUBECONFIG=...)
 	@hack/run.sh
 
 build: ## Build the operator's image (OCI archive in the cache; loaded into the node by `make node`)

@@ -83,6 +83,8 @@ async def operator(kubeconfig: str) -> AsyncIterator[asyncio.subprocess.Process]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "operator", "run", "--kubeconfig", kubeconfig, "--namespace", NAMESPACE),
+        # As in a pod, where it would be chosen by itself.
+        *("--etcd-dialer", "direct"),
         *("--metrics-bind", METRICS, "--health-bind", HEALTH, "--log-level", "warning"),
         *("--leader-elect", "--leader-elect-namespace", NAMESPACE),
     )
