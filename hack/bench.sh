@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every benchmark; each prints a table and its ratio or limit. Usage: hack/bench.sh [NAME...]
-# Names: queue bring-up footprint, and soak only when named. Needs root for the throwaway node. FOOTPRINT_SECONDS=30 for a short look.
+# Names: queue list-index watch-events reconciles many-clusters bring-up footprint, and soak only when named. Needs root for the throwaway node. FOOTPRINT_SECONDS=30 for a short look.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 py=$PWD/.venv/bin/python
@@ -18,6 +18,10 @@ node_with_operator() {
 bench() {
   case $1 in
     queue) "$py" bench/work_queue.py ;;
+    list-index) "$py" bench/list_index.py ;;
+    watch-events) "$py" bench/watch_events.py ;;
+    reconciles) "$py" bench/reconciles.py ;;
+    many-clusters) "$py" bench/many_clusters.py ;;
     bring-up) node_with_operator 1 && "${inside[@]}" bench/bring_up.py --kubeconfig "$kubeconfig" ;;
     # The operator under measurement is a process of its own; the installed one must not help it.
     footprint) node_with_operator 0 && "${inside[@]}" bench/footprint.py --kubeconfig "$kubeconfig" --seconds "${FOOTPRINT_SECONDS:-300}" ;;
@@ -27,7 +31,7 @@ bench() {
   esac
 }
 
-[ $# -gt 0 ] || set -- queue bring-up footprint
+[ $# -gt 0 ] || set -- queue list-index watch-events reconciles many-clusters bring-up footprint
 for name in "$@"; do
   echo "=== bench $name"
   bench "$name" || status=1
