@@ -14,13 +14,14 @@ from api.labels import FIELD_MANAGER
 from api.reasons import Reason
 from controllers.cluster.act import perform
 from controllers.cluster.outcome import Changed, Done, Rejected
+from controllers.cluster.plan import plan
 from controllers.cluster.plan.steps import ApplyObjects, DeleteClaims, DeletePod
 from controllers.cluster.render import desired_objects
 from controllers.resources import CLAIMS, CLUSTERS, PODS, SERVICES
 from controllers.writer import LeaseTooShortError, Writer
 from informers.errors import ConflictError, TransportError
 from informers.expectations import OwnWrites
-from tests.unit.controllers.cluster.builders import UID, accepted
+from tests.unit.controllers.cluster.builders import UID, accepted, unborn
 from tests.unit.informers.api_faults import answer_status, hang
 
 pytestmark = pytest.mark.looptime
@@ -140,6 +141,26 @@ async def test_c18_stale_cache_makes_no_second_object(server, hands):
 
     assert list(server.objects("services")) == [f"{KEY}-peer"]
     assert server.seen("patch")[-1].body["metadata"]["uid"] == uid
+
+
+async def test_namespace_that_is_going_is_no_error(server, hands):
+    causes = {"causes": [{"reason": "NamespaceTerminating"}]}
+    refusal = answer_status(403, "Forbidden", "it is being terminated", details=causes)
+    server.script("patch", refusal)
+
+    assert await hands.apply() == Changed(what="it is being terminated")
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+async def test_spec_that_fails_its_dry_run_is_rejected_and_leaves_nothing(server, hands, status):
+    server.script("patch", answer_status(status, "Refused", "spec.template: bad"))
+    seen = unborn()
+    made = plan(seen).step
+
+    outcome = await perform(made, seen, hands.writer)
+
+    assert outcome == Rejected(reason=Reason.TEMPLATE_REFUSED, message="spec.template: bad")
+    assert server.objects("statefulsets") == {}
 
 
 async def test_spec_that_the_server_refuses_is_rejected_in_its_words(server, hands):

@@ -6,11 +6,13 @@ from datetime import timedelta
 import pytest
 
 from api.conditions import find_condition
+from api.labels import FINALIZER
 from api.reasons import Reason
 from controllers.cluster.happenings import happenings
 from controllers.cluster.observed import Etcd, Problem
 from controllers.cluster.outcome import Done, Rejected
 from controllers.cluster.plan import plan
+from controllers.cluster.plan.deletion import GIVE_UP_AFTER
 from controllers.cluster.space import shown_size
 from controllers.cluster.status import next_status
 from etcd.ids import ClusterID
@@ -228,6 +230,36 @@ class TestEvents:
         live = {key: obj for key, obj in whole.live.items() if key[0] != "ConfigMap"}
 
         assert "DriftCorrected" in told(dataclasses.replace(whole, live=live), Done())
+
+    def test_pause_and_its_end_are_told(self):
+        pausing = dataclasses.replace(settled(observed()), spec=spec(size=3, paused=True))
+        resumed = dataclasses.replace(settled(pausing), spec=spec(size=3))
+
+        assert told(pausing) == ["Paused"]
+        assert told(resumed) == ["Resumed"]
+
+    def test_deletion_of_data_is_told(self):
+        gone = observed(
+            spec_fields={"storage": {"deletionPolicy": "Delete"}},
+            deleting_since=NOW,
+            finalizers=(FINALIZER,),
+            live={},
+        )
+
+        assert "VolumesDeleted" in told(gone, Done())
+
+    def test_what_could_not_be_deleted_is_listed(self):
+        late = observed(
+            spec_fields={"storage": {"deletionPolicy": "Delete"}},
+            deleting_since=NOW - GIVE_UP_AFTER,
+            finalizers=(FINALIZER,),
+        )
+        made = plan(late)
+        new = next_status(late, made, Done())
+        (first, *_) = happenings(late, made, Done(), new)
+
+        assert first.reason == "CleanupIncomplete"
+        assert "PersistentVolumeClaim data-db-0" in first.message
 
     def test_first_objects_are_not_called_drift(self):
         assert "DriftCorrected" not in told(accepted(), Done())
