@@ -42,6 +42,7 @@ _Verdict = tuple[ConditionStatus, Reason, str]
 def conditions_of(
     observed: Observed, plan: Plan, shown: Wait, views: tuple[ViewOfMember, ...]
 ) -> tuple[Condition, ...]:
+    """All conditions, in a stable order. `shown`: the wait that sums the cluster up."""
     verdicts: dict[ConditionType, _Verdict] = {
         ConditionType.READY: _ready(shown),
         ConditionType.RECONCILING: _reconciling(plan, shown),
