@@ -51,6 +51,7 @@ class Record:
     faults: list[str] = field(default_factory=list)
 
     def fault(self, what: str) -> None:
+        print(f"soak: wrong: {what}", flush=True)
         self.faults.append(what)
 
 
