@@ -55,7 +55,6 @@ class Claim:
     ordinal: int
     uid: str
     cluster_uid: str | None  # label etcd.etcd.io/cluster-uid; None: no operator made it
-    bound: bool
     terminating: bool
 
 

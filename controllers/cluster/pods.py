@@ -47,7 +47,6 @@ def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
         ordinal=ordinal,
         uid=metadata["uid"],
         cluster_uid=(metadata.get("labels") or {}).get(CLUSTER_UID_LABEL),
-        bound=obj.get("status", {}).get("phase") == "Bound",
         terminating="deletionTimestamp" in metadata,
     )
 

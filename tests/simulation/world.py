@@ -115,7 +115,6 @@ class World:
             ordinal=ordinal,
             uid=volume.uid,
             cluster_uid=volume.owner,
-            bound=True,
             terminating=False,
         )
 

@@ -74,7 +74,6 @@ def claim(ordinal: int, **changes: Any) -> Claim:
         ordinal=ordinal,
         uid=f"claim-{ordinal}",
         cluster_uid=UID,
-        bound=True,
         terminating=False,
     )
     return dataclasses.replace(own, **changes)
