@@ -13,7 +13,17 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.common import Model
 
 # What takes effect on a running cluster without touching a member.
-LIVE_FIELDS: Final = frozenset({"spec.paused", "spec.storage.deletionPolicy"})
+LIVE_FIELDS: Final = frozenset(
+    {
+        "spec.paused",
+        "spec.size",
+        "spec.storage.deletionPolicy",
+        "spec.storage.removedMemberPolicy",
+        "spec.storage.existingVolumes",
+        "spec.recovery.nodeLossSeconds",
+        "spec.recovery.joinDeadlineSeconds",
+    }
+)
 
 _LONGEST_SHOWN: Final = 80
 _ABSENT: Final = object()

@@ -99,6 +99,12 @@ Size = Annotated[
         }
     ),
 ]
+_A_DAY_S: Final = 86_400
+BoundedSeconds = Annotated[
+    Integer,
+    Field(ge=5, le=_A_DAY_S),
+    WithJsonSchema({"type": "integer", "format": "int32", "minimum": 5, "maximum": _A_DAY_S}),
+]
 ClusterDomain = Annotated[
     Text,
     Field(max_length=MAX_SUBDOMAIN_LENGTH),
@@ -156,6 +162,44 @@ class Storage(Model):
         default="Retain",
         description="What becomes of the volume claims when the EtcdCluster is deleted: Retain"
         " keeps them, Delete deletes them and the data with them.",
+    )
+    removed_member_policy: Literal["Delete", "Keep"] = Field(
+        default="Delete",
+        description="What becomes of the volume of a member that was removed or replaced: Delete"
+        " deletes its claim; Keep also deletes the claim but first sets the PersistentVolume to"
+        " Retain and labels it.",
+    )
+    existing_volumes: Literal["Refuse", "Adopt", "Discard"] = Field(
+        default="Refuse",
+        description="What to do about volume claims of an earlier cluster under this one's names,"
+        " read once, before the cluster first starts: Refuse waits, Adopt goes on with their data,"
+        " Discard deletes them.",
+    )
+
+
+class Recovery(Model):
+    """How long the operator waits before it replaces a member, or gives up on a new one."""
+
+    node_loss_seconds: BoundedSeconds = Field(
+        default=600,
+        description="A member whose node has been silent for this many seconds is replaced on"
+        " another node, quorum permitting; one whose node is gone or tainted out-of-service at"
+        " once.",
+    )
+    join_deadline_seconds: BoundedSeconds = Field(
+        default=600,
+        description="A new member that has not become a voter after this many seconds is withdrawn,"
+        " and tried again as much later, or as soon as the spec changes.",
+    )
+
+
+class Placement(Model):
+    """How members are spread over nodes and zones."""
+
+    spread: Literal["Preferred", "Required"] = Field(
+        default="Preferred",
+        description="Whether two members may share a node when there is no other: Preferred lets"
+        " them, Required leaves the pod pending. Zones are always a preference.",
     )
 
 
@@ -261,6 +305,8 @@ class ClusterSpec(Model):
     pod_template: PodTemplate = Field(
         default_factory=PodTemplate, description="Changes to the members' pods."
     )
+    recovery: Recovery = nested(Recovery, "How long the operator waits before it acts.")
+    placement: Placement = nested(Placement, "How members are spread over nodes.")
     paused: Flag = Field(
         default=False,
         description="While true, the operator observes and changes nothing.",

@@ -47,6 +47,13 @@ class MemberStatus(Model):
         json_schema_extra=INT64,
     )
     node: Text = Field(default="", description="The node that its pod runs on.")
+    healthy_revision: Text = Field(
+        default="",
+        description="The revision of the pod template under which it was last healthy.",
+    )
+    healthy_claim: Text = Field(
+        default="", description="The uid of the volume claim with which it was last healthy."
+    )
     reason: Text = Field(
         default="", description="Why it is not ready, as one stable word; empty when it is."
     )
@@ -97,6 +104,62 @@ class BootstrapStatus(Model):
     members: tuple[BootstrapMember, ...] = Field(
         default=(), description="The first members.", json_schema_extra=keyed_by("name")
     )
+
+
+class JoiningMember(Model):
+    """The one member that joins or is being replaced: recorded before the first step towards it."""
+
+    name: Text = Field(description="The member's name, which is its pod's.", max_length=253)
+    ordinal: Integer = Field(
+        description="The number at the end of its pod's name.", json_schema_extra=INT32
+    )
+    reason: Text = Field(
+        description="Why it joins: ScaleOut, or what was wrong with the member that it replaces."
+    )
+    since: Time = Field(description="When it was decided.")
+    old_id: Text = Field(
+        default="",
+        alias="oldID",
+        description="etcd's ID of the member that it replaces, in hexadecimal; empty when there"
+        " was none, or none is left.",
+    )
+    old_claim: Text = Field(
+        default="", description="The uid of the volume claim whose data is given up for it."
+    )
+    id: Text = Field(
+        default="",
+        description="The ID that etcd gave it when it was added as a learner, in hexadecimal.",
+    )
+    listed: tuple[Integer, ...] = Field(
+        default=(),
+        description="The numbers of all members that etcd listed when it was added: the first file"
+        " that it starts from names exactly these.",
+    )
+    started: Flag = Field(
+        default=False,
+        description="Whether it has started: from then on it may not come back with an empty data"
+        " directory.",
+    )
+
+
+class WithdrawnMember(Model):
+    """A member that did not manage to join in time and was taken back."""
+
+    name: Text = Field(description="The member's name, which is its pod's.", max_length=253)
+    message: Text = Field(description="Why it did not manage.")
+    not_before: Time = Field(description="The moment before which it is not tried again.")
+    generation: Integer = Field(
+        description="The metadata.generation it was tried with: a new one is tried at once.",
+        json_schema_extra=INT64,
+    )
+
+
+class Replacement(Model):
+    """A member that was replaced, for whoever asks why, and to see when they become too many."""
+
+    name: Text = Field(description="The member's name, which is its pod's.", max_length=253)
+    reason: Text = Field(description="What was wrong with it.")
+    time: Time = Field(description="When it was decided.")
 
 
 class PlanStatus(Model):
@@ -176,7 +239,17 @@ class ClusterStatus(Model):
     voter_ordinals: tuple[Integer, ...] = Field(
         default=(),
         description="The numbers of the pods that are voters: those that are started together"
-        " when the cluster wakes up from size 0.",
+        " when the cluster wakes up from size 0. Changed only when a change of membership of the"
+        " operator's own is complete. Do not change.",
+    )
+    joining: JoiningMember | None = Field(
+        default=None, description="The member that is joining or being replaced. Do not change."
+    )
+    withdrawn: WithdrawnMember | None = Field(
+        default=None, description="The last member that did not manage to join in time."
+    )
+    replacements: tuple[Replacement, ...] = Field(
+        default=(), description="The members that were replaced within the last hour."
     )
     applied_spec: Json | None = Field(
         default=None,

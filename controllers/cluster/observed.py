@@ -56,6 +56,18 @@ class Claim:
     uid: str
     cluster_uid: str | None  # label etcd.etcd.io/cluster-uid; None: no operator made it
     terminating: bool
+    lost: bool = False  # its volume is gone: phase Lost
+    membership: str = ""  # annotation etcd.etcd.io/membership as it stands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostNode:
+    """A node that no longer runs its pods: gone, out of service, or silent since `since`."""
+
+    name: str
+    since: datetime
+    certain: bool  # gone or tainted out-of-service: its pods can't be running
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +117,17 @@ class Observed:
     pods_refused: str  # why the StatefulSet controller can't make its pods; empty when it can
     claims: tuple[Claim, ...]
     etcd: Etcd
+    nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
+    asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    def claim(self, ordinal: int) -> Claim | None:
+        """The claim of an ordinal that carries our uid, None when there is none now."""
+        ours = (c for c in self.claims if c.cluster_uid == self.uid)
+        return next((claim for claim in ours if claim.ordinal == ordinal), None)
 
     def pod(self, ordinal: int) -> Pod | None:
         """The pod of an ordinal, None when there is none now."""

@@ -25,4 +25,11 @@ class Rejected:
     message: str
 
 
-Outcome = Done | Changed | Rejected
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotYet:
+    """etcd, or an object in the way, says "not now": nothing was done, ask again soon."""
+
+    message: str
+
+
+Outcome = Done | Changed | Rejected | NotYet

@@ -6,12 +6,20 @@ repeated, or carried out by two operators at once without harm.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from typing_extensions import override
 
 from api.reasons import Reason
-from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from api.v1alpha1.cluster_status import (
+    BootstrapMember,
+    BootstrapStatus,
+    JoiningMember,
+    Replacement,
+    WithdrawnMember,
+)
 from controllers.cluster.observed import JsonObject
+from etcd.ids import MemberID, member_id_hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +65,147 @@ class ApplyObjects:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletePod:
-    """Delete a pod that is down, so that it comes back from the newest template."""
+    """Delete a pod that is down or of no more use; it comes back from the newest template.
+
+    `force` does not wait for its node: only for a node that is known not to run it any more.
+    """
 
     name: str
     uid: str
     why: str
+    force: bool = False
 
     @override
     def __str__(self) -> str:
         return f"Restart pod {self.name}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSpec:
+    """Record an edit that a running cluster can take: it is in force from then on."""
+
+    spec: JsonObject
+
+    @override
+    def __str__(self) -> str:
+        return "Accept the new spec"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordMembership:
+    """Record who votes and who joins: the intent behind every change of membership."""
+
+    voters: tuple[int, ...]
+    joining: JoiningMember | None
+    why: str
+    withdrawn: WithdrawnMember | None = None
+    replaced: Replacement | None = None  # one more for the list
+
+    @override
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddLearner:
+    """Add a member to etcd's list as a learner, under its peer URL (MemberAdd).
+
+    Harmless when repeated: a URL can be in the list once.  `claim` is the name its volume claim
+    will have: a claim of somebody else under it must not be started on.
+    """
+
+    name: str
+    peer_url: str
+    claim: str
+    old_claim: str  # the uid of a claim under that name that is given up anyway; may be empty
+
+    @override
+    def __str__(self) -> str:
+        return f"Add {self.name} as a learner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteLearner:
+    """Make a learner a voter; etcd refuses until it has caught up (MemberPromote)."""
+
+    name: str
+    id: MemberID
+
+    @override
+    def __str__(self) -> str:
+        return f"Promote {self.name} to voter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveLeader:
+    """Hand leadership to another voter, so that the leader can leave (MoveLeader)."""
+
+    leader: str  # the pod that leads
+    target: str
+    target_id: MemberID
+
+    @override
+    def __str__(self) -> str:
+        return f"Move leadership from {self.leader} to {self.target}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveMember:
+    """Take a member off etcd's list, for ever (MemberRemove). IDs are never used twice.
+
+    `voters`: how many voters the plan saw; another number now means that somebody else changed it.
+    """
+
+    name: str
+    id: MemberID
+    voters: int
+    why: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Remove member {self.name}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisarmCorrupt:
+    """Take back the alarm CORRUPT of a member that is no longer in the list."""
+
+    id: MemberID
+
+    @override
+    def __str__(self) -> str:
+        return f"Disarm the alarm CORRUPT of removed member {member_id_hex(self.id)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardClaim:
+    """Give up a volume whose member is off etcd's list, or not started as this one yet.
+
+    `not_member`: the peer URL that must not belong to a started member, asked again before the act.
+    `keep_volume`: the PersistentVolume is first set to Retain and labelled, so that its data stays.
+    """
+
+    name: str
+    uid: str
+    not_member: str
+    keep_volume: bool
+    why: str
+
+    @override
+    def __str__(self) -> str:
+        kept = " and keep its volume" if self.keep_volume else ""
+        return f"Delete volume claim {self.name}{kept}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropRequest:
+    """Take the annotation away that asked for a replacement, which is recorded by now."""
+
+    name: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Acknowledge the request to replace {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +254,7 @@ class Wait:
     message: str
     recheck_s: float = 10.0
     settled: bool = False
+    not_before: datetime | None = None  # the moment at which it goes on by itself
 
     @override
     def __str__(self) -> str:
@@ -122,7 +263,16 @@ class Wait:
 
 Action = (
     AcceptSpec
+    | RecordSpec
     | RecordStarted
+    | RecordMembership
+    | AddLearner
+    | PromoteLearner
+    | MoveLeader
+    | RemoveMember
+    | DisarmCorrupt
+    | DiscardClaim
+    | DropRequest
     | ApplyObjects
     | DeletePod
     | SetFinalizer
