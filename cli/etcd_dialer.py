@@ -7,6 +7,7 @@ import structlog
 
 from cli.settings import Settings
 from controllers.port_forward_dialer import PortForwardDialer
+from controllers.socket_folder import remove_leftovers
 from etcd.dialer import Dialer, DirectDialer
 from informers.wire import KubeApi
 
@@ -19,6 +20,7 @@ def make_dialer(settings: Settings, api: KubeApi) -> Dialer:
     if wanted == "direct" or (wanted == "auto" and runs_inside(settings, os.environ)):
         return DirectDialer()
     log.info("etcd is reached through the API server: needs get and create on pods/portforward")
+    remove_leftovers()
     return PortForwardDialer(api)
 
 

@@ -16,16 +16,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-import shutil
 import socket
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote
 
 import structlog
 from typing_extensions import override
 
+from controllers.socket_folder import SocketFolder
 from controllers.task_set import TaskSet
 from etcd.dialer import DirectConnection, open_channel
 from informers.backoff import Backoff
@@ -155,22 +153,21 @@ class Forwarder:
         self._loop = asyncio.get_running_loop()
         self._tasks = TaskSet(self._on_failure)
         self._open: set[socket.socket] = set()
-        # Mode 0700: who could connect to the socket would be the operator to etcd.
-        self._folder = tempfile.mkdtemp(prefix="etcd-operator-")
-        self._path = str(Path(self._folder) / "etcd.sock")
+        # For nobody else: who could connect to the socket would be the operator to etcd.
+        self._folder = SocketFolder()
         self._listener = self._listen()
 
     @property
     def target(self) -> str:
         """The socket as gRPC names it."""
-        return f"unix:{quote(self._path)}"
+        return f"unix:{quote(self._folder.socket)}"
 
     def stop_listening(self) -> None:
         """Takes socket and directory away: no new connections. Safe to repeat."""
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener)
             self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
     async def close(self) -> None:
         """Ends all connections, and waits until their tasks have ended. Safe to repeat.
@@ -189,12 +186,12 @@ class Forwarder:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.setblocking(False)
-            listener.bind(self._path)
+            listener.bind(self._folder.socket)
             listener.listen(_BACKLOG)
             self._accept_from(listener)
         except OSError:
             listener.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             raise
         return listener
 
