@@ -310,6 +310,43 @@ async def test_peer_that_gives_no_sign_of_life_is_given_up(api, pod):
 
 
 @pytest.mark.looptime
+@pytest.mark.parametrize(("written_after_s", "given_up_after_s"), [(0, 7), (3, 10), (9, 15)])
+async def test_peer_that_does_not_answer_is_given_up_sooner(
+    api, pod, written_after_s, given_up_after_s
+):
+    pod(freeze)
+
+    async def ask(forward):
+        await asyncio.sleep(written_after_s)
+        await forward.write(b"how are you?")
+
+    async with api.port_forward(**DB) as forward, asyncio.TaskGroup() as group:
+        asking = group.create_task(ask(forward))
+        with pytest.raises(errors.StreamIdleError):
+            await forward.read()
+        assert asking.done()
+        assert now() == pytest.approx(given_up_after_s, abs=0.5)
+
+
+@pytest.mark.looptime
+async def test_an_answer_ends_the_hurry(api, pod):
+    """One question, answered; then silence, as between two looks at a member."""
+
+    async def answer_once(side):
+        await side.receive()
+        await side.send(b"fine")
+        await freeze(side)
+
+    pod(answer_once)
+    async with api.port_forward(**DB) as forward:
+        await forward.write(b"how are you?")
+        assert await forward.read() == b"fine"
+        with pytest.raises(errors.StreamIdleError):
+            await forward.read()
+        assert now() == pytest.approx(15, abs=0.5)
+
+
+@pytest.mark.looptime
 async def test_silent_peer_that_answers_pings_is_kept(api, pod):
     async def think_first(side):
         async with asyncio.TaskGroup() as group:
