@@ -1,5 +1,4 @@
-"""The stable reasons of conditions and events: each with its meaning and the next step for whoever
-reads it.
+"""The stable reasons of conditions: each with its meaning and the next step for whoever reads it.
 
 Reasons are part of the interface: alerts, scripts and health checks match them, so none is ever
 renamed. docs/reference/conditions.md is generated from this module; `grep` for a reason leads from
@@ -76,6 +75,26 @@ class Reason(StrEnum):
         "spec.size is 0: no member runs, the volumes are kept.",
         "Set spec.size to start the cluster again.",
     )
+    SCALING = (
+        "Scaling",
+        "The number of members is being brought to spec.size, one member at a time.",
+        "Wait; status.plan says which member joins or leaves.",
+    )
+    MEMBER_JOINING = (
+        "MemberJoining",
+        "A new member has been added and is not a voter yet.",
+        "Wait; when it lasts, look at the pod that the message names.",
+    )
+    MEMBER_REPLACING = (
+        "MemberReplacing",
+        "A lost member is being replaced by a new one with an empty volume.",
+        "Wait; status.plan says how far it got.",
+    )
+    WAITING_TO_REPLACE = (
+        "WaitingToReplace",
+        "A member is lost, and its replacement waits until it cannot cost the quorum.",
+        "Bring back the members that the message names, or wait for the moment that it names.",
+    )
     PAUSED = (
         "Paused",
         "spec.paused is true: the operator watches and changes nothing.",
@@ -106,12 +125,12 @@ class Reason(StrEnum):
     LEFTOVER_VOLUMES = (
         "LeftoverVolumes",
         "Volume claims of an earlier cluster have the names that this one needs.",
-        "Delete the claims that the message names, or give the cluster another name.",
+        "Set spec.storage.existingVolumes to Adopt or Discard, or give the cluster another name.",
     )
     STATUS_LOST = (
         "StatusLost",
         "Volumes of this very cluster exist, but its status records no bootstrap.",
-        "Restore the status of the EtcdCluster from a backup; nothing is started until then.",
+        "Set spec.storage.existingVolumes to Adopt: it goes on from what the claims record.",
     )
     CONTAINER_CONFIG_ERROR = (
         "ContainerConfigError",
@@ -146,12 +165,12 @@ class Reason(StrEnum):
     EMPTY_DATA_DIRECTORY = (
         "EmptyDataDirectory",
         "A member lost its data and is kept down: its old identity could undo acknowledged writes.",
-        "Keep the other members running; the member has to be replaced by a new one.",
+        "Keep the other members running: the member is replaced by a new one.",
     )
     VOLUME_LOST = (
         "VolumeLost",
         "A member's volume claim is gone or lost its volume.",
-        "Keep the other members running; the member has to be replaced by a new one.",
+        "Keep the other members running: the member is replaced by a new one.",
     )
     CLUSTER_ID_MISMATCH = (
         "ClusterIDMismatch",
@@ -162,6 +181,45 @@ class Reason(StrEnum):
         "MemberIDMismatch",
         "A member came up under another identity than it was given.",
         "Find out which data the member's volume holds before anything is deleted.",
+    )
+
+    # --- why a member is replaced
+    NODE_LOST = (
+        "NodeLost",
+        "A member's node is gone, out of service, or silent.",
+        "Wait: the node comes back, or the member is replaced after recovery.nodeLossSeconds.",
+    )
+    DATA_ERROR = (
+        "DataError",
+        "A member's process ends because it cannot read its own data.",
+        "Wait: the member is replaced. Look at the disk of its node.",
+    )
+    MEMBER_REMOVED = (
+        "MemberRemoved",
+        "A member was taken off etcd's list, but not by the operator.",
+        "Wait: the member is replaced. To have fewer members, lower spec.size.",
+    )
+    REPLACEMENT_REQUESTED = (
+        "ReplacementRequested",
+        "The annotation etcd.etcd.io/replace asks for a new member in the place of this one.",
+        "Wait; the annotation is taken off when the replacement begins.",
+    )
+
+    # --- membership that cannot go on
+    MEMBER_WITHDRAWN = (
+        "MemberWithdrawn",
+        "A new member did not become a voter in time and was taken back.",
+        "Correct what kept it from starting; a change of the spec tries again at once.",
+    )
+    REPLACEMENT_LIMIT = (
+        "ReplacementLimit",
+        "Two members were replaced within the hour, and one more is lost: new ones are no cure.",
+        "Find out why; to replace this one too, annotate its pod etcd.etcd.io/replace=true.",
+    )
+    UNKNOWN_MEMBER = (
+        "UnknownMember",
+        "etcd lists a member that is none of the operator's: membership stays as it is.",
+        "Remove it with `etcdctl member remove` and the ID in the message.",
     )
 
     # --- members in trouble
@@ -203,7 +261,7 @@ class Reason(StrEnum):
     DATA_CORRUPT = (
         "DataCorrupt",
         "The alarm CORRUPT is raised: a member's data differs from the others'.",
-        "Keep the other members running; the member that the message names has to be replaced.",
+        "Keep the other members running: the member that the message names is replaced.",
     )
     UPGRADE_FIRST = (
         "UpgradeFirst",
@@ -220,81 +278,3 @@ class Reason(StrEnum):
         "It has not been possible to find out yet.",
         "Wait; when it lasts, look at the operator's log.",
     )
-
-
-def _of(reason: Reason) -> tuple[str, str, str]:
-    return (reason.value, reason.meaning, reason.next_step)
-
-
-class EventReason(StrEnum):
-    """What happened, or what needs someone: the reason of an event."""
-
-    meaning: str
-    next_step: str
-
-    def __new__(cls, value: str, meaning: str, next_step: str = "None.") -> Self:
-        """Make a member that is its own text and carries its documentation."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        member.next_step = next_step
-        return member
-
-    @property
-    def event_type(self) -> str:
-        """The `type` of an Event: Warning when someone has to do something."""
-        return "Normal" if self.next_step == "None." else "Warning"
-
-    BOOTSTRAP_STARTED = "BootstrapStarted", "The first members of a new cluster are being started."
-    BOOTSTRAP_COMPLETED = (
-        "BootstrapCompleted",
-        "All first members have started; from now on none may come back with an empty directory.",
-    )
-    CLUSTER_READY = "ClusterReady", "All members are healthy voters."
-    OBJECT_CREATED = "ObjectCreated", "An object of the cluster was made."
-    DRIFT_CORRECTED = (
-        "DriftCorrected",
-        "An object of the cluster was changed or deleted by someone else, and put right.",
-    )
-    MEMBER_RECOVERED = "MemberRecovered", "A member that was unhealthy is healthy again."
-    QUORUM_RESTORED = "QuorumRestored", "The cluster accepts writes again."
-    LEADER_CHANGED = "LeaderChanged", "Another member leads."
-    PAUSED = "Paused", "spec.paused was set: the operator changes nothing from now on."
-    RESUMED = "Resumed", "spec.paused was taken back."
-    STOPPED = "Stopped", "The members were stopped because spec.size is 0; the volumes are kept."
-    DELETING = "Deleting", "The deletion of the cluster has begun."
-    VOLUMES_RETAINED = "VolumesRetained", "The cluster is gone; its volume claims were kept."
-    VOLUMES_DELETED = (
-        "VolumesDeleted",
-        "The cluster's volume claims were deleted, as spec.storage.deletionPolicy says.",
-    )
-    CLEANUP_INCOMPLETE = (
-        "CleanupIncomplete",
-        "The cluster is gone, but what the message lists could not be deleted in time.",
-        "Delete it by hand.",
-    )
-    # --- the conditions that also deserve an event when they set in
-    INVALID_SPEC = _of(Reason.INVALID_SPEC)
-    NOT_SUPPORTED_YET = _of(Reason.NOT_SUPPORTED_YET)
-    TEMPLATE_REFUSED = _of(Reason.TEMPLATE_REFUSED)
-    NAME_CONFLICT = _of(Reason.NAME_CONFLICT)
-    LEFTOVER_VOLUMES = _of(Reason.LEFTOVER_VOLUMES)
-    STATUS_LOST = _of(Reason.STATUS_LOST)
-    CONTAINER_CONFIG_ERROR = _of(Reason.CONTAINER_CONFIG_ERROR)
-    IMAGE_PULL_FAILED = _of(Reason.IMAGE_PULL_FAILED)
-    PODS_REFUSED = _of(Reason.PODS_REFUSED)
-    POD_UNSCHEDULABLE = _of(Reason.POD_UNSCHEDULABLE)
-    VOLUME_PENDING = _of(Reason.VOLUME_PENDING)
-    CRASH_LOOPING = _of(Reason.CRASH_LOOPING)
-    EMPTY_DATA_DIRECTORY = _of(Reason.EMPTY_DATA_DIRECTORY)
-    VOLUME_LOST = _of(Reason.VOLUME_LOST)
-    CLUSTER_ID_MISMATCH = _of(Reason.CLUSTER_ID_MISMATCH)
-    MEMBER_ID_MISMATCH = _of(Reason.MEMBER_ID_MISMATCH)
-    MEMBERS_UNHEALTHY = _of(Reason.MEMBERS_UNHEALTHY)
-    MEMBERS_UNREACHABLE = _of(Reason.MEMBERS_UNREACHABLE)
-    QUORUM_LOST = _of(Reason.QUORUM_LOST)
-    QUORUM_UNRECOVERABLE = _of(Reason.QUORUM_UNRECOVERABLE)
-    NO_SPACE = _of(Reason.NO_SPACE)
-    DATA_CORRUPT = _of(Reason.DATA_CORRUPT)
-    UPGRADE_FIRST = _of(Reason.UPGRADE_FIRST)
-    ROLLOUT_BLOCKED = _of(Reason.ROLLOUT_BLOCKED)

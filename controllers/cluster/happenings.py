@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.conditions import ConditionType, find_condition
+from api.event_reasons import EventReason
 from api.labels import APPLIED_HASH_ANNOTATION
-from api.reasons import EventReason, Reason
+from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import Condition
 from controllers.cluster.observed import JsonObject, Observed

@@ -56,8 +56,17 @@ def test_what_was_applied_survives_the_way_through_status():
     assert changed_fields(ClusterSpec.model_validate(applied.to_json()), applied) == ()
 
 
-def test_pausing_and_the_deletion_policy_work_on_a_running_cluster():
-    after = spec(paused=True, storage={"deletionPolicy": "Delete"})
+def test_what_touches_no_member_works_on_a_running_cluster():
+    after = spec(
+        paused=True,
+        size=5,
+        storage={
+            "deletionPolicy": "Delete",
+            "removedMemberPolicy": "Keep",
+            "existingVolumes": "Adopt",
+        },
+        recovery={"nodeLossSeconds": 60, "joinDeadlineSeconds": 60},
+    )
 
     assert set(changed_fields(spec(), after)) == LIVE_FIELDS
     assert unsupported_changes(spec(), after) == ()
@@ -67,9 +76,10 @@ def test_pausing_and_the_deletion_policy_work_on_a_running_cluster():
     ("before", "after", "sentence"),
     [
         (
+            {"placement": {"spread": "Required"}},
             {},
-            {"size": 5},
-            "spec.size cannot be changed on a running cluster yet. Set it back to 3.",
+            "spec.placement.spread cannot be changed on a running cluster yet."
+            ' Set it back to "Required".',
         ),
         (
             {"storage": {"size": "2Gi"}},

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.conditions import ConditionType, find_condition, set_condition
-from api.reasons import EventReason, Reason
+from api.event_reasons import EventReason
+from api.reasons import Reason
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 LATER = START + timedelta(minutes=1)

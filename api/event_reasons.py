@@ -1,0 +1,118 @@
+"""The stable reasons of events: what happened, and what to do about it where someone has to.
+
+Part of the interface, as the reasons of conditions in api/reasons.py are; those that set in with
+a condition share its name, meaning and next step. docs/reference/conditions.md is generated from
+both modules.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+from api.reasons import Reason
+
+
+def _of(reason: Reason) -> tuple[str, str, str]:
+    return (reason.value, reason.meaning, reason.next_step)
+
+
+class EventReason(StrEnum):
+    """What happened, or what needs someone: the reason of an event."""
+
+    meaning: str
+    next_step: str
+
+    def __new__(cls, value: str, meaning: str, next_step: str = "None.") -> Self:
+        """Make a member that is its own text and carries its documentation."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        member.next_step = next_step
+        return member
+
+    @property
+    def event_type(self) -> str:
+        """The `type` of an Event: Warning when someone has to do something."""
+        return "Normal" if self.next_step == "None." else "Warning"
+
+    BOOTSTRAP_STARTED = "BootstrapStarted", "The first members of a new cluster are being started."
+    BOOTSTRAP_COMPLETED = (
+        "BootstrapCompleted",
+        "All first members have started; from now on none may come back with an empty directory.",
+    )
+    CLUSTER_READY = "ClusterReady", "All members are healthy voters."
+    OBJECT_CREATED = "ObjectCreated", "An object of the cluster was made."
+    DRIFT_CORRECTED = (
+        "DriftCorrected",
+        "An object of the cluster was changed or deleted by someone else, and put right.",
+    )
+    MEMBER_RECOVERED = "MemberRecovered", "A member that was unhealthy is healthy again."
+    QUORUM_RESTORED = "QuorumRestored", "The cluster accepts writes again."
+    LEADER_CHANGED = "LeaderChanged", "Another member leads."
+    PAUSED = "Paused", "spec.paused was set: the operator changes nothing from now on."
+    RESUMED = "Resumed", "spec.paused was taken back."
+    STOPPED = "Stopped", "The members were stopped because spec.size is 0; the volumes are kept."
+    # --- membership
+    PLANNED = "Planned", "A change of membership begins, or goes on with its next step."
+    MEMBER_ADDED = "MemberAdded", "A member was added to etcd's list as a learner."
+    MEMBER_PROMOTED = "MemberPromoted", "A learner has caught up and is a voter."
+    MEMBER_REMOVED = "MemberRemoved", "A member was taken off etcd's list, for ever."
+    MEMBER_REPLACED = "MemberReplaced", "A new member has taken the place of a lost one."
+    LEADER_MOVED = "LeaderMoved", "Leadership was handed over, so that the leader could leave."
+    SCALED = "Scaled", "The cluster has as many voters as spec.size says."
+    SCALING = "Scaling", "spec.size has changed: members join or leave, one at a time."
+    VOLUME_DISCARDED = (
+        "VolumeDiscarded",
+        "The volume claim of a member that is gone for good was deleted.",
+    )
+    VOLUME_KEPT = (
+        "VolumeKept",
+        "The claim of a member that is gone was deleted, its PersistentVolume kept and labelled.",
+    )
+    SHORT_OUTAGE = (
+        "ShortOutage",
+        "The only voter is restarted: writes wait until it is back.",
+    )
+    WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
+    ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
+    DELETING = "Deleting", "The deletion of the cluster has begun."
+    VOLUMES_RETAINED = "VolumesRetained", "The cluster is gone; its volume claims were kept."
+    VOLUMES_DELETED = (
+        "VolumesDeleted",
+        "The cluster's volume claims were deleted, as spec.storage.deletionPolicy says.",
+    )
+    CLEANUP_INCOMPLETE = (
+        "CleanupIncomplete",
+        "The cluster is gone, but what the message lists could not be deleted in time.",
+        "Delete it by hand.",
+    )
+    # --- the conditions that also deserve an event when they set in
+    INVALID_SPEC = _of(Reason.INVALID_SPEC)
+    NOT_SUPPORTED_YET = _of(Reason.NOT_SUPPORTED_YET)
+    TEMPLATE_REFUSED = _of(Reason.TEMPLATE_REFUSED)
+    NAME_CONFLICT = _of(Reason.NAME_CONFLICT)
+    LEFTOVER_VOLUMES = _of(Reason.LEFTOVER_VOLUMES)
+    STATUS_LOST = _of(Reason.STATUS_LOST)
+    CONTAINER_CONFIG_ERROR = _of(Reason.CONTAINER_CONFIG_ERROR)
+    IMAGE_PULL_FAILED = _of(Reason.IMAGE_PULL_FAILED)
+    PODS_REFUSED = _of(Reason.PODS_REFUSED)
+    POD_UNSCHEDULABLE = _of(Reason.POD_UNSCHEDULABLE)
+    VOLUME_PENDING = _of(Reason.VOLUME_PENDING)
+    CRASH_LOOPING = _of(Reason.CRASH_LOOPING)
+    EMPTY_DATA_DIRECTORY = _of(Reason.EMPTY_DATA_DIRECTORY)
+    VOLUME_LOST = _of(Reason.VOLUME_LOST)
+    CLUSTER_ID_MISMATCH = _of(Reason.CLUSTER_ID_MISMATCH)
+    MEMBER_ID_MISMATCH = _of(Reason.MEMBER_ID_MISMATCH)
+    MEMBERS_UNHEALTHY = _of(Reason.MEMBERS_UNHEALTHY)
+    MEMBERS_UNREACHABLE = _of(Reason.MEMBERS_UNREACHABLE)
+    QUORUM_LOST = _of(Reason.QUORUM_LOST)
+    QUORUM_UNRECOVERABLE = _of(Reason.QUORUM_UNRECOVERABLE)
+    NO_SPACE = _of(Reason.NO_SPACE)
+    DATA_CORRUPT = _of(Reason.DATA_CORRUPT)
+    UPGRADE_FIRST = _of(Reason.UPGRADE_FIRST)
+    NODE_LOST = _of(Reason.NODE_LOST)
+    DATA_ERROR = _of(Reason.DATA_ERROR)
+    MEMBER_WITHDRAWN = _of(Reason.MEMBER_WITHDRAWN)
+    REPLACEMENT_LIMIT = _of(Reason.REPLACEMENT_LIMIT)
+    UNKNOWN_MEMBER = _of(Reason.UNKNOWN_MEMBER)
+    WAITING_TO_REPLACE = _of(Reason.WAITING_TO_REPLACE)
+    ROLLOUT_BLOCKED = _of(Reason.ROLLOUT_BLOCKED)
