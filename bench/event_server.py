@@ -101,7 +101,7 @@ class EventServer:
         await asyncio.sleep(1)
         total = int(self._seconds * self._rate)
         begin, sent = time.monotonic(), 0
-        while sent < total:
+        while sent < total and not writer.is_closing():  # the client may have gone
             passed = time.monotonic() - begin
             due = min(total, int(passed * self._rate))
             for number in range(sent, due):

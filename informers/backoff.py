@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 class Backoff:
     """Delays that double from `base_s` to `cap_s`, each stretched at random by up to itself.
 
-    So they lie in [0.8, 1.6), [1.6, 3.2), ... [30, 60) seconds: client-go's figures, about one
-    attempt in four and a half seconds when all is down. After `reset_after_s` without a failure
-    the first delay is the short one again.
+    By default they lie in [0.8, 1.6), [1.6, 3.2), ... [30, 60) seconds: client-go's figures. After
+    `reset_after_s` without a failure, counted from the end of the last delay, the first delay is
+    the short one again; so attempts never come oftener, in the long run, than one in the shorter of
+    `reset_after_s` and 1.5 times `cap_s`.
     """
 
     random: random.Random

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from informers.resource import Resource
     from informers.wire import WatchStream
 
-# The API server ends requests after 60 s itself; a list the network makes slower is tried again.
-_LIST_TIMEOUT_S = 120.0
+# The API server ends requests after 60 s itself: what is silent for longer is dead.
+_LIST_TIMEOUT_S = 65.0
 # Objects decoded before other tasks get a turn: about 3 ms.
 _SLICE = 500
 

@@ -22,7 +22,9 @@ Rules, the first four as in client-go (tools/cache/reflector.go), with their rea
    list either: nothing was missed yet, and if it was, the server will say 410.
 6. A watch that says nothing for 90 s, bookmarks included, is dropped: HTTP/1.1 has no ping, and a
    dead connection looks like a quiet one. A server with bookmarks sends one about each minute.
-7. One backoff for everything that fails, with the server's Retry-After as the lower bound.
+7. Two backoffs, with the server's Retry-After as the lower bound of both: a short one for requests
+   that were not served, as a server that is back must be found within ten seconds; and client-go's
+   for watches that make another list necessary, as lists are dear (docs/adr/0012-two-backoffs.md).
 
 With `streaming=True` (KEP-3157) the list comes as a watch that starts with all objects. A server
 that refuses it, as older ones do, or opens it and then falls silent before its end, is asked for a
@@ -82,9 +84,18 @@ _REMIND_S = 10.0
 _OVERSTAY_S = 5.0
 # A watch that ends sooner, and brought nothing, is a failure: else a closing proxy is a hot loop.
 _SHORT_WATCH_S = 1.0
-_OPEN_TIMEOUT_S = 30.0
+# A server under load lets requests queue for a quarter of its 60 s before it refuses them; who
+# gives up sooner joins the queue again at its end.
+_OPEN_TIMEOUT_S = 16.0
 # Guards against a proxy's Retry-After of hours; API servers ask for seconds.
 _MAX_RETRY_AFTER_S = 300.0
+# Pauses of 4 to 8 s at the most, the short ones again after 10 s without a failure.
+_RETRY_CAP_S, _RETRY_RESET_S = 4.0, 10.0
+# Pauses of 30 to 60 s at the most. A server that is started anew refuses the versions from before,
+# so a relist is also the price of every restart: half a minute must be enough to forgive it.
+_RELIST_CAP_S, _RELIST_RESET_S = 30.0, 30.0
+# The same failure, again and again, is no news.
+_SAY_AGAIN_S = 60.0
 
 
 class Sink(Protocol):
@@ -141,9 +152,14 @@ class Reflector:
     _refused: bool = False  # the server does not serve `_version` any more
     _statistics: ReflectorStatistics = field(default_factory=ReflectorStatistics)
     _lister: Lister = field(init=False)
+    _retries: Backoff = field(init=False)  # after requests that were not served
+    _relists: Backoff = field(init=False)  # after answers that make a list necessary
+    _said: tuple[str, float] = ("", 0.0)  # the last warning, and when
 
     def __post_init__(self) -> None:
         self._lister = Lister(self.api, self.scope)
+        self._retries = Backoff(self.random, cap_s=_RETRY_CAP_S, reset_after_s=_RETRY_RESET_S)
+        self._relists = Backoff(self.random, cap_s=_RELIST_CAP_S, reset_after_s=_RELIST_RESET_S)
 
     def statistics(self) -> ReflectorStatistics:
         return self._statistics
@@ -153,14 +169,13 @@ class Reflector:
 
         Raises only what the sink or a defect raises.
         """
-        backoff = Backoff(self.random)
         while True:
             try:
-                if not (self.streaming and await self._stream(backoff)):
+                if not (self.streaming and await self._stream()):
                     await self._list()
-                await self._follow(backoff)
+                await self._follow()
             except KubeError as error:
-                await self._pause(error, backoff)
+                await self._pause(error)
 
     # ------------------------------------------------------------------ list
     async def _list(self) -> None:
@@ -188,7 +203,7 @@ class Reflector:
         self.sink.recovered()
 
     # ------------------------------------------------------------------ watch
-    async def _follow(self, backoff: Backoff) -> Never:
+    async def _follow(self) -> Never:
         """Watch, again and again, from the last version; raises when a list is needed."""
         while True:
             try:
@@ -197,9 +212,9 @@ class Reflector:
                     self.sink.recovered()
                     await self._consume(stream, seconds)
             except KubeError as error:
-                await self._survive(error, backoff)
+                await self._survive(error)
 
-    async def _survive(self, error: KubeError, backoff: Backoff) -> None:
+    async def _survive(self, error: KubeError) -> None:
         """Return when it is time for the next watch; raise `error` when that can't help."""
         if isinstance(error, StreamIdleError):
             self._count(idle_watches=1)
@@ -207,7 +222,7 @@ class Reflector:
         elif needs_list(error):
             raise error
         else:
-            await self._pause(error, backoff)
+            await self._pause(error)
 
     def _watch_seconds(self) -> int:
         return self.random.randint(_WATCH_MIN_S, _WATCH_MAX_S)
@@ -262,7 +277,7 @@ class Reflector:
         return 0
 
     # ------------------------------------------------------------------ streaming list
-    async def _stream(self, backoff: Backoff) -> bool:
+    async def _stream(self) -> bool:
         """Fill the sink from a watch that starts with all objects, then follow that very watch.
 
         False when the server won't: a list is needed this time. Raises when neither the stream
@@ -280,7 +295,7 @@ class Reflector:
                 await self._consume(stream, seconds)
         except KubeError as error:
             if filled:
-                await self._survive(error, backoff)
+                await self._survive(error)
             else:
                 return self._refuse(error)
         return True
@@ -363,16 +378,26 @@ class Reflector:
                 return False
 
     # ------------------------------------------------------------------ failures
-    async def _pause(self, error: KubeError, backoff: Backoff) -> None:
+    async def _pause(self, error: KubeError) -> None:
         cause = error.error if isinstance(error, _ErrorEvent) else error
         self._count(failures=1)
         self.sink.failed(cause)
+        backoff = self._relists if needs_list(error) else self._retries
         delay_s = backoff.delay_s(_now())
         if isinstance(cause, StatusError) and cause.retry_after_s is not None:
             delay_s = max(delay_s, min(cause.retry_after_s, _MAX_RETRY_AFTER_S))
-        level = logging.DEBUG if isinstance(cause, ExpiredError) else logging.WARNING
+        level = logging.WARNING if self._is_news(cause) else logging.DEBUG
         logger.log(level, "%s: %s; trying again in %.1f s", self.scope, cause, delay_s)
         await asyncio.sleep(delay_s)
+
+    def _is_news(self, cause: KubeError) -> bool:
+        """Whether to warn of it: not of expired versions, nor of the same within a minute."""
+        said, said_at = self._said
+        repeated = str(cause) == said and _now() < said_at + _SAY_AGAIN_S
+        if repeated or isinstance(cause, ExpiredError):
+            return False
+        self._said = str(cause), _now()
+        return True
 
     def _count(self, **more: int) -> None:
         now = self._statistics

@@ -19,7 +19,7 @@ _CHUNK = 2**16
 
 @dataclass(eq=False)
 class _Link:
-    """One connection through the proxy; frozen, it stays so until the proxy ends."""
+    """One connection through the proxy; frozen, it stays so until its client hangs up."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -68,7 +68,10 @@ class TcpProxy:
             link.abort()
 
     def freeze(self) -> None:
-        """Pass nothing on any more on the connections open now, and keep them open: half-open."""
+        """Make the connections open now half-open: what is sent vanishes, the server's end too.
+
+        Each stays so until its client hangs up, or until `cut`.
+        """
         for link in self._links:
             link.frozen = True
 
@@ -93,13 +96,24 @@ class TcpProxy:
         self._links.add(link)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pass_on(link, reader, to_server))
-                group.create_task(self._pass_on(link, from_server, writer))
+                answers = group.create_task(self._answer(link, from_server))
+                await self._pass_on(link, reader, to_server)  # until the client hangs up
+                answers.cancel()
         except* OSError:
             pass
         finally:
             link.abort()
             self._links.discard(link)
+
+    async def _answer(self, link: _Link, from_server: asyncio.StreamReader) -> None:
+        """From the server to the client, its end included unless the link is frozen."""
+        try:
+            await self._pass_on(link, from_server, link.client)
+        except OSError:
+            if not link.frozen:
+                raise
+        if not link.frozen:
+            link.abort()
 
     async def _pass_on(
         self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -107,8 +121,6 @@ class TcpProxy:
         while chunk := await reader.read(_CHUNK):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
-            if link.frozen:
-                await asyncio.get_running_loop().create_future()  # until the proxy ends
-            writer.write(chunk)
-            await writer.drain()
-        link.abort()
+            if not link.frozen:
+                writer.write(chunk)
+                await writer.drain()

@@ -365,7 +365,8 @@ class ApiServer:
             raise _RefusedError(422, "Invalid", message)
         watcher = _Watcher(target, params.get("labelSelector", ""))
         start = int(params.get("resourceVersion") or "0")
-        expired = 0 < start < self._compacted
+        # Initial events are those of the cache now, so they need no history.
+        expired = 0 < start < self._compacted and not streaming
         if expired and self.expired_as_status:
             raise _RefusedError(410, "Expired", f"too old resource version: {start}")
         for line in self._backlog(watcher, start, expired=expired, streaming=streaming):

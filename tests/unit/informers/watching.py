@@ -32,13 +32,15 @@ def config_map(data: str = "", **labels: str) -> dict[str, Any]:
     }
 
 
-async def eventually(condition: Callable[[], object], within_s: float = 300.0) -> None:
+async def eventually(
+    condition: Callable[[], object], within_s: float = 300.0, *, longest_pause_s: float = 1.0
+) -> None:
     """Return once `condition()` is true; the seconds are the loop's, virtual under looptime."""
     pause_s = 0.01
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.2, 1.0)
+            pause_s = min(pause_s * 1.2, longest_pause_s)
 
 
 @contextlib.asynccontextmanager
