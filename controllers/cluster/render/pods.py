@@ -30,6 +30,8 @@ from etcd.versions import parse_version, probes_of
 
 # The number that distroless images call nonroot; etcd's image sets no user of its own.
 _USER_ID = 65532
+_HOST = "kubernetes.io/hostname"
+_ZONE = "topology.kubernetes.io/zone"
 
 
 def stateful_set(
@@ -89,6 +91,18 @@ def _claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
 
 def _pod_spec(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
     return {
+        "affinity": {
+            "podAntiAffinity": _apart(identity, required=spec.placement.spread == "Required")
+        },
+        # Two zones can't hold a majority each, so this is never more than a wish.
+        "topologySpreadConstraints": [
+            {
+                "topologyKey": _ZONE,
+                "maxSkew": 1,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector_labels(identity.name)},
+            }
+        ],
         # Leadership is handed over first, which takes up to 7 s; the log is then synced and closed.
         "terminationGracePeriodSeconds": 30,
         "automountServiceAccountToken": False,
@@ -108,6 +122,18 @@ def _pod_spec(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
             {"name": CONFIG_VOLUME, "configMap": {"name": config_map_name(identity.name)}},
         ],
     }
+
+
+def _apart(identity: Identity, *, required: bool) -> dict[str, Any]:
+    """No two members on one node: as the strongest wish, or as a condition."""
+    term = {
+        "topologyKey": _HOST,
+        "labelSelector": {"matchLabels": selector_labels(identity.name)},
+    }
+    if required:
+        return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    wish = {"weight": 100, "podAffinityTerm": term}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}
 
 
 def _container(spec: ClusterSpec) -> dict[str, Any]:

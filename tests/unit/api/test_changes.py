@@ -6,6 +6,9 @@ from api.changes import LIVE_FIELDS, changed_fields, unsupported_changes
 from api.v1alpha1.cluster import ClusterSpec
 
 LEAVE_OUT = "Leave it out, as it was."
+NOT_YET = (
+    'spec.placement.spread cannot be changed on a running cluster yet. Set it back to "Required".'
+)
 
 
 def spec(**fields):
@@ -78,8 +81,7 @@ def test_what_touches_no_member_works_on_a_running_cluster():
         (
             {"placement": {"spread": "Required"}},
             {},
-            "spec.placement.spread cannot be changed on a running cluster yet."
-            ' Set it back to "Required".',
+            NOT_YET,
         ),
         (
             {"storage": {"size": "2Gi"}},
