@@ -28,6 +28,8 @@ RESERVED_LABELS: Final = frozenset({NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL,
 # --- annotations
 # The hash of the object as it was last applied: tells fields that are no longer wanted.
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
+# Asks for a member's replacement: on a pod "true", on the EtcdCluster the pods' names.
+REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
 
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"

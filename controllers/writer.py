@@ -46,7 +46,7 @@ class Writer:
             name=metadata["name"],
             field_manager=field_manager,
             force=force,
-            timeout_s=self._timeout_s(),
+            timeout_s=self.timeout_s(),
         )
         self._wrote(resource, answer)
 
@@ -63,7 +63,7 @@ class Writer:
             field_manager=field_manager,
             force=True,
             dry_run=True,
-            timeout_s=self._timeout_s(),
+            timeout_s=self.timeout_s(),
         )
 
     async def patch(
@@ -71,7 +71,7 @@ class Writer:
     ) -> None:
         """JSON merge patch."""
         answer = await self.api.patch(
-            resource, patch, namespace=namespace, name=name, timeout_s=self._timeout_s()
+            resource, patch, namespace=namespace, name=name, timeout_s=self.timeout_s()
         )
         self._wrote(resource, answer)
 
@@ -84,13 +84,21 @@ class Writer:
             namespace=metadata["namespace"],
             name=metadata["name"],
             subresource="status",
-            timeout_s=self._timeout_s(),
+            timeout_s=self.timeout_s(),
         )
         self._wrote(resource, answer)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        grace_period_s: int | None = None,
+    ) -> None:
         """Delete exactly the object with this uid; already gone is done. Raises ConflictError for
-        another uid.
+        another uid.  `grace_period_s` 0 does not wait for a pod's node.
         """
         try:
             answer = await self.api.delete(
@@ -99,7 +107,8 @@ class Writer:
                 name=name,
                 uid=uid,
                 propagation="Background",
-                timeout_s=self._timeout_s(),
+                grace_period_s=grace_period_s,
+                timeout_s=self.timeout_s(),
             )
         except NotFoundError:
             return
@@ -116,8 +125,9 @@ class Writer:
             metadata["uid"],
         )
 
-    def _timeout_s(self) -> float:
+    def timeout_s(self, longest_s: float = _LONGEST_S) -> float:
+        """Seconds that a write may take, at most `longest_s`. Raises LeaseTooShortError."""
         left = self._remaining_s() - _MARGIN_S
         if left <= 0:
             raise LeaseTooShortError
-        return min(left, _LONGEST_S)
+        return min(left, longest_s)

@@ -9,32 +9,64 @@ those go up to the work queue, which retries with backoff.
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from api.labels import FIELD_MANAGER, FINALIZER
+from api.labels import FIELD_MANAGER, FINALIZER, REPLACE_ANNOTATION
 from api.objects import read_deletion_policy
 from api.reasons import Reason
+from controllers.cluster.act_claims import discard_claim
+from controllers.cluster.act_etcd import Clients, leader_client, list_members, perform_in_etcd
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
+    AddLearner,
     ApplyObjects,
     DeleteClaims,
+    DeleteDisruptionBudget,
     DeletePod,
     DeleteStatefulSet,
+    DisarmCorrupt,
+    DiscardClaim,
+    DropRequest,
+    MoveLeader,
+    PromoteLearner,
+    RecordMembership,
+    RecordSpec,
     RecordStarted,
+    RemoveMember,
     SetFinalizer,
 )
 from controllers.cluster.render.normal import stamped
-from controllers.resources import BY_KIND, CLAIMS, CLUSTERS, PODS, STATEFUL_SETS
+from controllers.cluster.requests import requested
+from controllers.resources import (
+    BY_KIND,
+    CLAIMS,
+    CLUSTERS,
+    DISRUPTION_BUDGETS,
+    PODS,
+    STATEFUL_SETS,
+)
 from controllers.writer import Writer
+from etcd.errors import EtcdError
 from informers.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, StatusError
 from informers.resource import Resource
 
+# What one or more writes to the API server bring about, and no word of etcd's.
+KubernetesStep = (
+    ApplyObjects
+    | DeleteClaims
+    | DeletePod
+    | DeleteStatefulSet
+    | DeleteDisruptionBudget
+    | DropRequest
+    | SetFinalizer
+)
 
-async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome:
+
+async def perform(action: Action, observed: Observed, writer: Writer, clients: Clients) -> Outcome:
     """Take the step. Raises KubeError when the server could not be asked."""
     try:
-        return await _perform(action, observed, writer)
+        return await _perform(action, observed, writer, clients)
     except ConflictError as error:
         return Changed(what=error.message)
     except ForbiddenError as error:
@@ -50,26 +82,81 @@ def _is_terminating(error: ForbiddenError) -> bool:
     return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
-async def _perform(action: Action, observed: Observed, writer: Writer) -> Outcome:
+async def _perform(action: Action, observed: Observed, writer: Writer, clients: Clients) -> Outcome:
     match action:
-        case AcceptSpec(dry_run=None) | RecordStarted():
-            return Done()  # their whole effect is the status that is written after this
-        case AcceptSpec(dry_run=stateful_set):
-            assert stateful_set is not None
+        case AcceptSpec(dry_run=dict() as stateful_set):
             return await _try_out(stateful_set, writer)
+        case AcceptSpec() | RecordSpec() | RecordStarted() | RecordMembership():
+            return Done()  # their whole effect is the status that is written after this
+        case AddLearner() | PromoteLearner() | MoveLeader() | RemoveMember() | DisarmCorrupt():
+            return await perform_in_etcd(action, observed, writer, clients)
+        case DiscardClaim():
+            return await _discard_claim(action, observed, writer, clients)
+        case _:
+            return await _perform_in_kubernetes(action, observed, writer)
+
+
+async def _perform_in_kubernetes(
+    action: KubernetesStep, observed: Observed, writer: Writer
+) -> Outcome:
+    match action:
         case ApplyObjects(objects=objects):
             return await _apply_all(objects, observed, writer)
-        case DeletePod(name=name, uid=uid):
-            await writer.delete(PODS, observed.namespace, name, uid=uid)
-        case DeleteStatefulSet(name=name, uid=uid):
-            await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
         case DeleteClaims(claims=claims):
             return await _delete_claims(claims, observed, writer)
+        case DeletePod(name=name, uid=uid, force=force):
+            at_once = 0 if force else None
+            await writer.delete(PODS, observed.namespace, name, uid=uid, grace_period_s=at_once)
+        case DeleteStatefulSet(name=name, uid=uid):
+            await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
+        case DeleteDisruptionBudget(name=name, uid=uid):
+            await writer.delete(DISRUPTION_BUDGETS, observed.namespace, name, uid=uid)
+        case DropRequest(name=name):
+            await _drop_request(name, observed, writer)
         case SetFinalizer(present=present):
             await _set_finalizer(observed, writer, present=present)
         case _:
             assert_never(action)
     return Done()
+
+
+async def _discard_claim(
+    step: DiscardClaim, observed: Observed, writer: Writer, clients: Clients
+) -> Outcome:
+    client = leader_client(observed, clients)
+    if client is None:
+        return Changed(what="no member leads any more")
+    try:
+        return await discard_claim(
+            step, observed, writer, list_members=lambda: list_members(client, writer)
+        )
+    except EtcdError as error:
+        return NotYet(message=f"etcd answers: {error.message}")
+
+
+async def _drop_request(name: str, observed: Observed, writer: Writer) -> None:
+    """Off the cluster's list and off the pod, wherever it stands."""
+    cluster = await writer.api.get(CLUSTERS, namespace=observed.namespace, name=observed.name)
+    metadata = cluster["metadata"]
+    asked = requested(metadata)
+    if name in asked:
+        rest = ",".join(other for other in asked if other != name)
+        await writer.patch(
+            CLUSTERS,
+            observed.namespace,
+            observed.name,
+            {
+                "metadata": {
+                    "annotations": {REPLACE_ANNOTATION: rest or None},
+                    "resourceVersion": metadata["resourceVersion"],
+                    "uid": observed.uid,
+                }
+            },
+        )
+    pod = next((pod for pod in observed.pods if pod.name == name), None)
+    if pod is not None:
+        metadata = {"annotations": {REPLACE_ANNOTATION: None}, "uid": pod.uid}
+        await writer.patch(PODS, observed.namespace, name, {"metadata": metadata})
 
 
 async def _try_out(stateful_set: Mapping[str, Any], writer: Writer) -> Outcome:
@@ -105,13 +192,27 @@ async def _apply(desired: Mapping[str, Any], observed: Observed, writer: Writer)
     body = stamped(desired)
     if uid is not None:
         # With the uid, an object deleted meanwhile is an error and not created anew.
-        body = {**body, "metadata": {**body["metadata"], "uid": uid}}
+        body = {
+            **body,
+            "metadata": {**body["metadata"], "uid": uid, **_unless_scaled(desired, observed)},
+        }
     try:
         # force only on what is ours: creating over an object that came up meanwhile is a conflict.
         await writer.apply(resource, body, field_manager=FIELD_MANAGER, force=uid is not None)
     except InvalidError as error:
         return Rejected(reason=Reason.TEMPLATE_REFUSED, message=error.message)
     return Done()
+
+
+def _unless_scaled(desired: Mapping[str, Any], observed: Observed) -> dict[str, str]:
+    """A StatefulSet is scaled only as it was observed: a late write of a former leader must not
+    take away the pod of a member that joined since.
+    """
+    live = observed.live.get((desired["kind"], desired["metadata"]["name"]))
+    wanted = desired.get("spec", {}).get("replicas")
+    if live is None or wanted is None or live["spec"].get("replicas") == wanted:
+        return {}
+    return {"resourceVersion": live["metadata"]["resourceVersion"]}
 
 
 async def _uid_of_ours(

@@ -24,7 +24,7 @@ _TIMEOUT_S = 2.0
 
 async def ask_etcd(pool: ChannelPool, who: Identity, pods: Sequence[Pod]) -> Etcd:
     """What the members say now. Takes at most three deadlines; never raises EtcdError."""
-    endpoints = {pod.name: _endpoint(who, pod) for pod in pods if pod.running and pod.ip}
+    endpoints = {pod.name: endpoint_of(who, pod) for pod in pods if pod.running and pod.ip}
     await pool.retain(f"{who.namespace}/{who.name}", tuple(endpoints.values()))
     clients = {name: pool.client(endpoint) for name, endpoint in endpoints.items()}
     statuses, errors = await _statuses(clients)
@@ -50,7 +50,8 @@ async def ask_etcd(pool: ChannelPool, who: Identity, pods: Sequence[Pod]) -> Etc
     )
 
 
-def _endpoint(who: Identity, pod: Pod) -> Endpoint:
+def endpoint_of(who: Identity, pod: Pod) -> Endpoint:
+    """Where the channel to a pod that has an address leads."""
     assert pod.ip is not None
     return Endpoint(
         cluster=f"{who.namespace}/{who.name}",

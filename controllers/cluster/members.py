@@ -1,4 +1,4 @@
-"""Joins what etcd says of its members with the pods that run them: one view per expected member.
+"""Joins what etcd says of its members with the pods that run them: one view per recorded member.
 
 Pure.  Members are matched by peer URL, never by name: an unstarted member has none, and a name can
 be republished.  Used by the planner's health rules and by status, so that both mean the same.
@@ -7,7 +7,8 @@ be republished.  Used by the planner's health rules and by status, so that both 
 from dataclasses import dataclass
 from typing import Literal
 
-from api.v1alpha1.cluster_status import BootstrapMember
+from api.labels import pod_name
+from controllers.cluster.membership import ordinals_of, quorum, voters_of
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.render import Identity, identity
 from etcd.cluster import Member
@@ -43,29 +44,56 @@ class ViewOfMember:
 
 
 def members_of(observed: Observed) -> tuple[ViewOfMember, ...]:
-    """One view for each recorded ordinal, in their order."""
+    """One view for each recorded member, who joins included, in the order of their ordinals."""
     bootstrap = observed.status.bootstrap
     if bootstrap is None:
         return ()
-    by_url = {url: member for member in observed.etcd.members or () for url in member.peer_urls}
     who = identity(observed, bootstrap)
-    return tuple(
-        _view(observed, expected, who, by_url.get(who.peer_url(expected.ordinal)))
-        for expected in bootstrap.members
-    )
+    return tuple(_view(observed, n, who) for n in ordinals_of(observed.status))
 
 
-def _view(
-    observed: Observed, expected: BootstrapMember, who: Identity, member: Member | None
-) -> ViewOfMember:
-    name = expected.name
-    pod = observed.pod(expected.ordinal)
+def voters(observed: Observed) -> tuple[ViewOfMember, ...]:
+    """The views of the recorded voters: who the health of the cluster is judged by."""
+    recorded = voters_of(observed.status)
+    return tuple(view for view in members_of(observed) if view.ordinal in recorded)
+
+
+def at_url(observed: Observed, url: str) -> Member | None:
+    """The entry of etcd's list under this peer URL."""
+    return next((m for m in observed.etcd.members or () if url in m.peer_urls), None)
+
+
+def keeps_quorum_without(observed: Observed, ordinal: int) -> bool:
+    """Whether the healthy voters but this one are a quorum of all voters but this one."""
+    leaving = next((view for view in members_of(observed) if view.ordinal == ordinal), None)
+    listed = [m for m in observed.etcd.members or () if not m.is_learner]
+    rest = [m for m in listed if leaving is None or leaving.member != m]
+    healthy = [view for view in voters(observed) if view.healthy and view.ordinal != ordinal]
+    return bool(rest) and len(healthy) >= quorum(len(rest))
+
+
+def strangers(observed: Observed) -> tuple[Member, ...]:
+    """Members in etcd's list that are none of ours: somebody added them by hand."""
+    bootstrap, joining = observed.status.bootstrap, observed.status.joining
+    if bootstrap is None:
+        return ()
+    who = identity(observed, bootstrap)
+    ours = {who.peer_url(n) for n in voters_of(observed.status)}
+    if joining is not None:
+        ours.add(who.peer_url(joining.ordinal))
+    return tuple(m for m in observed.etcd.members or () if ours.isdisjoint(m.peer_urls))
+
+
+def _view(observed: Observed, ordinal: int, who: Identity) -> ViewOfMember:
+    name = pod_name(observed.name, ordinal)
+    pod = observed.pod(ordinal)
+    member = at_url(observed, who.peer_url(ordinal))
     status = observed.etcd.statuses.get(name)
     return ViewOfMember(
         name=name,
-        ordinal=expected.ordinal,
-        peer_url=who.peer_url(expected.ordinal),
-        client_url=who.client_url(expected.ordinal),
+        ordinal=ordinal,
+        peer_url=who.peer_url(ordinal),
+        client_url=who.client_url(ordinal),
         member=member,
         pod=pod,
         status=status,

@@ -20,16 +20,20 @@ from api.labels import (
     peer_service_name,
     pod_ordinal,
     stateful_set_name,
+    volume_claim_name,
 )
 from api.objects import Invalid, ParsedCluster
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.validation import parse_cluster
 from controllers.cluster.ask_etcd import ask_etcd
+from controllers.cluster.lost_nodes import lost_nodes
+from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod
 from controllers.cluster.options import option_errors
 from controllers.cluster.pods import claim_from, pod_from
 from controllers.cluster.render.identity import identity_of
+from controllers.cluster.requests import asked_to_replace
 from controllers.resources import (
     CLAIMS,
     CONFIG_MAPS,
@@ -68,7 +72,8 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     spec, errors = _spec(parsed)
     unborn = status.applied_spec is None
     live = await _live(metadata, sources, ask_server=unborn)
-    pods = _pods(metadata, sources)
+    pod_objects = _pod_objects(metadata, sources)
+    pods = _pods(metadata, pod_objects)
     return Observed(
         now=now,
         namespace=metadata["namespace"],
@@ -89,8 +94,10 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         foreign=tuple(_foreign(live, metadata["uid"])),
         pods=pods,
         pods_refused=await _pods_refused(metadata, live, pods, sources),
-        claims=await _claims(metadata, sources, ask_server=unborn),
+        claims=await _claims(metadata, status, sources, ask_server=unborn),
         etcd=await _etcd(metadata, status, pods, sources),
+        nodes_lost=await lost_nodes(sources.api, pods),
+        asked_to_replace=asked_to_replace(metadata, pod_objects),
     )
 
 
@@ -165,8 +172,11 @@ def _foreign(live: Mapping[tuple[str, str], JsonObject], uid: str) -> Iterable[s
             yield f"{kind} {name}"
 
 
-def _pods(metadata: JsonObject, sources: Sources) -> tuple[Pod, ...]:
-    objects = sources.informers[PODS].by_index(BY_CLUSTER_UID, metadata["uid"])
+def _pod_objects(metadata: JsonObject, sources: Sources) -> list[dict[str, Any]]:
+    return sources.informers[PODS].by_index(BY_CLUSTER_UID, metadata["uid"])
+
+
+def _pods(metadata: JsonObject, objects: Iterable[JsonObject]) -> tuple[Pod, ...]:
     pods = [
         pod_from(obj, ordinal=ordinal)
         for obj in objects
@@ -196,17 +206,30 @@ async def _pods_refused(
     return str(events[-1].get("message", "")) if events else ""
 
 
-async def _claims(metadata: JsonObject, sources: Sources, *, ask_server: bool) -> tuple[Claim, ...]:
-    """Claims with our uid; before the first start every claim under a name of ours."""
+async def _claims(
+    metadata: JsonObject, status: ClusterStatus, sources: Sources, *, ask_server: bool
+) -> tuple[Claim, ...]:
+    """Claims with our uid; before the first start every claim under a name of ours.
+
+    A voter's claim that the cache does not have is asked for: that it is gone is proof of a loss.
+    """
+    namespace, name = metadata["namespace"], metadata["name"]
     if ask_server:
-        objects = await sources.api.list(CLAIMS, namespace=metadata["namespace"])
+        objects = await sources.api.list(CLAIMS, namespace=namespace)
     else:
         objects = sources.informers[CLAIMS].by_index(BY_CLUSTER_UID, metadata["uid"])
-    prefix = f"{DATA_VOLUME}-{metadata['name']}"
+        known = {obj["metadata"]["name"] for obj in objects}
+        expected = [volume_claim_name(name, n) for n in voters_of(status) if status.cluster_id]
+        asked = [
+            await _get(sources.api, CLAIMS, namespace, missing)
+            for missing in expected
+            if missing not in known
+        ]
+        objects = [*objects, *filter(None, asked)]
     claims = [
         claim_from(obj, ordinal=ordinal)
         for obj in objects
-        if (ordinal := pod_ordinal(prefix, obj["metadata"]["name"])) is not None
+        if (ordinal := pod_ordinal(f"{DATA_VOLUME}-{name}", obj["metadata"]["name"])) is not None
     ]
     return tuple(sorted(claims, key=lambda claim: claim.ordinal))
 

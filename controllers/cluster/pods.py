@@ -48,6 +48,7 @@ def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
         uid=metadata["uid"],
         cluster_uid=(metadata.get("labels") or {}).get(CLUSTER_UID_LABEL),
         terminating="deletionTimestamp" in metadata,
+        lost=obj.get("status", {}).get("phase") == "Lost",
     )
 
 

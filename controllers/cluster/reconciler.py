@@ -6,7 +6,7 @@ in the API (connections, the echo of our own writes, metrics).
 
 import random
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -16,7 +16,7 @@ from controllers.cluster.happenings import happenings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import Sources, observe
 from controllers.cluster.observed import JsonObject, Observed
-from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan import plan as plan_for
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.status import next_status
@@ -32,6 +32,10 @@ from informers.resource import Resource
 _ECHO_RECHECK_S = 1.0
 # What the server refused may be mended without an event for us: a quota, a stranger's object.
 _REJECTED_RECHECK_S = 10.0
+# etcd tells by no event that a learner has caught up, or that all were connected for five seconds.
+_NOT_YET_S = 0.2
+_STILL_NOT_S = 2.0
+_YOUNG = timedelta(seconds=20)
 _JITTER = 0.2
 
 log = structlog.get_logger()
@@ -75,17 +79,19 @@ class ClusterReconciler:
         for happening in happenings(observed, plan, outcome, status):
             await self._events.record(CLUSTERS, obj, happening, now=observed.now)
         self._metrics.observe(observed, status)
-        return Result(requeue_after_s=_requeue_s(plan, outcome))
+        return Result(requeue_after_s=_requeue_s(observed, plan, outcome))
 
     async def _act(self, plan: Plan, observed: Observed, writer: Writer) -> Outcome:
         assert not isinstance(plan.step, Wait)
         log.info("acting", rule=plan.rule, step=str(plan.step))
-        outcome = await perform(plan.step, observed, writer)
+        outcome = await perform(plan.step, observed, writer, self._sources.channels)
         match outcome:
             case Changed(what=what):
                 log.info("changed meanwhile, planning again", what=what)
             case Rejected(message=message):
                 log.warning("refused by the API server", message=message)
+            case NotYet(message=message):
+                log.debug("not yet", message=message)
             case Done():
                 pass
         return outcome
@@ -115,9 +121,11 @@ class ClusterReconciler:
         return informers.last_resource_version_of(object_key) if informers else ""
 
 
-def _requeue_s(plan: Plan, outcome: Outcome | None) -> float:
+def _requeue_s(observed: Observed, plan: Plan, outcome: Outcome | None) -> float:
     """Seconds to the next look, jittered so that a thousand clusters don't come at once."""
-    if isinstance(outcome, Rejected):
+    if isinstance(outcome, NotYet):
+        recheck_s = _NOT_YET_S if _is_young(observed) else _STILL_NOT_S
+    elif isinstance(outcome, Rejected):
         recheck_s = _REJECTED_RECHECK_S
     elif isinstance(plan.step, Wait):
         recheck_s = plan.step.recheck_s
@@ -126,3 +134,9 @@ def _requeue_s(plan: Plan, outcome: Outcome | None) -> float:
     else:
         return 0.001  # the step was taken: at once, as soon as its echo is there
     return recheck_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - a spread, no secret
+
+
+def _is_young(observed: Observed) -> bool:
+    """Whether a change has just begun, and is likely to be over soon."""
+    joining = observed.status.joining
+    return joining is None or observed.now < joining.since + _YOUNG

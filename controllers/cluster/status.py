@@ -6,6 +6,7 @@ for.  An unchanged observation gives an equal status, and an equal status is not
 """
 
 from datetime import datetime
+from typing import Final
 
 from api.conditions import Phase
 from api.labels import pod_selector
@@ -13,13 +14,32 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus, MemberStatus, PlanStatus
 from controllers.cluster.conditions import NEEDS_SOMEONE, conditions_of
 from controllers.cluster.members import ViewOfMember, members_of
+from controllers.cluster.membership import late_of, replaces, voters_of
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Outcome, Rejected
+from controllers.cluster.outcome import NotYet, Outcome, Rejected
 from controllers.cluster.plan import health
 from controllers.cluster.plan.accepted import is_formed
-from controllers.cluster.plan.steps import AcceptSpec, Plan, RecordStarted, Wait
+from controllers.cluster.plan.repair import WITHIN
+from controllers.cluster.plan.steps import (
+    AcceptSpec,
+    Plan,
+    RecordMembership,
+    RecordSpec,
+    RecordStarted,
+    Wait,
+)
 from controllers.cluster.render import identity
 from controllers.cluster.space import quota_bytes, shown_size
+
+# A cluster that grows, shrinks or is paused is as well as its voters are.
+_SAYS_NOTHING_OF_HEALTH: Final = frozenset(
+    {
+        Reason.PAUSED,
+        Reason.SCALING,
+        Reason.MEMBER_JOINING,
+        Reason.MEMBER_REPLACING,
+    }
+)
 
 
 def next_status(observed: Observed, plan: Plan, outcome: Outcome | None) -> ClusterStatus:
@@ -37,7 +57,7 @@ def next_status(observed: Observed, plan: Plan, outcome: Outcome | None) -> Clus
             "ready_replicas": sum(view.healthy for view in views),
             "selector": pod_selector(observed.name),
             "version": _version(observed) or old.version,
-            "plan": _plan(old.plan, plan, shown, observed.now),
+            "plan": _plan(old.plan, plan, outcome, shown, observed.now),
             **_leader(views, old),
             **_recorded(observed, plan, outcome),
         }
@@ -51,7 +71,7 @@ def _shown(observed: Observed, plan: Plan, outcome: Outcome | None) -> Wait:
     """The wait that sums the cluster up: the plan's own, or its health behind an action."""
     if isinstance(outcome, Rejected):
         return Wait(reason=outcome.reason, message=outcome.message)
-    if isinstance(plan.step, Wait) and plan.step.reason is not Reason.PAUSED:
+    if isinstance(plan.step, Wait) and plan.step.reason not in _SAYS_NOTHING_OF_HEALTH:
         return plan.step
     return health.verdict(observed)
 
@@ -68,13 +88,30 @@ def _recorded(observed: Observed, plan: Plan, outcome: Outcome | None) -> dict[s
                 "bootstrap": bootstrap,
                 "client_endpoints": (who.client_endpoint(),),
             }
+        case RecordSpec(spec=spec):
+            return {"applied_spec": spec}
         case RecordStarted(members=members, cluster_id=cluster_id) if observed.status.bootstrap:
-            closed = all(member.started for member in members)
-            bootstrap = observed.status.bootstrap.model_copy(
-                update={"members": members, "closed": closed}
-            )
-            return {"bootstrap": bootstrap, "cluster_id": cluster_id}
-    return {}
+            bootstrap = observed.status.bootstrap.model_copy(update={"members": members})
+            after = observed.status.model_copy(update={"bootstrap": bootstrap})
+            return {
+                "bootstrap": bootstrap.model_copy(update={"closed": not late_of(after)}),
+                "cluster_id": cluster_id,
+                "voter_ordinals": voters_of(after),
+            }
+        case RecordMembership() as step:
+            return _membership(observed, step)
+        case _:
+            return {}
+
+
+def _membership(observed: Observed, step: RecordMembership) -> dict[str, object]:
+    recent = tuple(r for r in observed.status.replacements if observed.now < r.time + WITHIN)
+    return {
+        "voter_ordinals": step.voters,
+        "joining": step.joining,
+        "withdrawn": step.withdrawn,
+        "replacements": (*recent, step.replaced) if step.replaced else recent,
+    }
 
 
 def _phase(observed: Observed, shown: Wait) -> Phase:
@@ -84,10 +121,13 @@ def _phase(observed: Observed, shown: Wait) -> Phase:
         return Phase.STOPPED
     if not is_formed(observed):
         return Phase.FAILED if shown.reason in NEEDS_SOMEONE else Phase.CREATING
-    verdict = health.verdict(observed)
+    verdict, joining = health.verdict(observed), observed.status.joining
     if verdict.reason in {Reason.QUORUM_LOST, Reason.QUORUM_UNRECOVERABLE}:
         return Phase.FAILED
-    return Phase.RUNNING if verdict.settled else Phase.RECOVERING
+    if not verdict.settled or (joining is not None and replaces(joining)):
+        return Phase.RECOVERING
+    wanted = observed.applied.size if observed.applied else 0
+    return Phase.RUNNING if len(voters_of(observed.status)) == wanted else Phase.SCALING
 
 
 def _member(view: ViewOfMember, observed: Observed) -> MemberStatus:
@@ -106,7 +146,20 @@ def _member(view: ViewOfMember, observed: Observed) -> MemberStatus:
         ),
         node=(view.pod.node or "") if view.pod else "",
         reason=view.reason,
+        **_when_healthy(view, observed, old),
     )
+
+
+def _when_healthy(
+    view: ViewOfMember, observed: Observed, old: MemberStatus | None
+) -> dict[str, str]:
+    """What it ran from when it was last healthy: later evidence is held against it."""
+    claim = observed.claim(view.ordinal)
+    if view.healthy and view.pod is not None and claim is not None:
+        return {"healthy_revision": view.pod.revision, "healthy_claim": claim.uid}
+    if old is None:
+        return {}
+    return {"healthy_revision": old.healthy_revision, "healthy_claim": old.healthy_claim}
 
 
 def _leader(views: tuple[ViewOfMember, ...], old: ClusterStatus) -> dict[str, str]:
@@ -125,14 +178,18 @@ def _version(observed: Observed) -> str:
     return f"v{lowest}" if lowest else ""
 
 
-def _plan(old: PlanStatus | None, plan: Plan, shown: Wait, now: datetime) -> PlanStatus:
-    waits = isinstance(plan.step, Wait)
+def _plan(
+    old: PlanStatus | None, plan: Plan, outcome: Outcome | None, shown: Wait, now: datetime
+) -> PlanStatus:
+    step = plan.step
+    waits = isinstance(step, Wait)
     new = PlanStatus(
         rule=plan.rule,
-        action="" if waits else str(plan.step),
-        waits_for=str(plan.step) if waits else "",
-        reason=(plan.step.reason if isinstance(plan.step, Wait) else shown.reason).value,
+        action="" if waits else str(step),
+        waits_for=str(step) if waits else outcome.message if isinstance(outcome, NotYet) else "",
+        reason=(step.reason if isinstance(step, Wait) else shown.reason).value,
         since=now.replace(microsecond=0),
+        not_before=step.not_before if isinstance(step, Wait) else None,
     )
     same = old is not None and old.model_copy(update={"since": new.since}) == new
     return old if same and old is not None else new

@@ -8,7 +8,16 @@ with one value.  Called once per reconcile, and by anyone who wants to know what
 from collections.abc import Callable
 
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan import admission, bootstrap, deletion, health, objects
+from controllers.cluster.plan import (
+    admission,
+    bootstrap,
+    deletion,
+    health,
+    joining,
+    objects,
+    repair,
+    scale,
+)
 from controllers.cluster.plan.steps import Action, Plan, Wait
 
 Rule = Callable[[Observed], Action | Wait | None]
@@ -29,14 +38,34 @@ RULES: tuple[Rule, ...] = (
     bootstrap.wait_for_lost_status,
     bootstrap.wait_for_leftover_volumes,
     bootstrap.accept_spec,
+    bootstrap.accept_edit,
     # From here on there is a recorded cluster: remember what happened, then make it so.
     bootstrap.record_started,
+    joining.track_joining,
+    joining.drop_request,
     objects.correct_drift,
+    objects.drop_disruption_budget,
     bootstrap.restart_on_corrected_spec,
+    admission.refuse_edit_too_early,
+    # Membership changes only on etcd's own word: without an answer there is nothing but to wait.
+    health.wait_for_cluster_id,
+    scale.sleep,
+    health.wait_for_quorum,
+    # Whoever is half-way in comes first, then who was lost, then what they left, then the size.
+    joining.withdraw,
+    joining.remove_old,
+    joining.disarm_corrupt,
+    joining.add_learner,
+    joining.free_volume,
+    joining.promote,
+    joining.wait_for_joining,
+    repair.revive_pending,
+    repair.replace,
+    scale.discard_leftovers,
+    scale.shrink,
+    scale.grow,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,
-    health.wait_for_cluster_id,
-    health.wait_for_quorum,
     health.wait_for_members,
     health.settled,
 )

@@ -9,7 +9,7 @@ from api.errors import FieldError
 from api.reasons import Reason
 from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.accepted import fixed_by_bootstrap, is_formed, pending_edit
+from controllers.cluster.plan.accepted import fixed_by_bootstrap, is_formed, pending_edit, too_early
 from controllers.cluster.plan.steps import Wait
 
 # Nothing changes until the spec does, and that is an event; this is only the insurance.
@@ -47,6 +47,11 @@ def wait_for_names(observed: Observed) -> Wait | None:
     )
 
 
+def refuse_edit_too_early(observed: Observed) -> Wait | None:
+    """The same while the first members still start: nothing else would mend a bad first spec."""
+    return None if is_formed(observed) else refuse_edit(observed)
+
+
 def refuse_edit(observed: Observed) -> Wait | None:
     """An edit that is invalid, or that can't be rolled out: the accepted spec stays in force."""
     refusal = _refusal(observed)
@@ -54,7 +59,7 @@ def refuse_edit(observed: Observed) -> Wait | None:
         return refusal
     changes = pending_edit(observed)
     if not is_formed(observed):
-        changes = fixed_by_bootstrap(changes)
+        changes = (*too_early(observed), *fixed_by_bootstrap(changes))
     return _wait(Reason.NOT_SUPPORTED_YET, changes) if changes else None
 
 

@@ -8,9 +8,22 @@ bootstrap over data of others.  Both are decided here, before the first object e
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.accepted import fixed_by_bootstrap, is_formed, pending_edit
-from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, Wait
+from controllers.cluster.plan.accepted import (
+    fixed_by_bootstrap,
+    is_formed,
+    pending_edit,
+    too_early,
+    waiting_edit,
+)
+from controllers.cluster.plan.steps import (
+    AcceptSpec,
+    DeletePod,
+    RecordSpec,
+    RecordStarted,
+    Wait,
+)
 from controllers.cluster.render import identity, stateful_set_for
 from etcd.ids import cluster_id_hex, member_id_hex
 
@@ -73,6 +86,8 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
                 for ordinal in range(observed.spec.size)
             ),
         )
+    elif too_early(observed):
+        return None
     elif (changed := pending_edit(observed)) and not fixed_by_bootstrap(changed):
         bootstrap = recorded
     else:
@@ -80,8 +95,15 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
     return AcceptSpec(
         spec=observed.spec.to_json(),
         bootstrap=bootstrap,
-        dry_run=stateful_set_for(observed, observed.spec, bootstrap),
+        dry_run=stateful_set_for(observed, observed.spec, bootstrap, size=bootstrap.size),
     )
+
+
+def accept_edit(observed: Observed) -> RecordSpec | None:
+    """An edit that a running cluster can take, as a whole: it is in force once it is recorded."""
+    if not waiting_edit(observed) or observed.spec is None or not_supported_yet(observed.spec):
+        return None
+    return RecordSpec(spec=observed.spec.to_json())
 
 
 def record_started(observed: Observed) -> RecordStarted | None:

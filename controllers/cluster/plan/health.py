@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from api.conditions import ConditionType, find_condition
 from api.reasons import Reason
-from controllers.cluster.members import ViewOfMember, members_of
+from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.steps import Wait
@@ -37,8 +37,15 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
     unreachable = _unreachable(observed)
     if unreachable is not None:
         return unreachable
-    views = members_of(observed)
+    views = voters(observed)
     down = [view for view in views if not view.healthy]
+    if _wakes_up(observed):
+        return Wait(
+            reason=Reason.WAITING_FOR_PODS,
+            message="Starting again; waiting for "
+            + ", ".join(f"{view.name} ({view.reason})" for view in down),
+            recheck_s=_FORMING_RECHECK_S,
+        )
     lost = [view.name for view in views if _has_lost_its_data(view)]
     if len(views) - len(lost) <= len(views) // 2:
         return Wait(
@@ -56,7 +63,7 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
 
 def wait_for_members(observed: Observed) -> Wait | None:
     """Quorum is there, but not every member is a healthy voter with a ready pod."""
-    views = members_of(observed)
+    views = voters(observed)
     down = [view for view in views if not view.healthy]
     if not down:
         return None
@@ -74,7 +81,7 @@ def wait_for_members(observed: Observed) -> Wait | None:
 
 def settled(observed: Observed) -> Wait:
     """Everything is as the spec says."""
-    count = len(members_of(observed))
+    count = len(voters(observed))
     return Wait(
         reason=Reason.CLUSTER_READY, message=f"{count} of {count} members are healthy", settled=True
     )
@@ -124,6 +131,13 @@ def _was_ready(observed: Observed) -> bool:
     """Whether this cluster has ever got past its creation, as far as its status tells."""
     ready = find_condition(observed.status.conditions, ConditionType.READY)
     return ready is not None and ready.reason != Reason.CREATING
+
+
+def _wakes_up(observed: Observed) -> bool:
+    """Whether the cluster slept before, and no pod has a problem so far."""
+    ready = find_condition(observed.status.conditions, ConditionType.READY)
+    slept = ready is not None and ready.reason in {Reason.STOPPED, Reason.WAITING_FOR_PODS}
+    return slept and _stuck(observed) is None
 
 
 def _with_problem(observed: Observed) -> Iterator[Pod]:

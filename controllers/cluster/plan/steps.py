@@ -233,6 +233,18 @@ class DeleteStatefulSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDisruptionBudget:
+    """Delete the PodDisruptionBudget of a cluster that is too small for one."""
+
+    name: str
+    uid: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Delete PodDisruptionBudget {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteClaims:
     """Delete these volume claims of a cluster that is being deleted with policy Delete."""
 
@@ -277,6 +289,7 @@ Action = (
     | DeletePod
     | SetFinalizer
     | DeleteStatefulSet
+    | DeleteDisruptionBudget
     | DeleteClaims
 )
 

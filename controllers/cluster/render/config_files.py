@@ -7,6 +7,7 @@ copy of the ConfigMap finds no file, never wrong options.
 Membership in a file (etcd reads it only when there is no write-ahead log):
   open     `new`, all members: while the cluster has not formed.
   late     `existing`, all members: a first member that has never started, after the others formed.
+  joining  `existing`, all that etcd lists: a member that was added, until it has started once.
   closed   `existing`, only itself: has started once.  With its log etcd ignores both; without it
            etcd exits, where an open file would let an emptied member vote again under its old ID.
 """
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 from api.labels import DATA_MOUNT_PATH, pod_name
 from api.v1alpha1.cluster import ClusterSpec
-from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from controllers.cluster.membership import Membership
 from controllers.cluster.options import file_keys
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from etcd.config_file import render_config
@@ -43,10 +44,10 @@ def config_file_name(pod: str, digest: str) -> str:
 
 
 def config_files(
-    identity: Identity, spec: ClusterSpec, bootstrap: BootstrapStatus, *, formed: bool
+    identity: Identity, spec: ClusterSpec, membership: Membership
 ) -> Mapping[str, str]:
     """The files of all members, by file name."""
-    return _config_files(identity, spec.model_dump_json(), bootstrap.model_dump_json(), formed)
+    return _config_files(identity, spec.model_dump_json(), membership)
 
 
 # Writing YAML is by far the dearest part of a reconcile that changes nothing, and its inputs almost
@@ -59,22 +60,19 @@ def _config_hash(spec_json: str) -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _config_files(
-    identity: Identity, spec_json: str, bootstrap_json: str, formed: bool
-) -> Mapping[str, str]:
+def _config_files(identity: Identity, spec_json: str, membership: Membership) -> Mapping[str, str]:
     spec = ClusterSpec.model_validate_json(spec_json)
-    bootstrap = BootstrapStatus.model_validate_json(bootstrap_json)
     digest, common = _config_hash(spec_json), _options(spec)
     files = {
-        config_file_name(member.name, digest): render_config(
+        config_file_name(pod_name(identity.name, ordinal), digest): render_config(
             {
                 **common,
-                **_addresses(identity, member.ordinal),
-                **_membership(identity, bootstrap, member, formed=formed),
+                **_addresses(identity, ordinal),
+                **_membership(identity, membership, ordinal),
             },
             parse_version(spec.version),
         )
-        for member in bootstrap.members
+        for ordinal in membership.ordinals
     }
     return MappingProxyType(files)
 
@@ -99,12 +97,16 @@ def _addresses(identity: Identity, ordinal: int) -> dict[str, Any]:
     }
 
 
-def _membership(
-    identity: Identity, bootstrap: BootstrapStatus, member: BootstrapMember, *, formed: bool
-) -> dict[str, Any]:
-    listed = (member,) if member.started else bootstrap.members
+def _membership(identity: Identity, membership: Membership, ordinal: int) -> dict[str, Any]:
+    if ordinal == membership.opened:
+        listed = membership.listed
+    elif not membership.formed or ordinal in membership.late:
+        listed = membership.ordinals
+    else:
+        listed = (ordinal,)
+    names = (f"{pod_name(identity.name, n)}={identity.peer_url(n)}" for n in listed)
     return {
-        "initial-cluster": ",".join(f"{m.name}={identity.peer_url(m.ordinal)}" for m in listed),
-        "initial-cluster-state": "existing" if formed or member.started else "new",
+        "initial-cluster": ",".join(names),
+        "initial-cluster-state": "existing" if membership.formed else "new",
         "initial-cluster-token": identity.token,
     }

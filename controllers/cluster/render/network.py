@@ -63,8 +63,12 @@ def config_map(identity: Identity, files: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def disruption_budget(identity: Identity, *, size: int) -> dict[str, Any] | None:
-    """Evictions leave a quorum. Below three members it would only block the drain of a node."""
+def disruption_budget(identity: Identity, *, voters: int, target: int) -> dict[str, Any] | None:
+    """Evictions leave a quorum, of who votes now and of who is to: also while that changes.
+
+    None below three members, where it would only block the drain of a node, and while none runs.
+    """
+    size = max(voters, target) if voters else 0
     if size < 3:
         return None
     return {

@@ -19,6 +19,7 @@ from controllers.cluster.plan.steps import ApplyObjects, DeleteClaims, DeletePod
 from controllers.cluster.render import desired_objects
 from controllers.resources import CLAIMS, CLUSTERS, PODS, SERVICES
 from controllers.writer import LeaseTooShortError, Writer
+from etcd.pool import ChannelPool
 from informers.errors import ConflictError, TransportError
 from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster.builders import UID, accepted, unborn
@@ -27,6 +28,16 @@ from tests.unit.informers.api_faults import answer_status, hang
 pytestmark = pytest.mark.looptime
 
 KEY = "prod/db"
+
+
+class NoWayThere:
+    """A dialer for steps that must not ask etcd anything."""
+
+    def dial(self, endpoint, tls=None):
+        raise AssertionError(f"dialled {endpoint}")
+
+
+NO_ETCD = ChannelPool(NoWayThere())
 PEER = SERVICES.path("prod", "db-peer")
 
 
@@ -41,7 +52,7 @@ class Hands:
     async def apply(self, **changes: Any):
         """Apply the peer Service of an accepted cluster, as if observed with these changes."""
         seen = accepted(**changes)
-        return await perform(ApplyObjects(objects=(peer_service(),)), seen, self.writer)
+        return await perform(ApplyObjects(objects=(peer_service(),)), seen, self.writer, NO_ETCD)
 
     def waiting(self, up_to: str) -> tuple[str, ...]:
         seen = self.own_writes.waiting_for(KEY, lambda *_: up_to)
@@ -157,7 +168,7 @@ async def test_spec_that_fails_its_dry_run_is_rejected_and_leaves_nothing(server
     seen = unborn()
     made = plan(seen).step
 
-    outcome = await perform(made, seen, hands.writer)
+    outcome = await perform(made, seen, hands.writer, NO_ETCD)
 
     assert outcome == Rejected(reason=Reason.TEMPLATE_REFUSED, message="spec.template: bad")
     assert server.objects("statefulsets") == {}
@@ -223,7 +234,7 @@ async def test_c21_data_is_deleted_only_on_an_order_that_still_stands(server, ha
         server.put(CLUSTERS.path("prod", "db"), without_nulls(cluster))
 
     outcome = await perform(
-        DeleteClaims(claims=(("data-db-0", "claim"),)), accepted(), hands.writer
+        DeleteClaims(claims=(("data-db-0", "claim"),)), accepted(), hands.writer, NO_ETCD
     )
 
     assert isinstance(outcome, Changed)
@@ -250,7 +261,7 @@ async def test_c21_only_the_observed_life_of_an_object_is_deleted(
     server.put(resource.path("prod", "gone-wrong"), {"metadata": {"uid": uid}})
     server.put(CLUSTERS.path("prod", "db"), dying_cluster())
 
-    assert isinstance(await perform(step, accepted(), hands.writer), outcome)
+    assert isinstance(await perform(step, accepted(), hands.writer, NO_ETCD), outcome)
     assert bool(server.objects(resource.plural)) == (outcome is Changed)
 
 
@@ -258,7 +269,7 @@ async def test_c21_deleting_what_is_gone_is_done(server, hands):
     server.put(CLUSTERS.path("prod", "db"), dying_cluster())
     step = DeleteClaims(claims=(("gone", "old"),))
 
-    assert await perform(step, accepted(), hands.writer) == Done()
+    assert await perform(step, accepted(), hands.writer, NO_ETCD) == Done()
 
 
 # ------------------------------------------------------------------ our Lease

@@ -211,7 +211,6 @@ class TestRunning:
         ("field", "edit"),
         [
             ("spec.version", {"version": "v3.5.35"}),
-            ("spec.size", {"size": 5}),
             ("spec.options.snapshotCount", {"options": {"snapshotCount": 5000}}),
             ("spec.resources", {"resources": {"limits": {"memory": "1Gi"}}}),
         ],
@@ -229,7 +228,7 @@ class TestRunning:
         assert not isinstance(step, Wait) or step.settled
 
     def test_refused_edit_does_not_stop_the_care_for_objects(self):
-        disturbed = edited(observed(), size=5)
+        disturbed = edited(observed(), version="v3.5.35")
         live = {key: obj for key, obj in disturbed.live.items() if key[0] != "ConfigMap"}
 
         assert isinstance(plan(dataclasses.replace(disturbed, live=live)).step, ApplyObjects)

@@ -6,11 +6,14 @@ import dataclasses
 import pytest
 import yaml
 
-from api.labels import CLUSTER_UID_LABEL
-from controllers.cluster.render import desired_objects
+from api.labels import CLUSTER_UID_LABEL, selector_labels
+from controllers.cluster.render import desired_objects, identity
 from controllers.cluster.render.config_files import config_hash
+from controllers.cluster.render.network import disruption_budget
 from controllers.cluster.render.normal import differs
 from tests.unit.controllers.cluster.builders import UID, accepted, observed, pod, spec
+
+MEMBERS = {"matchLabels": selector_labels("db")}
 
 
 def objects(of):
@@ -144,6 +147,95 @@ class TestPods:
         ]
 
 
+def pod_spec(**spec_fields):
+    made = objects(accepted(spec_fields=spec_fields))["StatefulSet", "db"]
+    return made["spec"]["template"]["spec"]
+
+
+class TestPlacement:
+    def test_members_keep_apart_as_far_as_there_are_nodes(self):
+        (wish,) = pod_spec()["affinity"]["podAntiAffinity"][
+            "preferredDuringSchedulingIgnoredDuringExecution"
+        ]
+
+        assert wish["weight"] == 100
+        assert wish["podAffinityTerm"] == {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": MEMBERS,
+        }
+
+    def test_members_never_share_a_node_on_request(self):
+        apart = pod_spec(placement={"spread": "Required"})["affinity"]["podAntiAffinity"]
+        (term,) = apart.pop("requiredDuringSchedulingIgnoredDuringExecution")
+
+        assert term == {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": MEMBERS,
+        }
+        assert apart == {}
+
+    def test_zones_are_a_preference(self):
+        (zones,) = pod_spec(placement={"spread": "Required"})["topologySpreadConstraints"]
+
+        assert zones == {
+            "topologyKey": "topology.kubernetes.io/zone",
+            "maxSkew": 1,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": MEMBERS,
+        }
+
+    def test_users_own_rules_win(self):
+        wanted = {
+            "affinity": {
+                "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}
+            },
+            "topologySpreadConstraints": [
+                {
+                    "topologyKey": "topology.kubernetes.io/zone",
+                    "whenUnsatisfiable": "DoNotSchedule",
+                }
+            ],
+        }
+        made = pod_spec(podTemplate={"spec": wanted})
+
+        assert made["affinity"] == wanted["affinity"]
+        (zones,) = made["topologySpreadConstraints"]
+        assert (zones["whenUnsatisfiable"], zones["maxSkew"]) == ("DoNotSchedule", 1)
+
+    def test_affinity_to_nodes_leaves_the_members_apart(self):
+        made = pod_spec(podTemplate={"spec": {"affinity": {"nodeAffinity": {"x": 1}}}})
+
+        assert set(made["affinity"]) == {"nodeAffinity", "podAntiAffinity"}
+
+    def test_priority_class_is_the_users(self):
+        wanted = {"priorityClassName": "system-cluster-critical"}
+
+        assert pod_spec(podTemplate={"spec": wanted})["priorityClassName"] == (
+            "system-cluster-critical"
+        )
+
+    def test_leadership_can_be_handed_over_before_the_process_ends(self):
+        assert pod_spec()["terminationGracePeriodSeconds"] == 30
+
+
+class TestDisruptionBudget:
+    who = identity(accepted(), accepted().status.bootstrap)
+
+    @pytest.mark.parametrize(
+        ("voters", "target", "minimum"),
+        [(3, 3, 2), (5, 5, 3), (9, 9, 5), (1, 3, 2), (4, 5, 3), (5, 3, 3), (3, 1, 2)],
+    )
+    def test_evictions_leave_a_quorum_also_while_the_size_changes(self, voters, target, minimum):
+        budget = disruption_budget(self.who, voters=voters, target=target)
+
+        assert budget["spec"]["minAvailable"] == minimum
+        assert budget["spec"]["selector"]["matchLabels"] == selector_labels("db")
+
+    @pytest.mark.parametrize(("voters", "target"), [(1, 1), (0, 0), (0, 3), (2, 1)])
+    def test_no_budget_where_it_would_only_block_drains(self, voters, target):
+        assert disruption_budget(self.who, voters=voters, target=target) is None
+
+
 class TestObjects:
     @pytest.mark.parametrize("obj", desired_objects(observed()), ids=lambda obj: obj["kind"])
     def test_every_object_is_controlled_by_the_cluster_and_carries_its_uid(self, obj):
@@ -182,12 +274,6 @@ class TestObjects:
 
         assert made["publishNotReadyAddresses"] is True
         assert made["clusterIP"] == "None"
-
-    @pytest.mark.parametrize(("size", "minimum"), [(3, 2), (5, 3), (7, 4), (9, 5)])
-    def test_evictions_leave_a_quorum(self, size, minimum):
-        made = objects(accepted(size=size))["PodDisruptionBudget", "db"]
-
-        assert made["spec"]["minAvailable"] == minimum
 
     def test_custom_labels_of_the_service_never_replace_ours(self):
         service = {"type": "NodePort", "labels": {"team": "a"}, "annotations": {"lb": "internal"}}

@@ -1,0 +1,136 @@
+"""Carries out the steps that change etcd itself: members, leadership, alarms.
+
+Called by `act`.  Each is one call through the leader with a deadline before the end of our Lease;
+etcd's own rules (strict reconfiguration, one learner, IDs that never come back) are the fence
+against another operator, so a call that is lost or repeated does no harm.  What etcd refuses for
+now is `NotYet`, never an error: the next look plans again.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from api.labels import CLUSTER_UID_LABEL
+from api.reasons import Reason
+from controllers.cluster.ask_etcd import endpoint_of
+from controllers.cluster.observed import Observed
+from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
+from controllers.cluster.plan.steps import (
+    AddLearner,
+    DisarmCorrupt,
+    MoveLeader,
+    PromoteLearner,
+    RemoveMember,
+)
+from controllers.cluster.render import identity
+from controllers.resources import CLAIMS
+from controllers.writer import Writer
+from etcd.client import EtcdClient
+from etcd.cluster import CHANGE_TIMEOUT_S, Member
+from etcd.dialer import Endpoint
+from etcd.errors import (
+    BadTransfereeError,
+    EtcdError,
+    MemberExistsError,
+    MemberNotFoundError,
+    NotALearnerError,
+    NotLeaderError,
+    PeerURLExistsError,
+    TooManyLearnersError,
+)
+from etcd.maintenance import Alarm, AlarmKind
+from informers.errors import NotFoundError
+
+EtcdStep = AddLearner | PromoteLearner | MoveLeader | RemoveMember | DisarmCorrupt
+
+
+class Clients(Protocol):
+    """Where the client of a pod comes from: `etcd.pool.ChannelPool`."""
+
+    def client(self, endpoint: Endpoint) -> EtcdClient: ...
+
+
+async def perform_in_etcd(
+    step: EtcdStep, observed: Observed, writer: Writer, clients: Clients
+) -> Outcome:
+    """Take the step. Raises KubeError when the API server could not be asked."""
+    client = leader_client(observed, clients)
+    if client is None:
+        return Changed(what="no member leads any more")
+    try:
+        return await _perform(step, observed, writer, client)
+    except (PeerURLExistsError, NotALearnerError, MemberNotFoundError):
+        return Done()
+    except MemberExistsError:
+        return NotYet(message="etcd makes IDs from the time in seconds; asking again")
+    except (NotLeaderError, BadTransfereeError, TooManyLearnersError) as error:
+        return Changed(what=error.message)
+    except EtcdError as error:
+        return NotYet(message=f"etcd answers: {error.message}")
+
+
+async def _perform(
+    step: EtcdStep, observed: Observed, writer: Writer, client: EtcdClient
+) -> Outcome:
+    timeout_s = writer.timeout_s(CHANGE_TIMEOUT_S)
+    match step:
+        case AddLearner():
+            return await _add_learner(step, observed, writer, client)
+        case PromoteLearner(id=member_id):
+            await client.cluster.member_promote(member_id, timeout_s=timeout_s)
+        case MoveLeader(target_id=target):
+            await client.maintenance.move_leader(target, timeout_s=timeout_s)
+        case RemoveMember(id=member_id, voters=voters):
+            listed = await list_members(client, writer)
+            if sum(not member.is_learner for member in listed) != voters:
+                return Changed(what="etcd's member list")
+            await client.cluster.member_remove(member_id, timeout_s=timeout_s)
+        case DisarmCorrupt(id=member_id):
+            alarm = Alarm(member_id=member_id, kind=AlarmKind.CORRUPT)
+            await client.maintenance.disarm(alarm, timeout_s=timeout_s)
+    return Done()
+
+
+async def _add_learner(
+    step: AddLearner, observed: Observed, writer: Writer, client: EtcdClient
+) -> Outcome:
+    """Nothing may lie under the new member's name but the volume that is given up for it."""
+    claim = await _live_claim(step.claim, observed, writer)
+    if claim is not None and claim["metadata"]["uid"] != step.old_claim:
+        labels = claim["metadata"].get("labels") or {}
+        if labels.get(CLUSTER_UID_LABEL) == observed.uid:
+            return Changed(what=f"volume claim {step.claim}")
+        return Rejected(
+            reason=Reason.LEFTOVER_VOLUMES,
+            message=f"PersistentVolumeClaim {step.claim} is not of this cluster: {step.name} can't"
+            " be added until it is gone",
+        )
+    await client.cluster.member_add(
+        peer_urls=[step.peer_url], is_learner=True, timeout_s=writer.timeout_s(CHANGE_TIMEOUT_S)
+    )
+    return Done()
+
+
+async def _live_claim(name: str, observed: Observed, writer: Writer) -> Mapping[str, Any] | None:
+    try:
+        return await writer.api.get(CLAIMS, namespace=observed.namespace, name=name)
+    except NotFoundError:
+        return None
+
+
+def leader_client(observed: Observed, clients: Clients) -> EtcdClient | None:
+    """The client of the member that leads: the one that any change has to pass anyway."""
+    bootstrap = observed.status.bootstrap
+    if bootstrap is None:
+        return None
+    who = identity(observed, bootstrap)
+    for pod in observed.pods:
+        status = observed.etcd.statuses.get(pod.name)
+        if status is not None and status.is_leader and pod.ip:
+            return clients.client(endpoint_of(who, pod))
+    return None
+
+
+async def list_members(client: EtcdClient, writer: Writer) -> tuple[Member, ...]:
+    """The members by quorum. Raises EtcdError."""
+    timeout_s = writer.timeout_s(CHANGE_TIMEOUT_S)
+    return (await client.cluster.member_list(linearizable=True, timeout_s=timeout_s)).members

@@ -1,0 +1,56 @@
+"""Asks the API server for the nodes of pods that are not well: gone, out of service, or silent.
+
+Called by `observe`.  Read-only, and only in trouble: a healthy cluster asks for no node.  Where the
+right to read nodes is missing (an installation for some namespaces only), nothing is known, and no
+member is ever replaced for its node's sake.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from controllers.cluster.observed import LostNode, Pod
+from controllers.resources import NODES
+from informers.errors import ForbiddenError, NotFoundError
+from informers.wire import KubeApi
+
+# Set by whoever knows that the node is off (KEP-2268, non-graceful node shutdown).
+_OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
+_LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+async def lost_nodes(api: KubeApi, pods: Iterable[Pod]) -> tuple[LostNode, ...]:
+    """The lost ones among the nodes of pods that are not ready. Raises KubeError."""
+    names = sorted({pod.node for pod in pods if pod.node and not (pod.ready and pod.running)})
+    try:
+        found = [await _lost(api, name) for name in names]
+    except ForbiddenError:
+        return ()
+    return tuple(node for node in found if node is not None)
+
+
+async def _lost(api: KubeApi, name: str) -> LostNode | None:
+    try:
+        node = await api.get(NODES, name=name)
+    except NotFoundError:
+        return LostNode(name=name, since=_LONG_AGO, certain=True, why="is gone")
+    return lost_from(node)
+
+
+def lost_from(node: Mapping[str, Any]) -> LostNode | None:
+    """What a Node object says of it; None while its kubelet reports that it is well."""
+    name = node["metadata"]["name"]
+    taints = node.get("spec", {}).get("taints") or ()
+    if any(taint["key"] == _OUT_OF_SERVICE for taint in taints):
+        return LostNode(name=name, since=_LONG_AGO, certain=True, why="is out of service")
+    conditions = node.get("status", {}).get("conditions") or ()
+    ready = next((c for c in conditions if c.get("type") == "Ready"), None)
+    if ready is None or ready["status"] == "True":
+        return None
+    # Unknown: the controller heard nothing from kubelet. False is kubelet's own word: it lives.
+    if ready["status"] != "Unknown":
+        return None
+    since = datetime.fromisoformat(ready["lastTransitionTime"])
+    return LostNode(
+        name=name, since=since, certain=False, why=f"has been silent since {since:%H:%M:%S} UTC"
+    )

@@ -1,0 +1,132 @@
+"""Rules that decide to replace a member: on proof, with a quorum of the others, one at a time."""
+
+from datetime import timedelta
+from typing import Final
+
+from api.reasons import Reason
+from api.v1alpha1.cluster_status import JoiningMember, Replacement
+from controllers.cluster.members import ViewOfMember, keeps_quorum_without, strangers, voters
+from controllers.cluster.membership import late_of, voters_of
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.joining import unknown_members
+from controllers.cluster.plan.proof import Proof, proof_of_loss
+from controllers.cluster.plan.steps import DeletePod, RecordMembership, Wait
+from etcd.ids import member_id_hex
+from etcd.versions import parse_version, promotions_survive
+
+# Members that are lost again and again have a cause that another replacement will not mend.
+MOST_REPLACEMENTS: Final = 2
+WITHIN: Final = timedelta(hours=1)
+
+
+def revive_pending(observed: Observed) -> DeletePod | None:
+    """A pod that waits for a claim which is gone: made anew, its claim is made with it.
+
+    Kubernetes makes missing claims when it makes a pod, and only newer versions for one that is
+    already there (k8s.io/kubernetes pkg/controller/statefulset/stateful_set_control.go).
+    """
+    for pod in observed.pods:
+        has_claim = any(claim.ordinal == pod.ordinal for claim in observed.claims)
+        waits = pod.problem is not None and pod.problem.reason is Reason.POD_UNSCHEDULABLE
+        if waits and not has_claim and not pod.terminating:
+            return DeletePod(name=pod.name, uid=pod.uid, why="its volume claim is gone")
+    return None
+
+
+def replace(observed: Observed) -> RecordMembership | Wait | None:
+    """Record the replacement of the first member that is proven lost and may be replaced now."""
+    held: Wait | None = None
+    for view in voters(observed):
+        proof = proof_of_loss(observed, view)
+        if proof is None or _is_leaving(observed, view):
+            continue
+        wait = _held_back(observed, view, proof)
+        if wait is None:
+            return _record(observed, view, proof)
+        held = held or wait
+    return held
+
+
+def _is_leaving(observed: Observed, view: ViewOfMember) -> bool:
+    """Beyond the wanted size: it is removed, not replaced."""
+    return observed.applied is not None and view.ordinal >= observed.applied.size
+
+
+def _record(observed: Observed, view: ViewOfMember, proof: Proof) -> RecordMembership:
+    now = observed.now.replace(microsecond=0)
+    claim = observed.claim(view.ordinal)
+    return RecordMembership(
+        voters=voters_of(observed.status),
+        joining=JoiningMember(
+            name=view.name,
+            ordinal=view.ordinal,
+            reason=proof.reason.value,
+            since=now,
+            old_id=member_id_hex(view.member.id) if view.member else "",
+            old_claim=claim.uid if claim else "",
+        ),
+        replaced=Replacement(name=view.name, reason=proof.reason.value, time=now),
+        why=f"Replace {view.name}: {proof.message}",
+    )
+
+
+def _held_back(observed: Observed, view: ViewOfMember, proof: Proof) -> Wait | None:
+    """Why it is not replaced now; None when it is."""
+    lost = f"{view.name} is to be replaced ({proof.message})"
+    others = strangers(observed)
+    if others:
+        return unknown_members(others)
+    if not keeps_quorum_without(observed, view.ordinal):
+        return _waiting(f"{lost}; waiting until the other members are a quorum without it")
+    late = [n for n in late_of(observed.status) if n != view.ordinal]
+    if late:
+        return _waiting(f"{lost}; waiting until all first members have started")
+    return (
+        _too_old(observed, lost)
+        or _withdrawn(observed, view, lost)
+        or _limit(observed, proof, lost)
+    )
+
+
+def _waiting(message: str) -> Wait:
+    return Wait(reason=Reason.WAITING_TO_REPLACE, message=message, recheck_s=2.0)
+
+
+def _too_old(observed: Observed, lost: str) -> Wait | None:
+    assert observed.applied is not None
+    if promotions_survive(parse_version(observed.applied.version)):
+        return None
+    return Wait(
+        reason=Reason.UPGRADE_FIRST,
+        message=f"{lost}, but etcd {observed.applied.version} can lose the promotion of a learner",
+    )
+
+
+def _withdrawn(observed: Observed, view: ViewOfMember, lost: str) -> Wait | None:
+    withdrawn = observed.status.withdrawn
+    if withdrawn is None or withdrawn.name != view.name or not is_held(observed):
+        return None
+    return Wait(
+        reason=Reason.MEMBER_WITHDRAWN,
+        message=f"{lost}, which has failed: {withdrawn.message}",
+        not_before=withdrawn.not_before,
+    )
+
+
+def is_held(observed: Observed) -> bool:
+    """Whether the last join that failed is not to be tried again yet."""
+    withdrawn = observed.status.withdrawn
+    if withdrawn is None or withdrawn.generation != observed.generation:
+        return False
+    return observed.now < withdrawn.not_before
+
+
+def _limit(observed: Observed, proof: Proof, lost: str) -> Wait | None:
+    recent = [r for r in observed.status.replacements if observed.now < r.time + WITHIN]
+    if len(recent) < MOST_REPLACEMENTS or proof.reason is Reason.REPLACEMENT_REQUESTED:
+        return None
+    return Wait(
+        reason=Reason.REPLACEMENT_LIMIT,
+        message=f"{lost}, but {', '.join(r.name for r in recent)} were replaced within an hour",
+        not_before=min(r.time for r in recent) + WITHIN,
+    )
