@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 START_DEADLINE_S = 30.0
 IMPORT_TRIES = 3
+LAID_OUT = ".laid-out"
 SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs"
 READ_ONLY_BIND = namespaces.MS_REMOUNT | namespaces.MS_BIND | namespaces.MS_RDONLY
 
@@ -98,24 +99,37 @@ def copy(source: Path, target: Path) -> None:
 def lay_out(store: Path, target: Path) -> None:
     """The store at `target` for a containerd in a mount namespace of its own.
 
-    The unpacked layers, thousands of files, are only shown there, not linked.
+    The unpacked layers, thousands of files, are only shown there, not linked. A target that was
+    laid out before keeps all that its containerd wrote since: only the layers are shown again,
+    because a namespace's mounts end with it.
     """
+    again = (target / LAID_OUT).exists()
+    if not again:
+        # Perhaps an earlier attempt was cut off.
+        for entry in target.iterdir():
+            shutil.rmtree(entry)
     for source in (store / "containerd").iterdir():
         if source.name == SNAPSHOTS:
-            _show_layers(source, target / SNAPSHOTS)
-        else:
+            _show_layers(source, target / SNAPSHOTS, again=again)
+        elif not again:
             (target / source.name).mkdir()
             copy(source, target / source.name)
+    (target / LAID_OUT).touch()
 
 
-def _show_layers(source: Path, target: Path) -> None:
-    (target / "snapshots").mkdir(parents=True, mode=0o700)
-    shutil.copyfile(source / "metadata.db", target / "metadata.db")
+def _show_layers(source: Path, target: Path, *, again: bool) -> None:
+    if not again:
+        (target / "snapshots").mkdir(parents=True, mode=0o700)
+        shutil.copyfile(source / "metadata.db", target / "metadata.db")
     for layer in (source / "snapshots").iterdir():
         own = target / "snapshots" / layer.name
-        own.mkdir(mode=0o700)
-        for name in ("fs", "work"):
-            (own / name).mkdir()
+        if not again:
+            own.mkdir(mode=0o700)
+            for name in ("fs", "work"):
+                (own / name).mkdir()
+        elif not own.exists():
+            # Containerd has removed the image since.
+            continue
         namespaces.bind(layer / "fs", own / "fs")
         # A mount is made read-only in a second step.
         namespaces.mount("", own / "fs", "", READ_ONLY_BIND)

@@ -7,19 +7,25 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib import namespaces
+from lib.process import SetupError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+RESERVED = ("run", "logs", "lock", "kubeconfig")
 
 
 @dataclass(frozen=True)
 class State:
-    """The folder `.node` of one checkout. All of `run` goes when the node goes; logs stay."""
+    """The folder `.node` of one checkout, or one in it.
+
+    All of `run` goes when the node goes; logs stay.
+    """
 
     folder: Path
 
@@ -86,4 +92,9 @@ class State:
 
 
 def current() -> State:
-    return State(CHECKOUT / ".node")
+    """The state that this environment speaks of: .node, or .node/$ETCD_OPERATOR_NODE."""
+    name = os.environ.get("ETCD_OPERATOR_NODE", "")
+    if name and (not re.fullmatch(r"[a-z0-9-]+", name) or name in RESERVED):
+        taken = ", ".join(RESERVED)
+        raise SetupError(f"ETCD_OPERATOR_NODE={name}: a-z, 0-9 and '-'; none of {taken}")
+    return State(CHECKOUT / ".node" / name)

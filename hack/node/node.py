@@ -1,17 +1,25 @@
 #!/usr/bin/env python3
-"""A real Kubernetes of one node on this machine, in namespaces of its own.
+"""A real Kubernetes of one node, or several, on this machine, in namespaces of its own.
 
 Usage:
-  node.py up [--dns-cache] [--no-operator-image] [-- EXTRA_APISERVER_FLAG...]
+  node.py up [--nodes N] [--dns-cache] [--no-operator-image] [-- EXTRA_APISERVER_FLAG...]
                        starts it and waits until it is Ready; does nothing where it already is
   node.py down         stops it and removes everything of it, volumes too
   node.py status       what runs, since when; exit code 0 if Ready, 1 if not, 3 if down
   node.py load ARCHIVE...  loads images (OCI or docker archives)
-  node.py exec -- COMMAND...  runs a command inside, where pods, Services and their names answer
+  node.py exec [--node N] -- COMMAND...
+                       runs a command inside, where pods, Services and their names answer; with
+                       several nodes beside the control plane, or inside the Nth
   node.py kubeconfig   prints the path of its kubeconfig, which serves inside and outside alike
+Faults of one of several nodes (node-1, node-2, ...), each safe to give twice:
+  node.py stop-node N  power failure: kubelet, containerd, pods are killed at once; its disk stays
+  node.py start-node N power back
+  node.py cut N        unplugs its cable: what its kubelet and its pods send or are sent vanishes
+  node.py heal N       plugs it in again
 
-State is in the checkout's .node/: two clones can run a node each, side by side. Logs of all parts
-are in .node/logs/, and stay there until the next start.
+State is in the checkout's .node/: two clones can run a node each, side by side. With
+ETCD_OPERATOR_NODE=NAME in the environment it is in .node/NAME/, for a second one of the same clone.
+Logs of all parts are in .node/logs/, and stay there until the next start.
 
 --dns-cache: DNS caches "no such name" for 30 s, as older and managed clusters do; default is not
 to, as kubeadm does. All that is needed is built first (hack/build/build.py). Needs root.
@@ -37,13 +45,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import contextlib
 
-from lib import artefacts, cache, children, debian, namespaces, node_config, node_state
+import config
+import rack
+from lib import artefacts, cache, children, debian, namespaces, node_state
 from lib.cache import say
 from lib.process import SetupError
 
 KEEPER = Path(__file__).with_name("keeper.py")
 UP_DEADLINE_S = 180.0
 DOWN_DEADLINE_S = 45.0
+ORDER_DEADLINE_S = 45.0
+MOST_NODES = 5
+# What each verb wants of a node: a marker of the rack's that is there or not.
+ORDERS = {
+    "stop-node": (rack.OFF, True),
+    "start-node": (rack.OFF, False),
+    "cut": (rack.CUT, True),
+    "heal": (rack.CUT, False),
+}
 
 
 def _settings(options: argparse.Namespace) -> dict[str, object]:
@@ -54,6 +73,7 @@ def _settings(options: argparse.Namespace) -> dict[str, object]:
         "kubernetes": str(artefacts.programs("kubernetes")),
         "etcd": str(artefacts.programs(f"etcd-{artefacts.CONTROL_PLANE_ETCD}")),
         "images": str(artefacts.path(images, quiet=True)),
+        "nodes": options.nodes,
         "dns_cache": options.dns_cache,
         "apiserver_flags": options.extra,
     }
@@ -117,7 +137,11 @@ def up(options: argparse.Namespace) -> int:
     if not artefacts.is_root():
         raise SetupError("root is needed for namespaces, mounts and cgroups: try sudo")
     state = node_state.current()
-    if (state.read("status.json") or {}).get("phase") == "ready" and state.held():
+    facts = state.read("status.json") or {}
+    if facts.get("phase") == "ready" and state.held():
+        there = len(facts["nodes"]) or 1
+        if there != options.nodes:
+            raise SetupError(f"it is up with {there} node(s) already: node.py down")
         say(f"the node is up; kubeconfig: {state.kubeconfig}")
         return 0
     settings = _settings(options)
@@ -172,16 +196,64 @@ def status() -> int:
     print("process (its id inside, times restarted):")
     for name, pid in facts["processes"].items():
         print(f"  {name} ({pid}, {facts['restarts'][name]})")
+    for name, node in facts["nodes"].items():
+        print(f"{name}: {'on' if node['on'] else 'off'}{', cut off' if node['cut'] else ''}")
     return 0 if facts["phase"] == "ready" else 1
 
 
-def inside(command: list[str]) -> int:
+def _several(state: node_state.State) -> dict[str, dict[str, object]]:
+    """What is known of each of several nodes, by name."""
+    facts = state.read("status.json")
+    if facts is None or not state.held():
+        raise SetupError("the node is down: node.py up")
+    found: dict[str, dict[str, object]] = facts["nodes"]
+    return found
+
+
+def _named(state: node_state.State, number: int) -> str:
+    name, names = f"node-{number}", list(_several(state))
+    if name not in names:
+        raise SetupError(f"there is no {name}, but: {', '.join(names) or 'one node alone'}")
+    return name
+
+
+def order(verb: str, number: int) -> int:
+    """Writes down what is wanted of a node, and waits until it is so."""
+    state = node_state.current()
+    name = _named(state, number)
+    what, wanted = ORDERS[verb]
+    marker = rack.marker(state, what, name)
+    if wanted:
+        marker.touch()
+    else:
+        marker.unlink(missing_ok=True)
+    end = time.monotonic() + ORDER_DEADLINE_S
+    while True:
+        node = _several(state)[name]
+        is_so = node["cut"] if what == rack.CUT else node["init"] is None
+        if is_so == wanted:
+            return 0
+        if time.monotonic() > end:
+            raise SetupError(f"{name}: no {verb} after {ORDER_DEADLINE_S:.0f} s: {node}")
+        time.sleep(0.05)
+
+
+def inside(command: list[str], node: int | None = None) -> int:
     """Runs a command in the node's namespaces; signals reach it, and it ends with us."""
-    processes = node_state.current().read("processes.json")
+    state = node_state.current()
+    processes = state.read("processes.json")
     if processes is None:
         raise SetupError("the node is down: node.py up")
+    within = None
+    if node is not None:
+        within = _several(state)[_named(state, node)]["init"]
+        if within is None:
+            raise SetupError(f"node-{node} is off: node.py start-node {node}")
     folder = Path.cwd()
     namespaces.enter(processes["init"])
+    if isinstance(within, int):
+        # Its number is the cluster's, whose /proc we see by now.
+        namespaces.enter(within)
     # Joining the namespaces set the working folder to the root.
     os.chdir(folder)
     child = os.fork()
@@ -203,17 +275,20 @@ def inside(command: list[str]) -> int:
 
 
 def load(archives: list[str]) -> int:
+    names = _several(node_state.current())
+    nodes = [int(name.removeprefix("node-")) for name in names] if names else [None]
     for archive in archives:
         started = time.monotonic()
         path = Path(archive).absolute()
         if not path.is_file():
             raise SetupError(f"{path}: no such file")
-        # A child of ours does it: one can enter the node's namespaces only once.
-        child = os.fork()
-        if child == 0:
-            os._exit(inside([*node_config.IMPORT, str(path)]))
-        if os.waitpid(child, 0)[1] != 0:
-            raise SetupError(f"{path}: not loaded")
+        for node in nodes:
+            # A child of ours does it: one can enter the node's namespaces only once.
+            child = os.fork()
+            if child == 0:
+                os._exit(inside([*config.IMPORT, str(path)], node))
+            if os.waitpid(child, 0)[1] != 0:
+                raise SetupError(f"{path}: not loaded")
         say(f"{path.name}: loaded in {time.monotonic() - started:.1f} s")
     return 0
 
@@ -224,13 +299,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     start = verbs.add_parser("up")
+    start.add_argument("--nodes", type=int, default=1, choices=range(1, MOST_NODES + 1))
     start.add_argument("--dns-cache", action="store_true")
     start.add_argument("--no-operator-image", dest="operator_image", action="store_false")
     start.add_argument("extra", nargs="*", metavar="EXTRA_APISERVER_FLAG")
     for verb in ("down", "status", "kubeconfig"):
         verbs.add_parser(verb)
     verbs.add_parser("load").add_argument("archive", nargs="+")
-    verbs.add_parser("exec").add_argument("command", nargs=argparse.REMAINDER)
+    for verb in ORDERS:
+        verbs.add_parser(verb).add_argument("number", type=int, metavar="N")
+    execute = verbs.add_parser("exec")
+    execute.add_argument("--node", type=int, metavar="N")
+    execute.add_argument("command", nargs=argparse.REMAINDER)
     return parser
 
 
@@ -247,10 +327,12 @@ def main() -> int:
     if options.verb == "kubeconfig":
         print(node_state.current().kubeconfig)
         return 0
+    if options.verb in ORDERS:
+        return order(options.verb, options.number)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise SetupError("exec: which command?")
-    return inside(command)
+    return inside(command, options.node)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The storage of the throwaway node: makes, grows and deletes volumes. Not for people.
+"""The storage of one node: makes, grows and deletes the volumes that lie on it. Not for people.
 
 A volume is a folder on the node's disk, or, with the class parameter `limited`, a tmpfs of the
 size asked for. As a PersistentVolume of kind `local` it gets its owner and mode (fsGroup) from
@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib import kube, namespaces, node_config
+import config
+from lib import kube, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROVISIONER = "node.etcd-operator.io/volumes"
-VOLUMES = node_config.RUN / "volumes"
+VOLUMES = config.RUN / "volumes"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PVC = "/api/v1/persistentvolumeclaims"
@@ -52,8 +53,9 @@ def quantity(text: str) -> int:
 
 
 class Volumes:
-    def __init__(self, api: kube.Api) -> None:
+    def __init__(self, api: kube.Api, node: str) -> None:
         self.api = api
+        self.node = node
 
     def claim(self, claim: Object) -> None:
         """Makes the volume of a claim, or grows it."""
@@ -62,8 +64,17 @@ class Volumes:
         bound = claim["spec"].get("volumeName")
         if claim.get("status", {}).get("phase") == "Bound" and bound:
             self.grow(claim, bound)
-        elif not bound and SELECTED_NODE in claim["metadata"].get("annotations", {}):
+        elif not bound and self._is_here(claim):
             self.provision(claim)
+
+    def _is_here(self, claim: Object) -> bool:
+        """The scheduler has chosen this node for the claim's pod."""
+        chosen = claim["metadata"].get("annotations", {}).get(SELECTED_NODE)
+        return bool(chosen == self.node)
+
+    def _is_ours(self, volume: Object) -> bool:
+        annotations = volume["metadata"].get("annotations", {})
+        return annotations.get(PROVISIONED_BY) == PROVISIONER and _node_of(volume) == self.node
 
     def provision(self, claim: Object) -> None:
         name = claim["spec"].get("storageClassName")
@@ -88,7 +99,7 @@ class Volumes:
         if quantity(asked) <= quantity(has):
             return
         volume = self.api.get(f"{PV}/{name}")
-        if volume is None or not _is_ours(volume):
+        if volume is None or not self._is_ours(volume):
             return
         folder = Path(volume["spec"]["local"]["path"])
         if folder.is_mount():
@@ -104,7 +115,7 @@ class Volumes:
 
     def volume(self, volume: Object) -> None:
         """Deletes a volume that its claim has given back, if its policy is to delete it."""
-        if not _is_ours(volume) or volume.get("status", {}).get("phase") != "Released":
+        if not self._is_ours(volume) or volume.get("status", {}).get("phase") != "Released":
             return
         if volume["spec"]["persistentVolumeReclaimPolicy"] != "Delete":
             return
@@ -117,9 +128,10 @@ class Volumes:
         print(f"{name}: deleted", flush=True)
 
 
-def _is_ours(volume: Object) -> bool:
-    annotations = volume["metadata"].get("annotations", {})
-    return bool(annotations.get(PROVISIONED_BY) == PROVISIONER)
+def _node_of(volume: Object) -> str:
+    """As _volume writes it."""
+    term = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]
+    return str(term["matchExpressions"][0]["values"][0])
 
 
 def _volume(name: str, claim: Object, storage_class: Object, size: str, folder: Path) -> Object:
@@ -175,12 +187,13 @@ def _changes(api: kube.Api, path: str) -> Iterator[Object]:
 
 
 def main() -> None:
-    configuration = kube.Configuration.read(Path(sys.argv[1]))
+    kubeconfig, node = sys.argv[1:]
+    configuration = kube.Configuration.read(Path(kubeconfig))
     events: queue.Queue[tuple[str, Object]] = queue.Queue()
     for path in (PVC, PV):
         arguments = (kube.Api(configuration), path, events)
         threading.Thread(target=_follow, args=arguments, daemon=True).start()
-    volumes = Volumes(kube.Api(configuration))
+    volumes = Volumes(kube.Api(configuration), node)
     while True:
         path, thing = events.get()
         try:
