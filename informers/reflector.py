@@ -64,6 +64,7 @@ from informers.errors import (
     UnauthorizedError,
     UnreadableError,
 )
+from informers.lines import shares
 from informers.listing import Lister, ListWatch, Scope
 
 if TYPE_CHECKING:
@@ -243,9 +244,7 @@ class Reflector:
         events = 0
         ends_at = started + seconds + _OVERSTAY_S
         while lines := await self._lines(stream, ends_at, self.idle_s):
-            for line in lines:
-                events += self._handle(line)
-            await asyncio.sleep(0)  # buffered lines would come without giving others a turn
+            events += await self._handle_all(lines)
         if events == 0 and _now() - started < _SHORT_WATCH_S:
             self._count(short_watches=1)
             raise ShortWatchError("the watch ended at once, without an event")
@@ -255,6 +254,17 @@ class Reflector:
         if left_s <= 0:
             raise StreamIdleError("the watch outlived the time it was asked for")
         return await stream.lines(idle_s=min(idle_s, left_s))
+
+    async def _handle_all(self, lines: Sequence[bytes]) -> int:
+        """Pass all on, with turns for others; how many were about objects.
+
+        However fast the server is, whoever works on what it tells must keep pace.
+        """
+        events = 0
+        for share in shares(lines):
+            events += sum(map(self._handle, share))
+            await asyncio.sleep(0)
+        return events
 
     def _handle(self, line: bytes) -> int:
         """Pass one event on; 1 if it was about an object."""
@@ -290,8 +300,7 @@ class Reflector:
                 with self._reminders():
                     rest = await self._fill(stream, seconds)
                 filled = True
-                for line in rest:
-                    self._handle(line)
+                await self._handle_all(rest)
                 await self._consume(stream, seconds)
         except KubeError as error:
             if filled:
@@ -317,12 +326,14 @@ class Reflector:
         ends_at = _now() + seconds + _OVERSTAY_S
         idle_s = min(self.idle_s, _INITIAL_IDLE_S)
         while lines := await self._lines(stream, ends_at, idle_s):
-            for at, line in enumerate(lines):
-                if (version := self._stage(line, staged)) is None:
-                    continue
-                await self._replace(list(staged.values()), version)
-                return lines[at + 1 :]
-            await asyncio.sleep(0)
+            at = 0
+            for share in shares(lines):
+                for line in share:
+                    at += 1
+                    if (version := self._stage(line, staged)) is not None:
+                        await self._replace(list(staged.values()), version)
+                        return lines[at:]
+                await asyncio.sleep(0)
         raise TransportError("the stream ended before it had sent all objects")
 
     def _stage(self, line: bytes, staged: dict[str, Object]) -> str | None:

@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from informers.lines import LineSplitter
+from informers.lines import LineSplitter, shares
 
 lines_of_any_kind = st.lists(st.binary().map(lambda b: b.replace(b"\n", b"")))
 
@@ -34,6 +34,14 @@ def test_r24_any_chunking_gives_the_same_lines(lines, places):
 def test_r23_bytes_after_the_last_newline_are_no_line(lines, rest):
     data = b"".join(line + b"\n" for line in lines) + rest
     assert feed([data])[1] is True
+
+
+@given(st.lists(st.integers(min_value=1, max_value=200_000).map(bytes), max_size=100))
+def test_s20_shares_are_small_and_lose_nothing(lines):
+    found = list(shares(lines))
+    assert [line for share in found for line in share] == lines
+    assert all(1 <= len(share) <= 16 for share in found)
+    assert all(len(share) == 1 or sum(map(len, share)) <= 65_536 for share in found)
 
 
 def test_r24_time_is_linear_in_the_length_of_a_line():
