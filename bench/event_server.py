@@ -5,7 +5,7 @@ say when it wrote an event.  It lists OBJECTS EtcdClusters, and answers every wa
 them in turn.  The label `bench/written` holds CLOCK_MONOTONIC in ns at the moment of the write,
 which is the same clock in all processes.
 
-Usage: python bench/event_server.py --rate EVENTS_PER_S --seconds N
+Usage: python bench/event_server.py --rate EVENTS_PER_S --seconds N [--ahead]
 Prints `READY <url>`, then serves until it is killed.
 """
 
@@ -44,9 +44,13 @@ _NO_VERSION = b"v" * 10
 
 
 @contextlib.contextmanager
-def serving(*, rate: int, seconds: float) -> Iterator[str]:
-    """The path of a kubeconfig for such a server in a process of its own."""
+def serving(*, rate: int, seconds: float, ahead: bool = True) -> Iterator[str]:
+    """The path of a kubeconfig for such a server in a process of its own.
+
+    ahead: of other processes, where that is allowed.
+    """
     command = [sys.executable, __file__, "--rate", str(rate), "--seconds", str(seconds)]
+    command += ["--ahead"] if ahead else []
     with (
         tempfile.TemporaryDirectory(prefix="bench-events-") as folder,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
@@ -148,6 +152,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--ahead", action="store_true")
     given = parser.parse_args()
-    before_others()
+    if given.ahead:
+        before_others()
     uvloop.run(main(given.rate, given.seconds))
