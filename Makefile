@@ -21,7 +21,7 @@ demo: deps ## Set everything up and run a three-member etcd cluster (KUBECONFIG=
 	@hack/demo.sh
 
 test: deps ## Set everything up and run every test (lint, unit, integration, end to end), with the time of each tier
-	@hack/test.sh lint unit integration e2e
+	@hack/test.sh lint unit integration e2e e2e-outside
 
 ##@ Development
 .PHONY: deps generate lint run build
@@ -79,20 +79,21 @@ test-unit: deps ## Unit tests and simulations
 test-integration: deps ## Tests against a real API server and real etcd processes
 	@hack/test.sh integration
 
-test-e2e: deps ## Tests with real pods on the throwaway node
-	@hack/test.sh e2e
+test-e2e: deps ## Tests with real pods on the throwaway node; what is essential also with the operator outside of it
+	@hack/test.sh e2e e2e-outside
 
 test-fast: deps ## Lint and unit tests
 	@hack/test.sh lint unit
 
-test-all: deps ## Everything that `make test` runs and what does not fit there (benchmarks)
-	@hack/test.sh lint unit integration e2e bench
+test-all: deps ## Everything that `make test` runs and what does not fit there (all with the operator outside, several nodes, benchmarks)
+	@hack/test.sh lint unit integration e2e e2e-outside-all several-nodes bench
 
 test-coverage: deps ## Unit tests with branch coverage
 	$(PY) -m pytest tests/unit tests/simulation --cov --cov-report=term-missing:skip-covered
 
 test-cleanup: ## Stop the node and remove what tests left in the checkout (the cache stays)
 	-$(NODE) down
+	-ETCD_OPERATOR_NODE=three $(NODE) down
 	rm -rf .node .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache htmlcov .coverage*
 
 bench: deps ## Measure; each bench prints a table and its ratio beside the limit

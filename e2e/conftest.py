@@ -1,4 +1,9 @@
-"""The node, the operator and namespaces for the tests; and what to print when one fails."""
+"""The node, the operator and namespaces for the tests; and what to print when one fails.
+
+`--operator inside` (default) has the operator run in the cluster, as installed; `--operator
+outside` as a process on this machine. Tests that make sense for one of them only are marked
+`inside_only(reason)` or `outside_only(reason)`; all others hold for both.
+"""
 
 import re
 import secrets
@@ -12,11 +17,19 @@ from e2e.harness import report
 from e2e.harness.cluster import EtcdCluster
 from e2e.harness.installation import Installation
 from e2e.harness.kube import KUBECONFIG, Kube, path
+from e2e.harness.operator import Operator
+from e2e.harness.outside import OperatorOutside
 from e2e.harness.report import Measure
 from e2e.harness.wait import TimedOutError
 
 TEST_LIMIT_S = 300
 SUITE_LIMIT_S = 25 * 60.0
+PLACES = ("inside", "outside")
+MARKERS = (
+    "inside_only(reason): holds for the Deployment only, skipped with --operator outside",
+    "outside_only(reason): holds for a process outside only, skipped with --operator inside",
+    "essential: what shows that the operator works as well outside, in a few minutes",
+)
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 _MEASURED = pytest.StashKey[list[str]]()
@@ -24,13 +37,23 @@ _BEGAN = pytest.StashKey[float]()
 _FAILED = pytest.StashKey[bool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    described = "where the operator runs: in the cluster, or on this machine"
+    parser.addoption("--operator", choices=PLACES, default=PLACES[0], help=described)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     config.stash[_MEASURED] = []
     config.stash[_BEGAN] = time.monotonic()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    elsewhere = next(place for place in PLACES if place != config.option.operator)
     for item in items:
+        for only in item.iter_markers(f"{elsewhere}_only"):
+            item.add_marker(pytest.mark.skip(reason=f"{elsewhere} only: {only.args[0]}"))
         item.add_marker(pytest.mark.e2e)
         item.add_marker(pytest.mark.timeout(TEST_LIMIT_S))
         # One loop for all: the tests share connections and clusters.
@@ -83,11 +106,25 @@ async def kube() -> AsyncIterator[Kube]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def operator(kube: Kube) -> Installation:
-    """The operator, installed and leading. A test that stops it starts it again."""
-    installation = Installation(kube)
-    await installation.install()
-    return installation
+async def operator(
+    request: pytest.FixtureRequest, kube: Kube, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Operator]:
+    """The operator at work, where this run wants it. A test that stops it starts it again."""
+    if request.config.option.operator == "inside":
+        inside = Installation(kube)
+        await inside.start()
+        yield inside
+    else:
+        outside = OperatorOutside(kube, tmp_path_factory.mktemp("operator"))
+        async with outside.runs():
+            yield outside
+
+
+@pytest.fixture(scope="session")
+def installation(operator: Operator) -> Installation:
+    """The Deployment, for tests that are `inside_only`."""
+    assert isinstance(operator, Installation)
+    return operator
 
 
 class Namespaces:
@@ -118,24 +155,24 @@ async def namespaces(kube: Kube) -> AsyncIterator[Namespaces]:
         await made.remove(name)
 
 
-async def explain_failure(test: pytest.Item, namespace: str) -> None:
+async def explain_failure(test: pytest.Item, namespace: str, operator: Operator) -> None:
     """After a failure: prints the state of a namespace and of the operator."""
     if test.stash.get(_FAILED, False):
         print(await report.of_namespace(namespace))
-        print(await report.of_operator())
+        print(await operator.explain())
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def namespace(
     request: pytest.FixtureRequest,
-    operator: Installation,
+    operator: Operator,
     namespaces: Namespaces,
 ) -> AsyncIterator[str]:
     """A namespace for this test alone, while the operator runs."""
     purpose = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
     name = await namespaces.make(purpose[:40].strip("-"))
     yield name
-    await explain_failure(request.node, name)
+    await explain_failure(request.node, name, operator)
     await namespaces.remove(name)
 
 
@@ -155,7 +192,7 @@ async def shared() -> list[EtcdCluster]:
 async def db(
     request: pytest.FixtureRequest,
     kube: Kube,
-    operator: Installation,
+    operator: Operator,
     namespaces: Namespaces,
     shared: list[EtcdCluster],
 ) -> AsyncIterator[EtcdCluster]:
@@ -172,4 +209,4 @@ async def db(
         await cluster.ready()
         shared.append(cluster)
     yield shared[0]
-    await explain_failure(request.node, shared[0].namespace)
+    await explain_failure(request.node, shared[0].namespace, operator)

@@ -3,8 +3,8 @@
 import asyncio
 
 from e2e.harness.cluster import manifest
-from e2e.harness.installation import Installation
 from e2e.harness.kube import Kube, Object, apply
+from e2e.harness.operator import Operator
 
 # the field that the message names, and a manifest's kind, name and spec
 CLUSTERS: tuple[tuple[str, str, Object], ...] = (
@@ -45,7 +45,7 @@ AT_ONCE = 4
 
 
 async def test_malformed_manifests_are_refused_by_field(
-    kube: Kube, operator: Installation, namespace: str
+    kube: Kube, operator: Operator, namespace: str
 ) -> None:
     few = asyncio.Semaphore(AT_ONCE)
     problems: list[str] = []

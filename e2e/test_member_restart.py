@@ -2,9 +2,11 @@
 acknowledged write is lost.
 """
 
+import pytest
+
 from e2e.harness import node
 from e2e.harness.cluster import EtcdCluster
-from e2e.harness.installation import Installation
+from e2e.harness.operator import Operator
 from e2e.harness.report import Measure
 from e2e.harness.wait import until
 from e2e.harness.writer import Writer
@@ -21,8 +23,9 @@ async def another_pod(db: EtcdCluster, name: str, old_uid: str) -> None:
     await until(f"a new pod {name} to be ready", is_ready, within_s=60.0)
 
 
+@pytest.mark.essential
 async def test_members_whose_pods_are_killed_come_back_as_the_same_members(
-    db: EtcdCluster, operator: Installation, measure: Measure
+    db: EtcdCluster, operator: Operator, measure: Measure
 ) -> None:
     before = await db.ids()
     leader = await db.leader()
@@ -42,7 +45,7 @@ async def test_members_whose_pods_are_killed_come_back_as_the_same_members(
         "longest gap between acknowledged writes, pods and operator killed", writer.longest_gap_s
     )
     assert await db.ids() == before
-    await operator.leader()
+    await operator.at_work()
 
 
 async def test_a_leader_that_crashes_costs_no_write_and_comes_back_in_its_pod(

@@ -1,99 +1,179 @@
-"""No operator in the cluster: somebody runs it on a laptop, where pods are not routable. It forms a
-cluster through the API server, and goes on when a pod is killed and when the API server restarts.
+"""Somebody runs the operator on a laptop, with what kubectl is content with: a user of few rights,
+contexts, credentials that are renewed while it runs, a proxy in between.
 """
 
-import time
+import base64
+import secrets
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from e2e.harness import proxy, rights
 from e2e.harness.cluster import EtcdCluster, condition
-from e2e.harness.installation import NAME, NAMESPACE, Installation
-from e2e.harness.kube import Kube, Object
-from e2e.harness.node import run_inside
-from e2e.harness.outside import OperatorOutside
-from e2e.harness.report import Measure
+from e2e.harness.kube import Kube, Object, kubectl
+from e2e.harness.manifest import NAMESPACE
+from e2e.harness.operator import Operator, absent
+from e2e.harness.process import QUIET, OperatorProcess
+from e2e.harness.proxy import Proxy
 from e2e.harness.wait import until
-from e2e.harness.writer import Writer
 
-API_SERVER = "kube-apiserver"
+pytestmark = pytest.mark.outside_only("about the kubeconfig of a user outside")
+
+# The API server remembers for 10 s that a token was good.
+REFUSED_WITHIN_S = 30.0
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def nobody_inside(kube: Kube, operator: Installation) -> AsyncIterator[None]:
-    """No operator in the cluster, for the time of the test; not even one on its way out."""
-    await operator.scale(0)
-    try:
-
-        async def is_gone() -> bool:
-            return not await kube.list("Pod", NAMESPACE, f"app.kubernetes.io/name={NAME}")
-
-        await until("the operator's pod to be gone", is_gone, within_s=30.0)
+async def nobody_else(operator: Operator) -> AsyncIterator[None]:
+    """The operator of the other tests is away, so that it can't do the work."""
+    async with absent(operator):
         yield
-    finally:
-        await operator.scale(1)
 
 
-async def test_an_operator_on_a_laptop_forms_a_cluster_and_cares_for_it(
-    nobody_inside: None, cluster: EtcdCluster, tmp_path: Path, measure: Measure
+@pytest.mark.essential
+async def test_a_missing_right_to_forward_ports_is_named_and_found_once_it_is_granted(
+    operator: Operator, nobody_else: None, cluster: EtcdCluster, tmp_path: Path
 ) -> None:
-    outside = OperatorOutside(cluster.namespace, tmp_path / "operator.log")
-    async with outside.runs():
-        await cluster.apply(size=3)
-        measure("three members, operator outside, apply to Ready", await cluster.ready())
-        before = await cluster.ids()
-        async with Writer(cluster) as writer:
-            await kill_a_pod(cluster)
-            measure("API server killed to Ready seen anew", await restart_api_server(cluster))
-            await writer.goes_on()
-        await writer.nothing_is_lost()
-        assert await cluster.ids() == before
-        await sees_a_member_go_and_come_back(cluster)
-    assert "traceback" not in outside.last_words().lower()
+    process = await operator.process(tmp_path, cluster.namespace, may_forward=False)
+    async with process.runs():
+        await cluster.apply(size=1)
+        message = await cluster.shows("MembersUnreachable")
+        for words in (
+            "may not forward ports",
+            cluster.namespace,
+            "get and create",
+            "pods/portforward",
+        ):
+            assert words in message
+        await rights.grant_port_forwards(cluster.namespace)
+        await cluster.ready(within_s=45.0)
+    assert process.log().count("may not forward ports") == 1, "it is told once"
 
 
-async def kill_a_pod(cluster: EtcdCluster) -> None:
-    """The operator sees the new pod as the same member, through a port-forward of its own."""
-    name = f"{cluster.name}-1"
-    pod = await cluster.pod(name)
-    assert pod is not None
-    await cluster.kube.delete("Pod", cluster.namespace, name, grace_s=0)
+class Login:
+    """A token in a file, which can be replaced by another while the old one stops being good."""
 
-    async def is_another() -> bool:
-        now = await cluster.pod(name)
-        return now is not None and now["metadata"]["uid"] != pod["metadata"]["uid"]
+    def __init__(self, kube: Kube, folder: Path) -> None:
+        self._kube = kube
+        self.file = folder / "token"
+        self._bound_to = ""
 
-    await until(f"a new pod {name}", is_another, within_s=60.0)
-    await cluster.ready()
+    async def renew(self) -> None:
+        """When this returns, the token before is refused."""
+        old, self._bound_to = self._bound_to, f"login-{secrets.token_hex(4)}"
+        before = self.file.read_text() if old else ""
+        await kubectl("create", "secret", "generic", self._bound_to, "-n", NAMESPACE)
+        flags = ("--bound-object-kind=Secret", f"--bound-object-name={self._bound_to}")
+        self.file.write_text(await rights.token(*flags))
+        if old:
+            await self.forget(old)
+
+            async def is_refused() -> bool:
+                return await self._kube.refuses(before)
+
+            await until("the old token to be refused", is_refused, within_s=REFUSED_WITHIN_S)
+
+    async def forget(self, bound_to: str = "") -> None:
+        await kubectl("delete", "secret", bound_to or self._bound_to, "-n", NAMESPACE)
 
 
-async def restart_api_server(cluster: EtcdCluster) -> float:
-    """Killed, started again by the node; returns the seconds until the operator is at work again.
+@pytest_asyncio.fixture(loop_scope="session")
+async def login(kube: Kube, operator: Operator, tmp_path: Path) -> AsyncIterator[Login]:
+    made = Login(kube, tmp_path)
+    await made.renew()
+    yield made
+    await made.forget()
 
-    It is at work when it has answered an edit that was made after the restart.
+
+def kubeconfig(kube: Kube, user: Object, authorities: str = "", **cluster: object) -> Object:
+    """Its own current context leads nowhere; `it` leads to the API server, through the proxy."""
+    pem = base64.b64decode(kube.authority).decode() + authorities
+    made = rights.kubeconfig_of(
+        kube,
+        user,
+        server=f"https://{proxy.KNOWN_TO_THE_PROXY}",
+        **{"certificate-authority-data": base64.b64encode(pem.encode()).decode()},
+        **cluster,
+    )
+    made["clusters"].append({"name": "nowhere", "cluster": {"server": "https://127.0.0.1:1"}})
+    made["contexts"].append({"name": "old", "context": {"cluster": "nowhere", "user": "it"}})
+    return made | {"current-context": "old"}
+
+
+def run_with(folder: Path, made: Object, namespace: str, **environment: str) -> OperatorProcess:
+    flags = ("--context", "it", "--namespace", namespace, *QUIET)
+    file = rights.write(folder / "kubeconfig", made)
+    return OperatorProcess(folder / "operator.log", file, *flags, environment=environment)
+
+
+async def test_a_token_file_that_is_renewed_behind_a_proxy(
+    kube: Kube, nobody_else: None, cluster: EtcdCluster, login: Login, tmp_path: Path
+) -> None:
+    async with proxy.running(kube.server) as between:
+        user = {"tokenFile": str(login.file)}
+        made = kubeconfig(kube, user, **{"proxy-url": between.url})
+        async with run_with(tmp_path, made, cluster.namespace).runs():
+            await is_cared_for(cluster, between, login)
+
+
+async def test_a_credential_plugin_whose_token_expires_behind_a_proxy_with_tls(
+    kube: Kube, nobody_else: None, cluster: EtcdCluster, login: Login, tmp_path: Path
+) -> None:
+    certificate = proxy.self_signed(tmp_path / "proxy.pem")
+    async with proxy.running(kube.server, tmp_path / "proxy.pem") as between:
+        user = {"exec": plugin(login.file)}
+        made = kubeconfig(kube, user, certificate, **{"proxy-url": between.url})
+        async with run_with(tmp_path, made, cluster.namespace).runs():
+            await is_cared_for(cluster, between, login)
+
+
+async def test_a_client_certificate_and_the_proxy_of_the_environment(
+    kube: Kube, nobody_else: None, cluster: EtcdCluster, tmp_path: Path
+) -> None:
+    async with proxy.running(kube.server) as between:
+        made = kubeconfig(kube, kube.user)
+        async with run_with(tmp_path, made, cluster.namespace, HTTPS_PROXY=between.url).runs():
+            await is_cared_for(cluster, between, None)
+
+
+def plugin(token: Path) -> Object:
+    """A program that prints whatever is in the file as its credential."""
+    version = "client.authentication.k8s.io/v1"
+    script = (
+        "import json, pathlib;"
+        f"status = {{'token': pathlib.Path({str(token)!r}).read_text()}};"
+        f"head = {{'apiVersion': {version!r}, 'kind': 'ExecCredential'}};"
+        "print(json.dumps(head | {'status': status}))"
+    )
+    return {
+        "apiVersion": version,
+        "command": sys.executable,
+        "args": ["-I", "-c", script],
+        "interactiveMode": "Never",
+    }
+
+
+async def is_cared_for(cluster: EtcdCluster, between: Proxy, login: Login | None) -> None:
+    """Watches, calls and port-forwards work, also those that are made after the credentials were
+    renewed and every connection was cut.
     """
-    await run_inside("pkill", "-KILL", "-x", API_SERVER)
-    began = time.monotonic()
-
-    async def is_back() -> Object:
-        return await cluster.get()
-
-    await until("the API server to be back", is_back, within_s=60.0)
+    await rights.grant_port_forwards(cluster.namespace)
+    await cluster.apply(size=1)
+    await cluster.ready()
+    if login is not None:
+        await login.renew()
+    between.cut()
     await cluster.edit(paused=True)
     await cluster.shows("Paused", kind="Paused", status="True")
     await cluster.edit(paused=None)
-    await cluster.ready()
-    return time.monotonic() - began
+    await cluster.kube.delete("Pod", cluster.namespace, "db-0", grace_s=0)
 
-
-async def sees_a_member_go_and_come_back(cluster: EtcdCluster) -> None:
-    """Status after the restart comes from etcd itself: a crash of a member shows, and its end."""
-    name = f"{cluster.name}-2"
-    await cluster.kube.delete("Pod", cluster.namespace, name, grace_s=0)
-
-    async def is_seen() -> bool:
+    async def is_missed() -> bool:
         return condition(await cluster.get(), "MembersHealthy").get("status") == "False"
 
-    await until(f"{name} to be missed", is_seen, within_s=30.0)
+    await until("db-0 to be missed", is_missed, within_s=30.0)
     await cluster.ready()
+    assert set(between.asked) == {proxy.KNOWN_TO_THE_PROXY}

@@ -5,6 +5,7 @@ over; when the first wakes up, nothing is broken.
 import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from e2e.harness.cluster import EtcdCluster
@@ -14,16 +15,18 @@ from e2e.harness.report import Measure
 from e2e.harness.wait import never, until
 from e2e.harness.writer import Writer
 
+pytestmark = pytest.mark.inside_only("two pods of the Deployment, one of which stands by")
+
 TAKEN_OVER_WITHIN_S = 25.0
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def two(operator: Installation) -> AsyncIterator[Installation]:
-    await operator.scale(2)
+async def two(installation: Installation) -> AsyncIterator[Installation]:
+    await installation.scale(2)
     try:
-        yield operator
+        yield installation
     finally:
-        await operator.scale(1)
+        await installation.scale(1)
 
 
 async def test_a_frozen_leader_is_replaced_and_does_no_harm_when_it_wakes_up(

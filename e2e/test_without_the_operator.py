@@ -3,80 +3,21 @@ moment.
 """
 
 import asyncio
-import json
 import random
-import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import pytest_asyncio
+import pytest
 
-from e2e.harness import installation
 from e2e.harness.cluster import EtcdCluster
-from e2e.harness.installation import Installation
-from e2e.harness.kube import CHECKOUT, Kube, Object, kubectl
-from e2e.harness.node import inside
+from e2e.harness.kube import Kube, Object, kubectl
+from e2e.harness.operator import Operator, absent
+from e2e.harness.process import OperatorProcess
 from e2e.harness.wait import until
 from e2e.harness.writer import Writer
 
 LONGEST_AFTER_STEP_S = 0.4
 LONGEST_LIFE_S = 1.5
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def absence(operator: Installation) -> AsyncIterator[None]:
-    """No operator in the cluster, for the time of a test."""
-    await operator.scale(0)
-    try:
-        yield
-    finally:
-        await operator.scale(1)
-
-
-class Mortal:
-    """The operator as a process of its own, with the rights of the installed one, to be killed."""
-
-    def __init__(self, kube: Kube, folder: Path) -> None:
-        self._kube = kube
-        self._kubeconfig = folder / "kubeconfig"
-        self._log = folder / "operator.log"
-
-    async def prepare(self) -> None:
-        names = ("-n", installation.NAMESPACE, installation.NAME)
-        token = (await kubectl("create", "token", *names, "--duration=1h")).strip()
-        cluster = {"server": self._kube.server, "certificate-authority-data": self._kube.authority}
-        configuration = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "it",
-            "clusters": [{"name": "it", "cluster": cluster}],
-            "users": [{"name": "it", "user": {"token": token}}],
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        }
-        self._kubeconfig.write_text(json.dumps(configuration))
-
-    @asynccontextmanager
-    async def lives(self) -> AsyncIterator[None]:
-        """From here to the end of the block, where it is killed without a farewell."""
-        program = (sys.executable, "-m", "operator", "run", "--kubeconfig", self._kubeconfig)
-        # The rights of the installed one don't let it forward ports; inside it needs none.
-        quiet = ("--metrics-bind", "0", "--health-bind", "0", "--etcd-dialer", "direct")
-        with self._log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *map(str, inside(*program, *quiet)), stdout=log, stderr=log, cwd=CHECKOUT
-            )
-        try:
-            yield
-            assert process.returncode is None, f"it ended by itself: {self.last_words()}"
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
-            await process.wait()
-
-    def last_words(self) -> str:
-        return self._log.read_text()[-3000:]
 
 
 Step = Callable[[EtcdCluster], Awaitable[object]]
@@ -128,11 +69,17 @@ async def is_whole(cluster: EtcdCluster, size: int) -> None:
     await cluster.etcd().put("whole", cluster.name)
 
 
+@pytest.mark.essential
 async def test_the_operator_is_killed_at_every_step_of_creations_and_they_finish(
-    kube: Kube, namespace: str, absence: None, tmp_path: Path
+    kube: Kube, namespace: str, operator: Operator, tmp_path: Path
 ) -> None:
-    operator = Mortal(kube, tmp_path)
-    await operator.prepare()
+    mortal = await operator.process(tmp_path, namespace)
+    async with absent(operator):
+        await creations_under_fire(kube, namespace, mortal)
+    assert "Traceback" not in mortal.log()
+
+
+async def creations_under_fire(kube: Kube, namespace: str, operator: OperatorProcess) -> None:
     clusters: list[tuple[EtcdCluster, int]] = []
     for number, (name, step) in enumerate(STEPS):
         size = 3 if number % 2 == 1 else 1
@@ -161,16 +108,14 @@ async def test_the_operator_is_killed_at_every_step_of_creations_and_they_finish
                 group.create_task(cluster.ready())
         for cluster, size in clusters:
             await is_whole(cluster, size)
-    assert "Traceback" not in operator.last_words()
 
 
 async def test_a_running_cluster_and_the_end_of_its_namespace_need_no_operator(
-    db: EtcdCluster, cluster: EtcdCluster, operator: Installation
+    db: EtcdCluster, cluster: EtcdCluster, operator: Operator
 ) -> None:
     await cluster.apply(size=3, storage={"deletionPolicy": "Retain"})
     await cluster.ready()
-    await operator.scale(0)
-    try:
+    async with absent(operator):
         async with Writer(cluster) as writer:
             await cluster.kube.delete("Pod", cluster.namespace, "db-1", grace_s=0)
 
@@ -182,5 +127,3 @@ async def test_a_running_cluster_and_the_end_of_its_namespace_need_no_operator(
             await writer.goes_on()
         await writer.nothing_is_lost()
         await kubectl("delete", "namespace", cluster.namespace, "--timeout=75s")
-    finally:
-        await operator.scale(1)

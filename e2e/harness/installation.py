@@ -1,14 +1,16 @@
-"""The operator as it is installed: from manifests/install.yaml, in its own namespace."""
+"""The operator as it is installed: a Deployment in the cluster, in its own namespace."""
 
-from e2e.harness import node
-from e2e.harness.kube import CHECKOUT, Kube, Object, kubectl
+import asyncio
+from pathlib import Path
+
+from e2e.harness import manifest, node, rights
+from e2e.harness.kube import KUBECTL, Ended, Kube, Object, kubectl, run
+from e2e.harness.manifest import CONTAINER, NAME, NAMESPACE
+from e2e.harness.process import QUIET, OperatorProcess
 from e2e.harness.wait import until
 
-NAMESPACE = "etcd-operator-system"
-NAME = "etcd-operator"
-CONTAINER = "operator"
-MANIFEST = CHECKOUT / "manifests/install.yaml"
 STARTED_WITHIN_S = 90.0
+LAST_LINES = 150
 
 
 class Installation:
@@ -16,14 +18,28 @@ class Installation:
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
+        self._is_installed = False
 
-    async def install(self) -> None:
+    async def start(self) -> None:
         """What a user does; then waits until it runs and leads."""
-        await kubectl("apply", "--server-side", "--force-conflicts", "-f", MANIFEST)
-        await kubectl(
-            "wait", "--for=condition=Established", "crd/etcdclusters.etcd.etcd.io", "--timeout=30s"
-        )
+        if not self._is_installed:
+            await manifest.install()
+            self._is_installed = True
         await self.scale(1)
+
+    async def stop(self) -> None:
+        """Also of those on their way out nothing is left."""
+        if await self._kube.get("Deployment", NAMESPACE, NAME) is None:
+            return
+        await self.scale(0)
+
+        async def is_gone() -> bool:
+            return not await self._kube.list("Pod", NAMESPACE, f"app.kubernetes.io/name={NAME}")
+
+        await until("the operator's pod to be gone", is_gone, within_s=30.0)
+
+    async def at_work(self) -> None:
+        await self.leader()
 
     async def pods(self) -> dict[str, Object]:
         """Those that are not on their way out, by name."""
@@ -86,3 +102,28 @@ class Installation:
             if any(s["restartCount"] for s in pod["status"].get("containerStatuses", [])):
                 texts.append(await kubectl("logs", "-n", NAMESPACE, name, "--previous"))
         return "\n".join(texts)
+
+    async def metrics(self) -> str:
+        """Of the pod that its Service leads to."""
+        service = f"/api/v1/namespaces/{NAMESPACE}/services/etcd-operator-metrics:8080"
+        return await self._kube.text("GET", f"{service}/proxy/metrics")
+
+    async def explain(self) -> str:
+        selector = (f"-lapp.kubernetes.io/name={NAME}", f"--tail={LAST_LINES}")
+        shown = (
+            ("get", "pods,leases", "-o", "wide"),
+            ("logs", *selector, "--prefix"),
+            ("logs", *selector, "--previous"),
+        )
+        commands = [run(KUBECTL, *words, "-n", NAMESPACE, limit_s=20.0) for words in shown]
+        ended = await asyncio.gather(*commands, return_exceptions=True)
+        return "\n".join(e.out + e.err if isinstance(e, Ended) else repr(e) for e in ended)
+
+    async def process(
+        self, folder: Path, namespace: str, *, may_forward: bool = True
+    ) -> OperatorProcess:
+        """Inside the node's network, where pods are routable and nobody forwards ports."""
+        kubeconfig = rights.kubeconfig_of(self._kube, {"token": await rights.token()})
+        file = rights.write(folder / "kubeconfig", kubeconfig)
+        flags = ("--namespace", namespace, "--etcd-dialer", "direct", *QUIET)
+        return OperatorProcess(folder / "operator.log", file, *flags, prefix=node.inside())

@@ -17,7 +17,8 @@ import yaml
 from e2e.harness.wait import UnavailableError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-KUBECONFIG = CHECKOUT / ".node/kubeconfig"
+# As hack/node has it: a checkout may run nodes of several names.
+KUBECONFIG = CHECKOUT / ".node" / os.environ.get("ETCD_OPERATOR_NODE", "") / "kubeconfig"
 KUBECTL = CHECKOUT / "hack/kubectl"
 REQUEST_LIMIT_S = 15.0
 KUBECTL_LIMIT_S = 90.0
@@ -110,11 +111,11 @@ class Kube:
         cluster = configuration["clusters"][0]["cluster"]
         self.server: str = cluster["server"]
         self.authority: str = cluster["certificate-authority-data"]
-        user = configuration["users"][0]["user"]
+        self.user: Object = configuration["users"][0]["user"]
         self._tls = ssl.create_default_context(cadata=_decode(self.authority))
         with tempfile.NamedTemporaryFile("w") as pair:
-            pair.write(_decode(user["client-certificate-data"]))
-            pair.write(_decode(user["client-key-data"]))
+            pair.write(_decode(self.user["client-certificate-data"]))
+            pair.write(_decode(self.user["client-key-data"]))
             pair.flush()
             self._tls.load_cert_chain(pair.name)
 
@@ -157,6 +158,19 @@ class Kube:
         if response.status >= 300:
             raise RefusedError(response.status, text)
         return text
+
+    async def refuses(self, token: str) -> bool:
+        """Whether somebody with this token, and nothing else, is not let in."""
+        tls = ssl.create_default_context(cadata=_decode(self.authority))
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as stranger,
+            stranger.get(
+                self.server + path("EtcdCluster", None),
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=aiohttp.ClientTimeout(total=REQUEST_LIMIT_S),
+            ) as response,
+        ):
+            return response.status == 401
 
     async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
         """The object, or None when there is none."""

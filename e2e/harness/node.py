@@ -11,9 +11,9 @@ CONTAINERD = "/run/containerd/containerd.sock"
 PODS = "/run/node/kubelet/pods"
 
 
-def inside(*command: object) -> list[object]:
+def inside(*command: object) -> tuple[object, ...]:
     """The command that runs `command` where pods and Services are routable."""
-    return [sys.executable, CHECKOUT / "hack/node/node.py", "exec", "--", *command]
+    return (sys.executable, CHECKOUT / "hack/node/node.py", "exec", "--", *command)
 
 
 async def run_inside(*command: object, limit_s: float = 30.0) -> str:

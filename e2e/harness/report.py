@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from e2e.harness import installation
 from e2e.harness.kube import KUBECTL, run
 
 LINES_OF_ETCD = 25
-LINES_OF_OPERATOR = 150
 
 # Takes what was measured, and the seconds.
 Measure = Callable[[str, float], None]
@@ -31,15 +29,4 @@ async def of_namespace(namespace: str) -> str:
     for pod in names.out.split():
         last = ("logs", "-n", namespace, pod, f"--tail={LINES_OF_ETCD}")
         parts += [await _show(*last), await _show(*last, "--previous")]
-    return "\n".join(parts)
-
-
-async def of_operator() -> str:
-    in_its = ("-n", installation.NAMESPACE)
-    selector = f"-lapp.kubernetes.io/name={installation.NAME}"
-    parts = [
-        await _show("get", *in_its, "pods,leases", "-o", "wide"),
-        await _show("logs", *in_its, selector, f"--tail={LINES_OF_OPERATOR}", "--prefix"),
-        await _show("logs", *in_its, selector, f"--tail={LINES_OF_OPERATOR}", "--previous"),
-    ]
     return "\n".join(parts)
