@@ -21,6 +21,8 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 # On everything of a cluster, and on its volume claims above all: the name alone cannot tell a
 # cluster from an earlier one of the same name.
 CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
+# On a PersistentVolume that is kept: whose data it holds.
+MEMBER_LABEL: Final = f"{GROUP}/member"
 
 # What a podTemplate or a service may not set: selectors and the finding of volumes depend on it.
 RESERVED_LABELS: Final = frozenset({NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL, MANAGED_BY_LABEL})
@@ -30,6 +32,8 @@ RESERVED_LABELS: Final = frozenset({NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL,
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 # Asks for a member's replacement: on a pod "true", on the EtcdCluster the pods' names.
 REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
+# On volume claims: which cluster their data belongs to, so that a later one can adopt it.
+MEMBERSHIP_ANNOTATION: Final = f"{GROUP}/membership"
 
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"

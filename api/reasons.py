@@ -117,6 +117,11 @@ class Reason(StrEnum):
         "The API server refuses the objects made from this spec.",
         "Correct the field in the server's message; often it is in spec.podTemplate.",
     )
+    NOT_ALLOWED = (
+        "NotAllowed",
+        "The operator lacks a permission that the next step needs.",
+        "Grant what the message names, as the shipped install.yaml does.",
+    )
     NAME_CONFLICT = (
         "NameConflict",
         "An object with a name that the cluster needs exists and belongs to something else.",

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from api.labels import FIELD_MANAGER, FINALIZER, REPLACE_ANNOTATION
 from api.objects import read_deletion_policy
 from api.reasons import Reason
-from controllers.cluster.act_claims import discard_claim
+from controllers.cluster.act_claims import ClaimStep, discard_claim, perform_on_claims
 from controllers.cluster.act_etcd import Clients, leader_client, list_members, perform_in_etcd
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
@@ -20,6 +20,8 @@ from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
     AddLearner,
+    AdoptClaims,
+    AnnotateClaims,
     ApplyObjects,
     DeleteClaims,
     DeleteDisruptionBudget,
@@ -27,6 +29,7 @@ from controllers.cluster.plan.steps import (
     DeleteStatefulSet,
     DisarmCorrupt,
     DiscardClaim,
+    DiscardLeftovers,
     DropRequest,
     MoveLeader,
     PromoteLearner,
@@ -58,6 +61,7 @@ KubernetesStep = (
     | DeletePod
     | DeleteStatefulSet
     | DeleteDisruptionBudget
+    | ClaimStep
     | DropRequest
     | SetFinalizer
 )
@@ -111,6 +115,8 @@ async def _perform_in_kubernetes(
             await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
         case DeleteDisruptionBudget(name=name, uid=uid):
             await writer.delete(DISRUPTION_BUDGETS, observed.namespace, name, uid=uid)
+        case DiscardLeftovers() | AdoptClaims() | AnnotateClaims():
+            return await perform_on_claims(action, observed, writer)
         case DropRequest(name=name):
             await _drop_request(name, observed, writer)
         case SetFinalizer(present=present):

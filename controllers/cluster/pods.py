@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.labels import CLUSTER_UID_LABEL, ETCD_CONTAINER
+from api.labels import CLUSTER_UID_LABEL, ETCD_CONTAINER, MEMBERSHIP_ANNOTATION
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Problem
 
@@ -49,6 +49,7 @@ def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
         cluster_uid=(metadata.get("labels") or {}).get(CLUSTER_UID_LABEL),
         terminating="deletionTimestamp" in metadata,
         lost=obj.get("status", {}).get("phase") == "Lost",
+        membership=(metadata.get("annotations") or {}).get(MEMBERSHIP_ANNOTATION, ""),
     )
 
 

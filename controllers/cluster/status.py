@@ -81,12 +81,13 @@ def _recorded(observed: Observed, plan: Plan, outcome: Outcome | None) -> dict[s
     if isinstance(outcome, Rejected):
         return {}
     match plan.step:
-        case AcceptSpec(spec=spec, bootstrap=bootstrap):
+        case AcceptSpec(spec=spec, bootstrap=bootstrap, adopted=adopted):
             who = identity(observed, bootstrap)
             return {
                 "applied_spec": spec,
                 "bootstrap": bootstrap,
                 "client_endpoints": (who.client_endpoint(),),
+                "cluster_id": adopted or observed.status.cluster_id,
             }
         case RecordSpec(spec=spec):
             return {"applied_spec": spec}

@@ -39,37 +39,6 @@ def sleep_unborn(observed: Observed) -> Wait | None:
     )
 
 
-def wait_for_lost_status(observed: Observed) -> Wait | None:
-    """No bootstrap is recorded, yet volumes of this very cluster exist: status was lost.
-
-    A new bootstrap here could start an empty cluster beside, or over, the old one's data.
-    """
-    ours = [claim.name for claim in observed.claims if claim.cluster_uid == observed.uid]
-    if observed.applied is not None or not ours:
-        return None
-    return Wait(
-        reason=Reason.STATUS_LOST,
-        message=f"{', '.join(ours)} hold data of this cluster but its status records no bootstrap: "
-        "restore the status from a backup of the EtcdCluster object; nothing is started until then",
-        recheck_s=30.0,
-    )
-
-
-def wait_for_leftover_volumes(observed: Observed) -> Wait | None:
-    """Claims under our names that another cluster left behind are never started on."""
-    if observed.applied is not None:
-        return None
-    leftovers = [claim.name for claim in observed.claims if claim.cluster_uid != observed.uid]
-    if not leftovers:
-        return None
-    return Wait(
-        reason=Reason.LEFTOVER_VOLUMES,
-        message=f"PersistentVolumeClaim {', '.join(leftovers)} left by an earlier cluster: "
-        "delete them if their data is not needed, or choose another name",
-        recheck_s=10.0,
-    )
-
-
 def accept_spec(observed: Observed) -> AcceptSpec | None:
     """The first spec, or a correction of it while no cluster has formed."""
     if observed.spec is None or is_formed(observed):

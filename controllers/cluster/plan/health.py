@@ -12,6 +12,8 @@ from controllers.cluster.plan.steps import Wait
 # Pod changes are events; these are for what only etcd knows: an election, a member catching up.
 _FORMING_RECHECK_S = 0.5
 _HEALING_RECHECK_S = 2.0
+# What Ready says before all members of a cluster that has formed are started at once.
+_STARTS_FROM = frozenset({Reason.STOPPED, Reason.WAITING_FOR_PODS, Reason.CREATING})
 
 
 def wait_for_cluster_id(observed: Observed) -> Wait | None:
@@ -134,9 +136,9 @@ def _was_ready(observed: Observed) -> bool:
 
 
 def _wakes_up(observed: Observed) -> bool:
-    """Whether the cluster slept before, and no pod has a problem so far."""
+    """Whether the cluster slept before, or was adopted, and no pod has a problem so far."""
     ready = find_condition(observed.status.conditions, ConditionType.READY)
-    slept = ready is not None and ready.reason in {Reason.STOPPED, Reason.WAITING_FOR_PODS}
+    slept = ready is not None and ready.reason in _STARTS_FROM
     return slept and _stuck(observed) is None
 
 

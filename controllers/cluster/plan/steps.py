@@ -27,14 +27,19 @@ class AcceptSpec:
     """Try the StatefulSet against the server (dry run), then record the spec and the bootstrap.
 
     Recording is a write of status: nothing is created before what it was created from is known.
+    `adopted`: the ID of the cluster, in hexadecimal, whose volumes are there already, and whose
+    members go on from them; empty when a new one is formed.
     """
 
     spec: JsonObject
     bootstrap: BootstrapStatus
     dry_run: JsonObject | None  # None: nothing would run (size 0)
+    adopted: str = ""
 
     @override
     def __str__(self) -> str:
+        if self.adopted:
+            return f"Resume cluster {self.adopted} with its {self.bootstrap.size} members"
         return f"Accept the spec for a cluster of {self.bootstrap.size}"
 
 
@@ -198,6 +203,40 @@ class DiscardClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardLeftovers:
+    """Delete the claims that an earlier cluster left under our names, as the spec demands."""
+
+    claims: tuple[tuple[str, str], ...]  # (name, uid)
+
+    @override
+    def __str__(self) -> str:
+        return f"Delete volume claims {_names(self.claims)} of an earlier cluster"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptClaims:
+    """Make the claims of an earlier cluster ours, by their label; their data stays as it is."""
+
+    claims: tuple[tuple[str, str], ...]  # (name, uid)
+
+    @override
+    def __str__(self) -> str:
+        return f"Adopt volume claims {_names(self.claims)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotateClaims:
+    """Note on the voters' claims which cluster their data belongs to."""
+
+    claims: tuple[tuple[str, str], ...]  # (name, uid)
+    record: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Note the membership on volume claims {_names(self.claims)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropRequest:
     """Take the annotation away that asked for a replacement, which is recorded by now."""
 
@@ -252,7 +291,7 @@ class DeleteClaims:
 
     @override
     def __str__(self) -> str:
-        return f"Delete volume claims {', '.join(name for name, _ in self.claims)}"
+        return f"Delete volume claims {_names(self.claims)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +323,9 @@ Action = (
     | RemoveMember
     | DisarmCorrupt
     | DiscardClaim
+    | DiscardLeftovers
+    | AdoptClaims
+    | AnnotateClaims
     | DropRequest
     | ApplyObjects
     | DeletePod
@@ -300,3 +342,7 @@ class Plan:
 
     rule: str
     step: Action | Wait
+
+
+def _names(claims: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(name for name, _ in claims)

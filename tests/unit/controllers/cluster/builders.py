@@ -11,6 +11,7 @@ from typing import Any
 from api.labels import pod_name
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus, ClusterStatus
+from controllers.cluster.claim_record import record_of
 from controllers.cluster.observed import Claim, Etcd, Observed, Pod
 from controllers.cluster.render import desired_objects, identity
 from controllers.cluster.render.normal import stamped
@@ -157,8 +158,15 @@ def observed(size: int = 3, **changes: Any) -> Observed:
         claims=tuple(claim(n) for n in range(size)),
         etcd=etcd(size),
     )
-    healthy = dataclasses.replace(healthy, live=live_of(healthy))
+    healthy = dataclasses.replace(healthy, live=live_of(healthy), claims=annotated(healthy))
     return dataclasses.replace(healthy, **changes)
+
+
+def annotated(of: Observed) -> tuple[Claim, ...]:
+    """Its claims with the record of its membership on them."""
+    record = record_of(of)
+    assert record is not None
+    return tuple(dataclasses.replace(one, membership=record.text) for one in of.claims)
 
 
 def etcd(size: int, **changes: Any) -> Etcd:
