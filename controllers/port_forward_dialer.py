@@ -136,6 +136,15 @@ def explain(error: StatusError, endpoint: Endpoint) -> str:
     return f"pod {endpoint.namespace}/{endpoint.pod}: {error}"
 
 
+def is_about_a_pod_that_is_gone(error: StatusError) -> bool:
+    """Whether others will tell, because the pod bars no way: it is no more. Pure.
+
+    The API server says 404; a node that has removed the pod already, a moment before the API
+    server does, says 500 (kubelet pkg/kubelet/kubelet_pods.go, GetPortForward).
+    """
+    return isinstance(error, NotFoundError) or "pod not found (" in error.message
+
+
 class Forwarder:
     """A Unix socket whose connections end at a port of one pod. `close` must be called.
 
@@ -256,8 +265,7 @@ class Forwarder:
         if isinstance(error, StatusError):
             wait_s = max(self._backoff.delay_s(self._loop.time()), error.retry_after_s or 0.0)
             self._not_before = self._loop.time() + wait_s
-        # Of a pod that has gone, others tell.
-        if isinstance(error, StatusError) and not isinstance(error, NotFoundError):
+        if isinstance(error, StatusError) and not is_about_a_pod_that_is_gone(error):
             self.obstacle = explain(error, self._endpoint)
             self._complaints.tell(self._endpoint, error)
 

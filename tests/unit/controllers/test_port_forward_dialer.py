@@ -188,6 +188,23 @@ async def test_missing_permission_is_told_in_plain_words(server, pool):
     assert [(line["cluster"], line["why"]) for line in warned] == [("ns/main", words)]
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        answer_status(404, "NotFound", 'pods "main-0" not found'),
+        answer_status(500, "Unknown", 'pod not found ("main-0_ns")'),
+    ],
+    ids=["the API server", "the node"],
+)
+async def test_pod_that_is_gone_is_no_obstacle(server, pool, gone):
+    server.on_every("get", gone)
+    with capture_logs() as logs, pytest.raises(UnavailableError):
+        await pool.client(endpoint()).maintenance.status()
+
+    assert not pool.obstacle(endpoint())
+    assert not [line for line in logs if line["log_level"] == "warning"]
+
+
 async def test_obstacle_is_gone_once_the_way_is_free(server, pool, member):
     client = pool.client(endpoint())
     server.script("get", FORBIDDEN)
