@@ -90,7 +90,8 @@ def _hide_dns() -> None:
     (config.RUN / "resolv.conf").write_text(
         f"nameserver {config.DNS_IP}\n"
         "search default.svc.cluster.local svc.cluster.local cluster.local\n"
-        "options ndots:5\n"
+        # A name server may be on a node that a test has just cut off.
+        "options ndots:5 timeout:1 attempts:3\n"
     )
     (config.RUN / "resolv-empty.conf").write_text("")
     target = Path("/etc/resolv.conf").resolve()
