@@ -83,7 +83,9 @@ class ClusterReconciler:
 
     async def _act(self, plan: Plan, observed: Observed, writer: Writer) -> Outcome:
         assert not isinstance(plan.step, Wait)
-        log.info("acting", rule=plan.rule, step=str(plan.step))
+        tried = observed.status.plan is not None and observed.status.plan.action == str(plan.step)
+        tell = log.debug if tried else log.info  # etcd is asked again and again until it agrees
+        tell("acting", rule=plan.rule, step=str(plan.step))
         outcome = await perform(plan.step, observed, writer, self._sources.channels)
         match outcome:
             case Changed(what=what):

@@ -51,12 +51,21 @@ def track_joining(observed: Observed) -> RecordMembership | None:
     if member is None or member_id_hex(member.id) == joining.old_id:
         return _begin_again(observed, joining) if joining.id else None
     if not member.is_learner and member_id_hex(member.id) == joining.id:
-        return RecordMembership(
-            voters=tuple(sorted({*voters_of(observed.status), joining.ordinal})),
-            joining=None,
-            why=f"{joining.name} has become a voter",
-        )
+        return _record_voter(observed, joining)
     return _record_learner(observed, joining, member)
+
+
+def _record_voter(observed: Observed, joining: JoiningMember) -> RecordMembership | None:
+    """Complete once its pod is ready as well, or it has had its time: then it is cared for as any
+    other voter.
+    """
+    if not _view(observed, joining).healthy and not _gives_up(observed, joining):
+        return None
+    return RecordMembership(
+        voters=tuple(sorted({*voters_of(observed.status), joining.ordinal})),
+        joining=None,
+        why=f"{joining.name} has become a voter",
+    )
 
 
 def _record_learner(
@@ -121,7 +130,7 @@ def withdraw(observed: Observed) -> RecordMembership | RemoveMember | None:
         return _give_up(observed, joining) if why else None
     view = _view(observed, joining)
     why = why or _is_spoilt(observed, joining, view)
-    if not why or view.member is None:
+    if not why or view.member is None or not view.member.is_learner:
         return None
     return RemoveMember(
         name=joining.name,
@@ -251,7 +260,9 @@ def promote(observed: Observed) -> PromoteLearner | None:
     if joining is None or not joining.started:
         return None
     view = _view(observed, joining)
-    if view.member is None or view.status is None or not view.status.leader:
+    if view.member is None or not view.member.is_learner:
+        return None
+    if view.status is None or not view.status.leader:
         return None
     return PromoteLearner(name=joining.name, id=view.member.id)
 
