@@ -1,10 +1,14 @@
 """Which way to etcd is taken."""
 
+import os
+import tempfile
+
 import pytest
 
 from cli.etcd_dialer import make_dialer
 from cli.settings import Settings
 from controllers.port_forward_dialer import PortForwardDialer
+from controllers.socket_folder import SocketFolder
 from etcd.dialer import DirectDialer
 
 IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
@@ -31,3 +35,12 @@ def test_way_to_etcd_is_the_one_asked_for_or_the_one_that_works(
         monkeypatch.setenv(name, value)
 
     assert isinstance(make_dialer(Settings(**settings), None), expected)
+
+
+def test_sockets_of_a_killed_operator_are_removed_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = SocketFolder()
+    os.close(left._lock)  # as when its process ends
+
+    make_dialer(Settings(etcd_dialer="port-forward"), None)
+    assert not list(tmp_path.iterdir())
