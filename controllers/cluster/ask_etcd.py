@@ -15,6 +15,7 @@ from etcd.client import EtcdClient
 from etcd.cluster import MemberList
 from etcd.dialer import Endpoint
 from etcd.errors import EtcdError, UnavailableError
+from etcd.ids import cluster_id_hex
 from etcd.maintenance import Alarm, Status
 from etcd.pool import ChannelPool
 
@@ -22,15 +23,27 @@ from etcd.pool import ChannelPool
 _TIMEOUT_S = 2.0
 
 
-async def ask_etcd(pool: ChannelPool, who: Identity, pods: Sequence[Pod]) -> Etcd:
-    """What the members say now. Takes at most three deadlines; never raises EtcdError."""
+async def ask_etcd(
+    pool: ChannelPool, who: Identity, pods: Sequence[Pod], *, cluster_id: str
+) -> Etcd:
+    """What the members say now. Takes at most three deadlines; never raises EtcdError.
+
+    `cluster_id`: the recorded one in hexadecimal, empty before there is one.  Who answers for
+    another cluster is not asked for its members.
+    """
     endpoints = {pod.name: endpoint_of(who, pod) for pod in pods if pod.running and pod.ip}
     await pool.retain(f"{who.namespace}/{who.name}", tuple(endpoints.values()))
     clients = {name: pool.client(endpoint) for name, endpoint in endpoints.items()}
     statuses, errors = await _statuses(clients)
     obstacles = {name: pool.obstacle(endpoints[name]) for name in errors}
     errors |= {name: obstacle for name, obstacle in obstacles.items() if obstacle}
-    voters = [name for name, status in statuses.items() if status.leader and not status.is_learner]
+    voters = [
+        name
+        for name, status in statuses.items()
+        if status.leader
+        and not status.is_learner
+        and cluster_id in {"", cluster_id_hex(status.cluster_id)}
+    ]
     if not voters:
         error = "no member knows a leader" if statuses else "no member answers"
         return Etcd(error=error, statuses=statuses, errors=errors)

@@ -11,6 +11,7 @@ from api.conditions import ConditionStatus, ConditionType, set_condition
 from api.reasons import Reason
 from api.v1alpha1.common import Condition
 from controllers.cluster.members import ViewOfMember
+from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan import health
 from controllers.cluster.plan.accepted import is_formed, pending_edit
@@ -32,8 +33,17 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.QUORUM_UNRECOVERABLE,
         Reason.CLUSTER_ID_MISMATCH,
         Reason.MEMBER_ID_MISMATCH,
+        Reason.NOT_ALLOWED,
+        Reason.UNKNOWN_MEMBER,
+        Reason.REPLACEMENT_LIMIT,
+        Reason.MEMBER_WITHDRAWN,
+        Reason.UPGRADE_FIRST,
     }
 )
+# Cured by a new member, which needs nobody's help: a problem only where that is not under way.
+_CURED: Final = frozenset({Reason.EMPTY_DATA_DIRECTORY})
+# While these are said, members are down because they are just being started.
+_STARTING: Final = frozenset({Reason.CREATING, Reason.WAITING_FOR_PODS})
 _SPACE_LOW_SHARE: Final = 0.9
 
 _Verdict = tuple[ConditionStatus, Reason, str]
@@ -46,9 +56,9 @@ def conditions_of(
     verdicts: dict[ConditionType, _Verdict] = {
         ConditionType.READY: _ready(shown),
         ConditionType.RECONCILING: _reconciling(plan, shown),
-        ConditionType.STALLED: _stalled(shown),
+        ConditionType.STALLED: _stalled(plan, shown),
         ConditionType.QUORUM_AVAILABLE: _quorum_available(observed, shown),
-        ConditionType.MEMBERS_HEALTHY: _members_healthy(shown, views),
+        ConditionType.MEMBERS_HEALTHY: _members_healthy(observed, shown),
         ConditionType.UP_TO_DATE: _up_to_date(observed, shown),
         ConditionType.TLS_READY: (
             "False",
@@ -79,15 +89,17 @@ def _ready(shown: Wait) -> _Verdict:
 
 
 def _reconciling(plan: Plan, shown: Wait) -> _Verdict:
-    if not isinstance(plan.step, Wait):
-        return "True", Reason.RECONCILING, str(plan.step)
-    if shown.settled or shown.reason in NEEDS_SOMEONE or plan.step.reason is Reason.PAUSED:
-        return "False", plan.step.reason, "Nothing to do"
-    return "True", shown.reason, shown.message
+    step = plan.step
+    if not isinstance(step, Wait):
+        return "True", Reason.RECONCILING, str(step)
+    if step.settled or step.reason in NEEDS_SOMEONE or step.reason is Reason.PAUSED:
+        return "False", step.reason, "Nothing to do"
+    return "True", step.reason, step.message
 
 
-def _stalled(shown: Wait) -> _Verdict:
-    if shown.reason in NEEDS_SOMEONE:
+def _stalled(plan: Plan, shown: Wait) -> _Verdict:
+    is_cured = shown.reason in _CURED and plan.step != shown
+    if shown.reason in NEEDS_SOMEONE and not is_cured:
         return "True", shown.reason, f"{shown.message}. {shown.reason.next_step}"
     return "False", shown.reason, "No help is needed"
 
@@ -95,6 +107,8 @@ def _stalled(shown: Wait) -> _Verdict:
 def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
     if not is_formed(observed):
         return "Unknown", shown.reason, "The cluster has not formed yet"
+    if shown.reason is Reason.STOPPED:
+        return "Unknown", Reason.STOPPED, shown.message
     if observed.etcd.members is None:
         lost = health.verdict(observed)
         unknown = lost.reason is Reason.MEMBERS_UNREACHABLE
@@ -102,14 +116,27 @@ def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
     return "True", Reason.QUORUM_PRESENT, "A linearizable read was answered"
 
 
-def _members_healthy(shown: Wait, views: tuple[ViewOfMember, ...]) -> _Verdict:
-    if not views:
+def _members_healthy(observed: Observed, shown: Wait) -> _Verdict:
+    """Of the voters: who joins as one more is not missed by anyone yet."""
+    if shown.reason is Reason.STOPPED:
+        return "Unknown", Reason.STOPPED, shown.message
+    voters = health.judged(observed)
+    if not voters:
         return "Unknown", Reason.UNKNOWN, "There are no members yet"
-    down = [f"{view.name}: {view.reason}" for view in views if not view.healthy]
+    down = [view for view in voters if not view.healthy]
     if not down:
-        return "True", Reason.ALL_MEMBERS_HEALTHY, f"All {len(views)} members are healthy"
-    reason = Reason.CREATING if shown.reason is Reason.CREATING else Reason.MEMBERS_UNHEALTHY
-    return "False", reason, "; ".join(down)
+        return "True", Reason.ALL_MEMBERS_HEALTHY, f"All {len(voters)} members are healthy"
+    message = "; ".join(f"{view.name}: {view.reason}" for view in down)
+    return "False", _why_down(observed, shown, down), message
+
+
+def _why_down(observed: Observed, shown: Wait, down: list[ViewOfMember]) -> Reason:
+    joining = observed.status.joining
+    if shown.reason in _STARTING:
+        return shown.reason
+    if joining is not None and [view.ordinal for view in down] == [joining.ordinal]:
+        return Reason.MEMBER_REPLACING
+    return Reason.MEMBERS_UNHEALTHY
 
 
 def _up_to_date(observed: Observed, shown: Wait) -> _Verdict:
@@ -124,6 +151,9 @@ def _up_to_date(observed: Observed, shown: Wait) -> _Verdict:
             shown.reason,
             f"Not rolled out: {', '.join(change.field for change in changed)}",
         )
+    voters, wanted = len(voters_of(observed.status)), observed.applied.size
+    if is_formed(observed) and wanted not in {0, voters}:
+        return "False", Reason.SCALING, f"{voters} members vote, spec.size is {wanted}"
     return "True", Reason.UP_TO_DATE, "What is wanted is what runs"
 
 

@@ -124,7 +124,7 @@ async def _etcd(
     if status.bootstrap is None:
         return Etcd(error="the cluster has not been started")
     who = identity_of(metadata["namespace"], metadata["name"], metadata["uid"], status.bootstrap)
-    return await ask_etcd(sources.channels, who, pods)
+    return await ask_etcd(sources.channels, who, pods, cluster_id=status.cluster_id)
 
 
 def _names(cluster: str) -> tuple[tuple[Resource, str], ...]:
@@ -143,13 +143,14 @@ async def _live(
 ) -> dict[tuple[str, str], JsonObject]:
     """Our objects from the caches; before the first one exists also strangers under their names.
 
-    The caches hold only objects with our label, so a stranger is seen by asking the server.
+    The caches hold only objects with our label, so a stranger is seen by asking the server; and
+    that the StatefulSet is gone, with what becomes of its pods, is not believed from a cache.
     """
     namespace = metadata["namespace"]
     found: dict[tuple[str, str], JsonObject] = {}
     for resource, name in _names(metadata["name"]):
         obj = sources.informers[resource].get(f"{namespace}/{name}")
-        if obj is None and ask_server:
+        if obj is None and (ask_server or resource is STATEFUL_SETS):
             obj = await _get(sources.api, resource, namespace, name)
         if obj is not None:
             found[resource.kind, name] = obj

@@ -45,6 +45,7 @@ class Pod:
     config_file: str | None  # the base name of --config-file
     restarts: int
     problem: Problem | None
+    controlled: bool = True  # by a StatefulSet, which may be gone; not after it was orphaned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,11 @@ class Etcd:
     @property
     def leader(self) -> MemberID | None:
         """The leader that a majority of the answers names, None when they name none."""
-        named = [status.leader for status in self.statuses.values() if status.leader]
+        named = [
+            status.leader
+            for status in self.statuses.values()
+            if status.leader and self.cluster_id in {None, status.cluster_id}
+        ]
         return max(set(named), key=named.count) if named else None
 
 

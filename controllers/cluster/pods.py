@@ -70,6 +70,7 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         config_file=_config_file(_named(spec.get("containers", ()), ETCD_CONTAINER)),
         restarts=container.get("restartCount", 0),
         problem=_problem(metadata, status, container),
+        controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
     )
 
 

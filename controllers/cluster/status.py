@@ -35,6 +35,7 @@ from controllers.cluster.space import quota_bytes, shown_size
 _SAYS_NOTHING_OF_HEALTH: Final = frozenset(
     {
         Reason.PAUSED,
+        Reason.RECONCILING,
         Reason.SCALING,
         Reason.MEMBER_JOINING,
         Reason.MEMBER_REPLACING,

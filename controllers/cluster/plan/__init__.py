@@ -46,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     bootstrap.record_started,
     joining.track_joining,
     joining.drop_request,
+    objects.wait_for_orphans,
     objects.correct_drift,
     objects.drop_disruption_budget,
     bootstrap.restart_on_corrected_spec,
@@ -67,6 +68,7 @@ RULES: tuple[Rule, ...] = (
     leftovers.annotate_claims,
     scale.discard_leftovers,
     scale.shrink,
+    repair.wait_to_replace,
     scale.grow,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,

@@ -39,7 +39,7 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
     unreachable = _unreachable(observed)
     if unreachable is not None:
         return unreachable
-    views = voters(observed)
+    views = judged(observed)
     down = [view for view in views if not view.healthy]
     if _wakes_up(observed):
         return Wait(
@@ -65,7 +65,7 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
 
 def wait_for_members(observed: Observed) -> Wait | None:
     """Quorum is there, but not every member is a healthy voter with a ready pod."""
-    views = voters(observed)
+    views = judged(observed)
     down = [view for view in views if not view.healthy]
     if not down:
         return None
@@ -83,9 +83,20 @@ def wait_for_members(observed: Observed) -> Wait | None:
 
 def settled(observed: Observed) -> Wait:
     """Everything is as the spec says."""
-    count = len(voters(observed))
+    count = len(judged(observed))
     return Wait(
         reason=Reason.CLUSTER_READY, message=f"{count} of {count} members are healthy", settled=True
+    )
+
+
+def judged(observed: Observed) -> tuple[ViewOfMember, ...]:
+    """The voters but one that has just left, as it should, and is still recorded."""
+    wanted = observed.applied.size if observed.applied else 0
+    unlisted = observed.etcd.members is not None
+    return tuple(
+        view
+        for view in voters(observed)
+        if not (unlisted and view.member is None and 0 < wanted <= view.ordinal)
     )
 
 

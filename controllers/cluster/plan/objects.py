@@ -2,11 +2,30 @@
 (back); no longer wanted, they go.
 """
 
-from api.labels import disruption_budget_name
+from api.labels import disruption_budget_name, stateful_set_name
+from api.reasons import Reason
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.steps import ApplyObjects, DeleteDisruptionBudget
+from controllers.cluster.plan.steps import ApplyObjects, DeleteDisruptionBudget, Wait
 from controllers.cluster.render import desired_objects
 from controllers.cluster.render.normal import differs
+
+
+def wait_for_orphans(observed: Observed) -> Wait | None:
+    """Pods of a StatefulSet that was deleted are on their way out: a new one waits for their end.
+
+    Made at once, its controller fails on their names, again and again, with a backoff that grows to
+    a quarter of an hour, and the end of a pod that isn't its own wakes it no earlier
+    (k8s.io/kubernetes pkg/controller/statefulset/stateful_set.go).
+    """
+    made = observed.live.get(("StatefulSet", stateful_set_name(observed.name)))
+    orphans = [pod.name for pod in observed.pods if pod.controlled]
+    if made is not None or not orphans or observed.applied is None:
+        return None
+    return Wait(
+        reason=Reason.RECONCILING,
+        message=f"The StatefulSet was deleted; waiting for its pods {', '.join(orphans)} to end",
+        recheck_s=1.0,
+    )
 
 
 def correct_drift(observed: Observed) -> ApplyObjects | None:

@@ -1,5 +1,6 @@
 """Rules that decide to replace a member: on proof, with a quorum of the others, one at a time."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -33,18 +34,29 @@ def revive_pending(observed: Observed) -> DeletePod | None:
     return None
 
 
-def replace(observed: Observed) -> RecordMembership | Wait | None:
+def replace(observed: Observed) -> RecordMembership | None:
     """Record the replacement of the first member that is proven lost and may be replaced now."""
-    held: Wait | None = None
+    for view, proof in _lost(observed):
+        if _held_back(observed, view, proof) is None:
+            return _record(observed, view, proof)
+    return None
+
+
+def wait_to_replace(observed: Observed) -> Wait | None:
+    """Lost members that may not be replaced now: said, and nothing is added meanwhile.
+
+    After the rule that shrinks, because members that are to leave may be what stands in the way.
+    """
+    for view, proof in _lost(observed):
+        return _held_back(observed, view, proof)
+    return None
+
+
+def _lost(observed: Observed) -> Iterator[tuple[ViewOfMember, Proof]]:
     for view in voters(observed):
         proof = proof_of_loss(observed, view)
-        if proof is None or _is_leaving(observed, view):
-            continue
-        wait = _held_back(observed, view, proof)
-        if wait is None:
-            return _record(observed, view, proof)
-        held = held or wait
-    return held
+        if proof is not None and not _is_leaving(observed, view):
+            yield view, proof
 
 
 def _is_leaving(observed: Observed, view: ViewOfMember) -> bool:
@@ -121,9 +133,9 @@ def is_held(observed: Observed) -> bool:
     return observed.now < withdrawn.not_before
 
 
-def _limit(observed: Observed, proof: Proof, lost: str) -> Wait | None:
+def _limit(observed: Observed, view: ViewOfMember, lost: str) -> Wait | None:
     recent = [r for r in observed.status.replacements if observed.now < r.time + WITHIN]
-    if len(recent) < MOST_REPLACEMENTS or proof.reason is Reason.REPLACEMENT_REQUESTED:
+    if len(recent) < MOST_REPLACEMENTS or view.name in observed.asked_to_replace:
         return None
     return Wait(
         reason=Reason.REPLACEMENT_LIMIT,

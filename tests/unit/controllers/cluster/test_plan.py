@@ -189,13 +189,22 @@ class TestRunning:
 
     @pytest.mark.parametrize("kind", ["Service", "ConfigMap", "PodDisruptionBudget", "StatefulSet"])
     def test_deleted_object_comes_back(self, kind):
-        healthy = observed()
+        healthy = observed(pods=tuple(pod(n, controlled=False) for n in range(3)))
         live = {key: obj for key, obj in healthy.live.items() if key[0] != kind}
 
         step = plan(dataclasses.replace(healthy, live=live)).step
 
         assert isinstance(step, ApplyObjects)
         assert {obj["kind"] for obj in step.objects} == {kind}
+
+    def test_pods_of_a_deleted_stateful_set_end_before_it_is_made_anew(self):
+        healthy = observed()
+        live = {key: obj for key, obj in healthy.live.items() if key[0] != "StatefulSet"}
+
+        step = plan(dataclasses.replace(healthy, live=live)).step
+
+        assert step.reason is Reason.RECONCILING
+        assert "db-0, db-1, db-2 to end" in step.message
 
     def test_edited_service_is_put_right(self):
         healthy = observed()
