@@ -94,9 +94,7 @@ def _held_back(observed: Observed, view: ViewOfMember, proof: Proof) -> Wait | N
     if late:
         return _waiting(f"{lost}; waiting until all first members have started")
     return (
-        _too_old(observed, lost)
-        or _withdrawn(observed, view, lost)
-        or _limit(observed, proof, lost)
+        _too_old(observed, lost) or _withdrawn(observed, view, lost) or _limit(observed, view, lost)
     )
 
 
