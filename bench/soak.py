@@ -24,26 +24,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
-import gc
 import itertools
 import json
 import logging
-import os
 import random
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
 import yaml
 
+from bench.api_server import before_others
+from bench.soak_measures import Sample, descriptors, sample, slope, tasks
 from bench.soak_operator import NAMESPACE, RESOURCES, WORKERS, Operator, Record
 from controllers.resources import CLUSTERS, CONFIG_MAPS, NAMESPACES
 from informers.errors import KubeError, NotFoundError
@@ -52,14 +52,14 @@ from informers.resource import Resource
 from informers.wire import KubeApi, connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).resolve().parents[1]
 CRDS = Resource(
     *("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"),
     namespaced=False,
 )
-LIBC = ctypes.CDLL("libc.so.6")
+LAG_INTERVAL_S = 0.1
 NAMES = ("a", "b")
 OBJECTS = 150  # of each kind, at most
 WRITES_PER_S = 10  # of each kind
@@ -229,55 +229,7 @@ class Faults:
             await asyncio.sleep(self.rng.uniform(0.0, 2.0))
 
 
-# ---------------------------------------------------------------------- measuring
-@dataclass(frozen=True, slots=True)
-class Sample:
-    minute: float
-    memory_mb: float
-    trimmed_mb: float
-    objects: int
-
-
-def sample(minute: float) -> Sample:
-    memory_mb = anonymous_mb()
-    gc.collect()
-    return Sample(minute, memory_mb, trimmed_mb(), len(gc.get_objects()))
-
-
-def anonymous_mb() -> float:
-    """Resident memory but for files, which a fork does not have."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
-
-
-def trimmed_mb() -> float:
-    """What would be held if the allocator kept nothing for later."""
-    reader, writer = os.pipe()
-    if (pid := os.fork()) == 0:
-        LIBC.malloc_trim(0)
-        os.write(writer, str(anonymous_mb()).encode())
-        os._exit(0)
-    os.waitpid(pid, 0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        return float(answer.read())
-
-
-def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Of the line through the points, by least squares."""
-    mean_x, mean_y = mean(xs), mean(ys)
-    over = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
-    return over / sum((x - mean_x) ** 2 for x in xs)
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
-
-
-def tasks() -> list[str]:
-    return sorted(task.get_name() for task in asyncio.all_tasks())
-
-
+# ---------------------------------------------------------------------- judging
 def overlaps(leading: list[tuple[float, float, str]]) -> list[str]:
     """Pairs of operators whose work overlapped."""
     return [
@@ -302,12 +254,20 @@ class Soak:
         self.base_tasks = 0
         self.samples: list[Sample] = []
         self.settled_s: list[float] = []
+        self.late_s = [0.0]  # of each round: how late the loop was at most
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
 
     @property
     def minutes(self) -> float:
         return (self._loop.time() - self._began) / 60
+
+    async def measure_lag(self) -> None:
+        """Until cancelled. A lag beyond the watchdog's patience has the process ended, rightly."""
+        while True:
+            due = time.monotonic() + LAG_INTERVAL_S
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self.late_s[-1] = max(self.late_s[-1], time.monotonic() - due)
 
     async def begin(self) -> None:
         """Without faults all must become right, and then there are as many tasks as ever."""
@@ -325,8 +285,9 @@ class Soak:
             for writer in self.writers:
                 writer.resting = True
         self.settled_s.append(await self._settle())
-        self.samples.append(sample(self.minutes))
+        self.samples.append(await sample(self.minutes))
         self._report()
+        self.late_s.append(0.0)
 
     async def _settle(self) -> float:
         """Seconds until nothing is wrong; at the deadline what is wrong is noted."""
@@ -369,6 +330,7 @@ class Soak:
             f" led {len(self.record.leading)} times; tasks {len(tasks())}, descriptors"
             f" {descriptors()} (limit {self.base_fds + SOCKETS_LIMIT}), memory"
             f" {now.memory_mb:.1f} MB ({now.trimmed_mb:.1f} trimmed), {now.objects} objects;"
+            f" loop at most {self.late_s[-1] * 1e3:.0f} ms late;"
             f" wrong: {len(self.record.faults)}",
             flush=True,
         )
@@ -380,6 +342,7 @@ def verdict(soak: Soak) -> bool:
     rows.append((f"led {len(record.leading)} times, ends: {dict(record.ends)}", True))
     settled_s = soak.settled_s
     rows.append((f"right after {median(settled_s):.1f} s, at most {max(settled_s):.1f} s", True))
+    rows.append((f"the loop was at most {max(soak.late_s) * 1e3:.0f} ms late", True))
     rows.append(reconciles(record))
     rows += growth(soak.samples[len(soak.samples) // 2 :])
     for text, ok in rows:
@@ -462,9 +425,11 @@ async def soak(
             for operator in faults.operators:
                 group.create_task(operator.run(), name=f"supervisor-{operator.name}")
             found = Soak(api, faults, record, writers, base_fds)
+            lag = group.create_task(found.measure_lag(), name="lag")
             await found.begin()
             while found.minutes < minutes:
                 await found.round()
+            lag.cancel()
             for operator in faults.operators:
                 operator.close()
     await nothing_left(record, base_tasks, base_fds)
@@ -480,7 +445,9 @@ def main() -> int:
     level = logging.getLevelNamesMapping()[given.log_level.upper()]
     logging.basicConfig(level=level)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
-    print(f"soak: {given.minutes:g} minutes, seed {given.seed}", flush=True)
+    # Kept from the processor for half a second, a leader may find its Lease gone: no fault of ours.
+    conditions = before_others()
+    print(f"soak: {given.minutes:g} minutes, seed {given.seed}, {conditions}", flush=True)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         ok = uvloop.run(run(folder, given.minutes, given.seed))
     print(f"soak: {given.minutes:g} minutes, seed {given.seed}: {'ok' if ok else 'FAILED'}")
