@@ -5,24 +5,28 @@ back as itself.
 Needs three nodes, and a session of its own: hack/test.sh several-nodes.
 """
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from e2e.conftest import Namespaces, explain_failure
-from e2e.harness import installation
 from e2e.harness.cluster import EtcdCluster, condition
 from e2e.harness.installation import Installation
 from e2e.harness.kube import Kube
+from e2e.harness.manifest import NAME, NAMESPACE
 from e2e.harness.nodes import Nodes
+from e2e.harness.operator import Operator
 from e2e.harness.report import Measure
-from e2e.harness.wait import until
+from e2e.harness.wait import never, until
 from e2e.harness.writer import Writer
 
 ZONE = "topology.kubernetes.io/zone"
 GOES_ON_WITHIN_S = 30.0
 BACK_WITHIN_S = 90.0
+TAKEN_OVER_WITHIN_S = 25.0
+SILENT_FOR_S = 15
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -40,7 +44,7 @@ async def db(
     request: pytest.FixtureRequest,
     nodes: Nodes,
     kube: Kube,
-    operator: Installation,
+    operator: Operator,
     namespaces: Namespaces,
     shared: list[EtcdCluster],
 ) -> AsyncIterator[EtcdCluster]:
@@ -50,7 +54,7 @@ async def db(
         await shared[0].apply(size=3, placement={"spread": "Required"})
     await shared[0].ready(within_s=BACK_WITHIN_S)
     yield shared[0]
-    await explain_failure(request.node, shared[0].namespace)
+    await explain_failure(request.node, shared[0].namespace, operator)
 
 
 async def places(db: EtcdCluster) -> dict[str, str]:
@@ -59,8 +63,7 @@ async def places(db: EtcdCluster) -> dict[str, str]:
 
 
 async def nodes_of_the_operator(kube: Kube) -> set[str]:
-    labels = f"app.kubernetes.io/name={installation.NAME}"
-    pods = await kube.list("Pod", installation.NAMESPACE, labels)
+    pods = await kube.list("Pod", NAMESPACE, f"app.kubernetes.io/name={NAME}")
     return {pod["spec"].get("nodeName", "") for pod in pods}
 
 
@@ -174,6 +177,63 @@ async def test_a_node_is_cut_off_and_its_member_catches_up_afterwards(
     after = await db.pod(victim)
     assert after is not None
     assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+
+
+async def test_a_member_whose_node_stays_away_is_replaced_once_on_another_node(
+    nodes: Nodes, cluster: EtcdCluster, measure: Measure
+) -> None:
+    await cluster.apply(size=3, recovery={"nodeLossSeconds": SILENT_FOR_S})
+    await cluster.ready()
+    before, victim = await cluster.ids(), await a_victim(cluster, leads=True)
+    node = (await places(cluster))[victim]
+    async with Writer(cluster) as writer:
+        await nodes.stop(node)
+        began = time.monotonic()
+
+        async def is_elsewhere() -> bool:
+            return (await places(cluster)).get(victim) not in (None, "", node)
+
+        await until(f"{victim} to be on another node", is_elsewhere, within_s=90.0)
+        await cluster.ready()
+        measure(
+            f"node lost to its member replaced, {SILENT_FOR_S} s of it waiting",
+            time.monotonic() - began,
+        )
+        await writer.goes_on()
+    await writer.nothing_is_lost()
+    after = await cluster.ids()
+    assert after.pop(victim) != before.pop(victim)
+    assert after == before
+    replaced = (await cluster.status()).get("replacements", [])
+    assert [one["name"] for one in replaced] == [victim]
+
+
+@pytest.mark.inside_only("the operator on this machine is on none of the nodes")
+async def test_an_operator_is_cut_off_and_the_one_on_another_node_takes_over(
+    nodes: Nodes, installation: Installation, cluster: EtcdCluster, measure: Measure
+) -> None:
+    first = await installation.leader()
+    node = (await installation.pods())[first]["spec"]["nodeName"]
+    await nodes.cordon(node)
+    await installation.scale(2)
+    await nodes.uncordon(node)
+    await nodes.cut(node)
+    began = time.monotonic()
+    second = await installation.leader(other_than=first, within_s=TAKEN_OVER_WITHIN_S)
+    measure("leading operator cut off to the other one leading", time.monotonic() - began)
+    await cluster.apply(size=3)
+    await cluster.ready()
+    formed = await cluster.ids()
+    await nodes.heal(node)
+    await nodes.back(node)
+
+    async def harm() -> object:
+        status = await cluster.status()
+        return first in await installation.holder() or status["bootstrap"]["epoch"] != 1
+
+    await never(f"{first} did harm after {second} had taken over", harm, for_s=6.0)
+    assert await cluster.ids() == formed
+    await installation.scale(1)
 
 
 async def is_missed(db: EtcdCluster, victim: str) -> None:

@@ -59,6 +59,10 @@ class Nodes:
         flags = ("--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={limit_s}s")
         return await run(CHECKOUT / "hack/kubectl", "drain", name, *flags, limit_s=limit_s + 30.0)
 
+    async def cordon(self, name: str) -> None:
+        """From now on no new pod comes to the node."""
+        await kubectl("cordon", name)
+
     async def uncordon(self, name: str) -> None:
         await kubectl("uncordon", name)
 
