@@ -136,13 +136,15 @@ def explain(error: StatusError, endpoint: Endpoint) -> str:
     return f"pod {endpoint.namespace}/{endpoint.pod}: {error}"
 
 
-def is_about_a_pod_that_is_gone(error: StatusError) -> bool:
-    """Whether others will tell, because the pod bars no way: it is no more. Pure.
+# What is said, beside 404, of a pod that the node has removed a moment before the API server does
+# (kubelet pkg/kubelet/kubelet_pods.go, GetPortForward), and of its successor before it has a node
+# (pkg/registry/core/pod/strategy.go, streamLocation).
+_NOT_THERE: Final = ("pod not found (", "does not have a host assigned")
 
-    The API server says 404; a node that has removed the pod already, a moment before the API
-    server does, says 500 (kubelet pkg/kubelet/kubelet_pods.go, GetPortForward).
-    """
-    return isinstance(error, NotFoundError) or "pod not found (" in error.message
+
+def is_about_a_missing_pod(error: StatusError) -> bool:
+    """Whether nothing bars the way but that the pod isn't there, of which others tell. Pure."""
+    return isinstance(error, NotFoundError) or any(w in error.message for w in _NOT_THERE)
 
 
 class Forwarder:
@@ -265,7 +267,7 @@ class Forwarder:
         if isinstance(error, StatusError):
             wait_s = max(self._backoff.delay_s(self._loop.time()), error.retry_after_s or 0.0)
             self._not_before = self._loop.time() + wait_s
-        if isinstance(error, StatusError) and not is_about_a_pod_that_is_gone(error):
+        if isinstance(error, StatusError) and not is_about_a_missing_pod(error):
             self.obstacle = explain(error, self._endpoint)
             self._complaints.tell(self._endpoint, error)
 

@@ -193,10 +193,11 @@ async def test_missing_permission_is_told_in_plain_words(server, pool):
     [
         answer_status(404, "NotFound", 'pods "main-0" not found'),
         answer_status(500, "Unknown", 'pod not found ("main-0_ns")'),
+        answer_status(400, "BadRequest", "pod main-0 does not have a host assigned"),
     ],
-    ids=["the API server", "the node"],
+    ids=["gone", "gone from its node", "on no node yet"],
 )
-async def test_pod_that_is_gone_is_no_obstacle(server, pool, gone):
+async def test_pod_that_is_not_there_is_no_obstacle(server, pool, gone):
     server.on_every("get", gone)
     with capture_logs() as logs, pytest.raises(UnavailableError):
         await pool.client(endpoint()).maintenance.status()
