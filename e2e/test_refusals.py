@@ -30,7 +30,6 @@ NEVER_STARTED: tuple[tuple[str, str, Object], ...] = (
 )
 
 EDITS: tuple[tuple[str, Object, Object], ...] = (
-    ("spec.size", {"size": 5}, {"size": 3}),
     ("spec.version", {"version": "v3.5.35"}, {"version": "v3.5.21"}),
     (
         "spec.options.snapshotCount",

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from e2e.harness.kube import Kube, Object, RefusedError
 from e2e.harness.wait import UnavailableError
@@ -29,6 +30,11 @@ def _hex(decimal: str) -> str:
     return f"{int(decimal):x}"
 
 
+def _name(member: Object) -> str:
+    """Its pod's; a member that has not started yet is known by its peer URL alone."""
+    return str(member.get("name") or urlsplit(member["peerURLs"][0]).hostname).split(".")[0]
+
+
 class Etcd:
     """Speaks to one member, by its pod. Without an answer: UnavailableError."""
 
@@ -46,14 +52,15 @@ class Etcd:
     async def members(self) -> dict[str, Member]:
         """By name, as a quorum knows them."""
         answer = await self.call("cluster/member/list", {"linearizable": True})
+        names = [_name(member) for member in answer["members"]]
         return {
-            member["name"]: Member(
-                name=member["name"],
+            name: Member(
+                name=name,
                 id=_hex(member["ID"]),
                 learner=member.get("isLearner", False),
                 started=bool(member.get("clientURLs")),
             )
-            for member in answer["members"]
+            for name, member in zip(names, answer["members"], strict=True)
         }
 
     async def cluster_id(self) -> str:
