@@ -110,7 +110,6 @@ class EventReason(StrEnum):
     NO_SPACE = _of(Reason.NO_SPACE)
     DATA_CORRUPT = _of(Reason.DATA_CORRUPT)
     UPGRADE_FIRST = _of(Reason.UPGRADE_FIRST)
-    NODE_LOST = _of(Reason.NODE_LOST)
     DATA_ERROR = _of(Reason.DATA_ERROR)
     MEMBER_WITHDRAWN = _of(Reason.MEMBER_WITHDRAWN)
     REPLACEMENT_LIMIT = _of(Reason.REPLACEMENT_LIMIT)

@@ -9,17 +9,28 @@ from typing import Final
 
 from api.conditions import ConditionType, find_condition
 from api.event_reasons import EventReason
-from api.labels import APPLIED_HASH_ANNOTATION
+from api.labels import APPLIED_HASH_ANNOTATION, pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import Condition
+from controllers.cluster.membership import voters_of
+from controllers.cluster.membership_events import event, of_membership, of_membership_step
 from controllers.cluster.observed import JsonObject, Observed
 from controllers.cluster.outcome import Done, Outcome
-from controllers.cluster.plan.steps import ApplyObjects, DeleteClaims, Plan, SetFinalizer
+from controllers.cluster.plan.steps import (
+    ApplyObjects,
+    DeleteClaims,
+    DeletePod,
+    Plan,
+    RecordSpec,
+    SetFinalizer,
+)
 from controllers.cluster.render.normal import hash_of
 from controllers.events import Happening
 
 _EVENTS: Final = {reason.value: reason for reason in EventReason}
+# What sets in with a condition, but is told when it is decided, in better words.
+_TOLD_BY_STEPS: Final = frozenset({EventReason.SCALING, EventReason.MEMBER_WITHDRAWN})
 _CONDITIONS: Final = {kind.value: kind for kind in ConditionType}
 _REASONS: Final = {reason.value: reason for reason in Reason}
 
@@ -39,13 +50,39 @@ def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Itera
             for desired in objects:
                 key = (desired["kind"], desired["metadata"]["name"])
                 if _was_disturbed(desired, observed.live.get(key), observed):
-                    yield _event(EventReason.DRIFT_CORRECTED, f"{' '.join(key)} was put right")
+                    yield event(EventReason.DRIFT_CORRECTED, f"{' '.join(key)} was put right")
+        case DeletePod(name=name, why=why) if _is_only_voter(observed, name):
+            yield event(
+                EventReason.SHORT_OUTAGE,
+                f"{name} is restarted ({why}): it is the only member, nobody answers until it is"
+                " back",
+            )
+        case RecordSpec():
+            yield from _of_size(observed)
         case DeleteClaims():
-            yield _event(EventReason.VOLUMES_DELETED, str(plan.step))
+            yield event(EventReason.VOLUMES_DELETED, str(plan.step))
         case SetFinalizer(present=False, gave_up=(_, *_) as remains):
-            yield _event(EventReason.CLEANUP_INCOMPLETE, f"Not deleted: {', '.join(remains)}")
+            yield event(EventReason.CLEANUP_INCOMPLETE, f"Not deleted: {', '.join(remains)}")
         case _:
-            pass
+            yield from of_membership_step(plan.step)
+
+
+def _of_size(observed: Observed) -> Iterator[Happening]:
+    """An edit of spec.size is in force from now on."""
+    before, after = observed.applied, observed.spec
+    if before is None or after is None or before.size == after.size or not after.size:
+        return  # the condition tells of the sleep, when it has begun
+    if not before.size:
+        names = ", ".join(pod_name(observed.name, n) for n in voters_of(observed.status))
+        yield event(EventReason.WOKEN, f"spec.size is {after.size}: starting {names}")
+    else:
+        yield event(EventReason.SCALING, f"spec.size is {after.size}, it was {before.size}")
+
+
+def _is_only_voter(observed: Observed, name: str) -> bool:
+    voters = voters_of(observed.status) if observed.status.cluster_id else ()
+    pod = next((pod for pod in observed.pods if pod.name == name), None)
+    return pod is not None and pod.running and voters == (pod.ordinal,)
 
 
 def _was_disturbed(desired: JsonObject, live: JsonObject | None, observed: Observed) -> bool:
@@ -58,13 +95,24 @@ def _was_disturbed(desired: JsonObject, live: JsonObject | None, observed: Obser
 
 
 def _of_status(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:
-    if old.bootstrap is None and new.bootstrap is not None:
-        yield _event(EventReason.BOOTSTRAP_STARTED, f"Starting {new.bootstrap.size} members")
-    if new.bootstrap and new.bootstrap.closed and not (old.bootstrap and old.bootstrap.closed):
-        yield _event(EventReason.BOOTSTRAP_COMPLETED, f"Cluster {new.cluster_id} has formed")
+    yield from _of_bootstrap(old, new)
+    yield from of_membership(old, new)
     if old.leader and new.leader and old.leader != new.leader:
-        yield _event(EventReason.LEADER_CHANGED, f"{new.leader} leads after {old.leader}")
+        yield event(EventReason.LEADER_CHANGED, f"{new.leader} leads after {old.leader}")
     yield from _of_conditions(old, new)
+
+
+def _of_bootstrap(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:
+    if old.bootstrap is None and new.bootstrap is not None:
+        if new.cluster_id:
+            size = new.bootstrap.size
+            yield event(
+                EventReason.ADOPTED, f"Cluster {new.cluster_id} goes on with its {size} members"
+            )
+            return
+        yield event(EventReason.BOOTSTRAP_STARTED, f"Starting {new.bootstrap.size} members")
+    if new.bootstrap and new.bootstrap.closed and not (old.bootstrap and old.bootstrap.closed):
+        yield event(EventReason.BOOTSTRAP_COMPLETED, f"Cluster {new.cluster_id} has formed")
 
 
 def _of_conditions(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:
@@ -75,7 +123,7 @@ def _of_conditions(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening
         reason = _news(condition, before)
         if reason is not None and reason not in told:
             told.add(reason)
-            yield _event(_EVENTS[reason], _with_step(reason, condition.message))
+            yield event(_EVENTS[reason], _with_step(reason, condition.message))
 
 
 def _news(condition: Condition, before: Condition | None) -> str | None:
@@ -95,7 +143,8 @@ def _news(condition: Condition, before: Condition | None) -> str | None:
         case _:
             pass
     worse = condition.status not in {kind.good, "Unknown"}
-    return condition.reason if worse and condition.reason in _EVENTS else None
+    told_here = condition.reason in _EVENTS and condition.reason not in _TOLD_BY_STEPS
+    return condition.reason if worse and told_here else None
 
 
 def _with_step(reason: str, message: str) -> str:
@@ -104,7 +153,3 @@ def _with_step(reason: str, message: str) -> str:
     if known is None or known.next_step == "None.":
         return message
     return f"{message}. {known.next_step}"
-
-
-def _event(reason: EventReason, message: str) -> Happening:
-    return Happening(type=reason.event_type, reason=reason.value, message=message)
