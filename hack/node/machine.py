@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import config
+import rack
 import supervisor
 import world
 from lib import children, namespaces, node_state
@@ -92,10 +93,11 @@ def main() -> int:
     if init == 0:
         os._exit(first_process(own, host, logs, settings))
     signal.signal(signal.SIGTERM, lambda *_: os.kill(init, signal.SIGKILL))
-    state.write(f"{name}.json", {"init": init})
+    facts = rack.facts(state, name)
+    state.write(facts.name, {"init": init})
     # Returns when the last process of the machine has ended.
     os.waitpid(init, 0)
-    (state.run / f"{name}.json").unlink()
+    facts.unlink()
     return 0
 
 

@@ -206,6 +206,8 @@ def _several(state: node_state.State) -> dict[str, dict[str, object]]:
     facts = state.read("status.json")
     if facts is None or not state.held():
         raise SetupError("the node is down: node.py up")
+    if facts["phase"] != "ready":
+        raise SetupError("the node is not Ready yet")
     found: dict[str, dict[str, object]] = facts["nodes"]
     return found
 

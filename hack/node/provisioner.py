@@ -53,9 +53,12 @@ def quantity(text: str) -> int:
 
 
 class Volumes:
-    def __init__(self, api: kube.Api, node: str) -> None:
+    """Of one node, as folders of `root`."""
+
+    def __init__(self, api: kube.Api, node: str, root: Path = VOLUMES) -> None:
         self.api = api
         self.node = node
+        self.root = root
 
     def claim(self, claim: Object) -> None:
         """Makes the volume of a claim, or grows it."""
@@ -84,7 +87,7 @@ class Volumes:
         volume = f"pvc-{claim['metadata']['uid']}"
         size = claim["spec"]["resources"]["requests"]["storage"]
         limited = storage_class.get("parameters", {}).get("limited") == "true"
-        folder = VOLUMES / volume
+        folder = self.root / volume
         if not folder.exists():
             folder.mkdir(mode=0o755)
             if limited:
