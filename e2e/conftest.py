@@ -23,7 +23,8 @@ from e2e.harness.report import Measure
 from e2e.harness.wait import TimedOutError
 
 TEST_LIMIT_S = 300
-SUITE_LIMIT_S = 25 * 60.0
+# Meant to take less than 20 minutes on two cores; a busy machine gets twice that.
+SUITE_LIMIT_S = 40 * 60.0
 PLACES = ("inside", "outside")
 MARKERS = (
     "inside_only(reason): holds for the Deployment only, skipped with --operator outside",

@@ -9,7 +9,7 @@ from e2e.harness.manifest import CONTAINER, NAME, NAMESPACE
 from e2e.harness.process import QUIET, OperatorProcess
 from e2e.harness.wait import until
 
-STARTED_WITHIN_S = 90.0
+STARTED_WITHIN_S = 180.0
 LAST_LINES = 150
 
 
