@@ -162,5 +162,12 @@ async def _change_all(
             continue
         version = claim["metadata"]["resourceVersion"]
         metadata = {"uid": uid, "resourceVersion": version, **change}
-        await writer.patch(CLAIMS, observed.namespace, name, {"metadata": metadata})
+        try:
+            await writer.patch(CLAIMS, observed.namespace, name, {"metadata": metadata})
+        except ForbiddenError as error:
+            return Rejected(
+                reason=Reason.NOT_ALLOWED,
+                message=f"The operator may not change PersistentVolumeClaim {name}"
+                f" ({error.message}): grant it patch on persistentvolumeclaims",
+            )
     return Done()

@@ -104,6 +104,17 @@ async def test_claim_that_changes_while_it_is_noted_is_planned_anew(server, writ
     assert outcome == Changed(what="the object has been modified")
 
 
+async def test_missing_permission_is_said_and_does_not_stop_the_care(server, writer):
+    put_claim(server)
+    server.script("patch", answer_status(403, "Forbidden", "no"))
+
+    outcome = await take(AnnotateClaims(claims=(("data-db-2", "old"),), record="{}"), writer)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.NOT_ALLOWED
+    assert "patch on persistentvolumeclaims" in outcome.message
+
+
 async def test_every_note_names_the_life_and_the_version_it_read(server, writer):
     put_claim(server)
     version = claims(server)["data-db-2"]["metadata"]["resourceVersion"]
