@@ -33,6 +33,7 @@ class Nodes:
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
+        self._touched: set[str] = set()
 
     async def all(self) -> dict[str, Object]:
         nodes = (await self._kube.call("GET", "/api/v1/nodes"))["items"]
@@ -42,6 +43,7 @@ class Nodes:
 
     async def stop(self, name: str) -> None:
         """Power failure: kubelet and pods are dead at once; what is on the disk stays."""
+        self._touched.add(name)
         await _order("stop-node", name)
 
     async def start(self, name: str) -> None:
@@ -49,6 +51,7 @@ class Nodes:
 
     async def cut(self, name: str) -> None:
         """No packet reaches the node or leaves it; inside it everything goes on."""
+        self._touched.add(name)
         await _order("cut", name)
 
     async def heal(self, name: str) -> None:
@@ -68,10 +71,12 @@ class Nodes:
 
     async def mend(self) -> None:
         """Ends all faults, and waits until every node is Ready."""
-        for name in await self.all():
+        for name in self._touched:
             await self.start(name)
             await self.heal(name)
-            await self.uncordon(name)
+        for name, node in (await self.all()).items():
+            if node["spec"].get("unschedulable"):
+                await self.uncordon(name)
 
         async def all_ready() -> bool:
             return all(is_ready(node) for node in (await self.all()).values())
