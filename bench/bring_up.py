@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from controllers.cluster.membership import Membership
 from controllers.cluster.render.config_files import config_files
 from controllers.cluster.render.identity import identity_of
 from controllers.cluster.render.network import (
@@ -54,12 +55,14 @@ def floor_objects(namespace: str, name: str) -> list[dict[str, Any]]:
         members=tuple(BootstrapMember(name=f"{name}-{n}", ordinal=n) for n in range(SIZE)),
     )
     who = identity_of(namespace, name, f"floor-{name}", bootstrap)
-    files = config_files(who, spec, bootstrap, formed=False)
+    membership = Membership(
+        formed=False, ordinals=tuple(range(SIZE)), late=(), opened=None, listed=()
+    )
     made = [
         peer_service(who),
         client_service(who, spec.service),
-        config_map(who, files),
-        disruption_budget(who, size=SIZE),
+        config_map(who, config_files(who, spec, membership)),
+        disruption_budget(who, voters=SIZE, target=SIZE),
         stateful_set(who, spec, size=SIZE, live_claim_templates=[]),
     ]
     for obj in made:
