@@ -66,9 +66,8 @@ class Elector(Protocol):
 class Manager:
     """Runs once. Names of caches and tasks appear in errors.
 
-    sync_timeout_s: for all caches together to be read at the start. grace_s: what running
-    reconciles get when we stop; 0: none. stop_within_s: from the beginning of the stop to the end
-    of the process, at the latest; longer than grace_s. die: see Watchdog.
+    grace_s: what running reconciles get when we stop; 0: none. stop_within_s: from the beginning of
+    the stop to the end of the process, at the latest; longer than grace_s. die: see Watchdog.
     """
 
     def __init__(
@@ -79,7 +78,6 @@ class Manager:
         elector: Elector | None = None,
         servers: Sequence[Server] = (),
         tasks: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
-        sync_timeout_s: float = 120.0,
         grace_s: float = 7.0,
         stop_within_s: float = 10.0,
         die: Callable[[str], None] = exit_process,
@@ -89,7 +87,6 @@ class Manager:
         self._elector = elector or Unelected()
         self._servers = tuple(servers)
         self._tasks = dict(tasks or {})
-        self._sync_timeout_s = sync_timeout_s
         self._grace_s = grace_s
         self._stop_within_s = stop_within_s
         self._die = die
@@ -132,7 +129,7 @@ class Manager:
             await server.start()
         for name, cache in self._caches.items():
             self._running_caches.start(name, self._unending(name, cache.run))
-        await wait_all_synced("caches", self._caches, timeout_s=self._sync_timeout_s)
+        await wait_all_synced("caches", self._caches)
         for name, task in self._tasks.items():
             self._running_tasks.start(name, _awaited(task))
         for controller in self._controllers:

@@ -109,9 +109,9 @@ def settle(queue: WorkQueue[str], key: str, outcome: Outcome) -> str:
 class Controller:
     """One queue, one reconciler, N workers.
 
-    workers: how many keys are reconciled at once, ≥ 1. sources: by the name that an error should
-    show; no reconcile starts before all of them have synced. sync_timeout_s: for all sources
-    together. timeout_s: for each reconcile; None: no limit. clock: seconds, monotonic.
+    workers: how many keys are reconciled at once, ≥ 1. sources: by the name that the log should
+    show; no reconcile starts before all of them have synced. timeout_s: for each reconcile; None:
+    no limit. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -122,7 +122,6 @@ class Controller:
         *,
         workers: int = 1,
         sources: Mapping[str, Source] = MappingProxyType({}),
-        sync_timeout_s: float = 120.0,
         timeout_s: float | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -131,7 +130,6 @@ class Controller:
         self._queue = queue
         self._reconciler = reconciler
         self._sources = dict(sources)
-        self._sync_timeout_s = sync_timeout_s
         self._timeout_s = timeout_s
         self._clock = clock
         self._started = False
@@ -139,7 +137,7 @@ class Controller:
     async def run(self) -> None:
         """Reconcile until `stop`, then finish what is running; cancelled, cancel that too.
 
-        Raises SyncTimeoutError, and RuntimeError when it is called a second time.
+        Raises RuntimeError when it is called a second time.
         """
         if self._started:
             msg = f"controller {self.name} was started already"
@@ -156,8 +154,8 @@ class Controller:
         self._queue.shut_down(discard=True)
 
     async def wait_synced(self) -> None:
-        """Wait for every source; SyncTimeoutError names those that took too long."""
-        await wait_all_synced(self.name, self._sources, timeout_s=self._sync_timeout_s)
+        """Wait for every source."""
+        await wait_all_synced(self.name, self._sources)
 
     async def _work(self) -> None:
         """One worker: one key at a time, until the queue is shut down."""

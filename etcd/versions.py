@@ -77,6 +77,15 @@ def promotions_survive(version: Version) -> bool:
     return version >= Version(3, 5, 20)
 
 
+def adds_with_members_down(version: Version) -> bool:
+    """Does MemberAdd pass with a quorum connected? Before 3.5.30 and 3.6.11 it wanted everyone
+    (server/etcdserver/server.go, mayAddMember).
+    """
+    if version >= Version(3, 6, 0):
+        return version >= Version(3, 6, 11)
+    return version >= Version(3, 5, 30)
+
+
 def reports_storage_version(version: Version) -> bool:
     """Does Status tell the storage version and a downgrade (3.6 on)?"""
     return version >= Version(3, 6, 0)

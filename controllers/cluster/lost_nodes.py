@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.observed import LostNode, Pod
 from controllers.resources import NODES
 from informers.errors import ForbiddenError, NotFoundError
@@ -19,9 +20,18 @@ _OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
 _LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-async def lost_nodes(api: KubeApi, pods: Iterable[Pod]) -> tuple[LostNode, ...]:
-    """The lost ones among the nodes of pods that are not ready. Raises KubeError."""
-    names = sorted({pod.node for pod in pods if pod.node and not (pod.ready and pod.running)})
+async def lost_nodes(
+    api: KubeApi, pods: Iterable[Pod], status: ClusterStatus
+) -> tuple[LostNode, ...]:
+    """The lost ones among the nodes of members that are not ready. Raises KubeError.
+
+    A pod that was made anew and finds no node is looked for on its last one, as status has it.
+    """
+    placed = {pod.name: pod for pod in pods if pod.node}
+    well = {name for name, pod in placed.items() if pod.ready and pod.running}
+    last = {member.name: member.node for member in status.members if member.node}
+    nodes = last | {name: pod.node for name, pod in placed.items()}
+    names = sorted({node for name, node in nodes.items() if node and name not in well})
     try:
         found = [await _lost(api, name) for name in names]
     except ForbiddenError:

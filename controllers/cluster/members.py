@@ -9,10 +9,10 @@ from typing import Literal
 
 from api.labels import pod_name
 from controllers.cluster.membership import ordinals_of, quorum, voters_of
-from controllers.cluster.observed import Observed, Pod
+from controllers.cluster.observed import Observed, Pod, derived
 from controllers.cluster.render import Identity, identity
 from etcd.cluster import Member
-from etcd.ids import member_id_hex
+from etcd.ids import MemberID, member_id_hex
 from etcd.maintenance import Status
 
 Role = Literal["leader", "follower", "learner"]
@@ -43,15 +43,22 @@ class ViewOfMember:
         return member_id_hex(self.member.id) if self.member else ""
 
 
+@derived
 def members_of(observed: Observed) -> tuple[ViewOfMember, ...]:
     """One view for each recorded member, who joins included, in the order of their ordinals."""
     bootstrap = observed.status.bootstrap
     if bootstrap is None:
         return ()
     who = identity(observed, bootstrap)
-    return tuple(_view(observed, n, who) for n in ordinals_of(observed.status))
+    listed = {url: member for member in observed.etcd.members or () for url in member.peer_urls}
+    leader = observed.etcd.leader
+    return tuple(
+        _view(observed, n, who, listed.get(who.peer_url(n)), leader)
+        for n in ordinals_of(observed.status)
+    )
 
 
+@derived
 def voters(observed: Observed) -> tuple[ViewOfMember, ...]:
     """The views of the recorded voters: who the health of the cluster is judged by."""
     recorded = voters_of(observed.status)
@@ -72,6 +79,7 @@ def keeps_quorum_without(observed: Observed, ordinal: int) -> bool:
     return bool(rest) and len(healthy) >= quorum(len(rest))
 
 
+@derived
 def strangers(observed: Observed) -> tuple[Member, ...]:
     """Members in etcd's list that are none of ours: somebody added them by hand."""
     bootstrap, joining = observed.status.bootstrap, observed.status.joining
@@ -84,10 +92,15 @@ def strangers(observed: Observed) -> tuple[Member, ...]:
     return tuple(m for m in observed.etcd.members or () if ours.isdisjoint(m.peer_urls))
 
 
-def _view(observed: Observed, ordinal: int, who: Identity) -> ViewOfMember:
+def _view(
+    observed: Observed,
+    ordinal: int,
+    who: Identity,
+    member: Member | None,
+    leader: MemberID | None,
+) -> ViewOfMember:
     name = pod_name(observed.name, ordinal)
     pod = observed.pod(ordinal)
-    member = at_url(observed, who.peer_url(ordinal))
     status = observed.etcd.statuses.get(name)
     return ViewOfMember(
         name=name,
@@ -97,18 +110,18 @@ def _view(observed: Observed, ordinal: int, who: Identity) -> ViewOfMember:
         member=member,
         pod=pod,
         status=status,
-        role=_role(observed, member, status),
+        role=_role(leader, member, status),
         reason=_reason(observed, name, pod, member, status),
     )
 
 
-def _role(observed: Observed, member: Member | None, status: Status | None) -> Role | None:
+def _role(leader: MemberID | None, member: Member | None, status: Status | None) -> Role | None:
     if (member and member.is_learner) or (status and status.is_learner):
         return "learner"
     own = member.id if member else status.member_id if status else None
     if own is None:
         return None
-    return "leader" if own == observed.etcd.leader else "follower"
+    return "leader" if own == leader else "follower"
 
 
 def _reason(

@@ -96,7 +96,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         pods_refused=await _pods_refused(metadata, live, pods, sources),
         claims=await _claims(metadata, status, sources, ask_server=unborn),
         etcd=await _etcd(metadata, status, pods, sources),
-        nodes_lost=await lost_nodes(sources.api, pods),
+        nodes_lost=await lost_nodes(sources.api, pods, status),
         asked_to_replace=asked_to_replace(metadata, pod_objects),
     )
 
@@ -204,7 +204,10 @@ async def _pods_refused(
         EVENTS, namespace=metadata["namespace"], field_selector=selector
     )
     events.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-    return str(events[-1].get("message", "")) if events else ""
+    # "... is being deleted" passes by itself: it is said while a member is being replaced.
+    said = [str(event.get("message", "")) for event in events]
+    said = [message for message in said if "is being deleted" not in message]
+    return said[-1] if said else ""
 
 
 async def _claims(

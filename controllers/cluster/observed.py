@@ -5,10 +5,11 @@ member that does not answer has an entry in `errors`, it is never just missing. 
 while a value is used, so a plan can be replayed from a log.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from api.errors import FieldError
 from api.reasons import Reason
@@ -19,6 +20,7 @@ from etcd.ids import ClusterID, MemberID
 from etcd.maintenance import Alarm, Status
 
 JsonObject = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,8 @@ class Observed:
     etcd: Etcd
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
+    # What `derived` functions made of this very value: a copy starts without.
+    memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -137,3 +141,18 @@ class Observed:
     def pod(self, ordinal: int) -> Pod | None:
         """The pod of an ordinal, None when there is none now."""
         return next((pod for pod in self.pods if pod.ordinal == ordinal), None)
+
+
+def derived(view: Callable[[Observed], T]) -> Callable[[Observed], T]:
+    """A pure function of an Observed that many rules ask: computed once for each value."""
+    name = f"{view.__module__}.{view.__qualname__}"
+
+    @functools.wraps(view)
+    def remembered(observed: Observed) -> T:
+        memo = observed.memo
+        if name not in memo:
+            memo[name] = view(observed)
+        found: T = memo[name]
+        return found
+
+    return remembered

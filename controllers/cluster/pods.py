@@ -34,6 +34,15 @@ _EMPTY_DIRECTORY = re.compile(
     r"|member count is unequal"
 )
 
+# What it writes when its log or its database can't be read, however often it is started
+# (server/storage/wal, server/etcdserver/api/snap, raft/log.go; bbolt's own assertions).
+_DATA_ERROR = re.compile(
+    r"crc mismatch|failed to read WAL, cannot be repaired|wal: (file not found|slice bounds)"
+    r"|tocommit\(\d+\) is out of range|failed to recover v3 backend from snapshot"
+    r"|snap: (empty snapshot|no available snapshot)|invalid database|freepages: failed"
+    r"|Page expected to be"
+)
+
 # A container that ended this often is in a loop, whether kubelet holds it back just now or not.
 _LOOP = 2
 _LONGEST_WORDS = 300
@@ -115,6 +124,8 @@ def _crash(etcd: JsonObject) -> Problem | None:
     message = str(ended.get("message", ""))
     if ended.get("exitCode") and _EMPTY_DIRECTORY.search(message):
         return Problem(reason=Reason.EMPTY_DATA_DIRECTORY, message=_last_words(message))
+    if ended.get("exitCode") and _DATA_ERROR.search(message):
+        return Problem(reason=Reason.DATA_ERROR, message=_last_words(message))
     backs_off = state.get("waiting", {}).get("reason") == "CrashLoopBackOff"
     if not backs_off and etcd.get("restartCount", 0) < _LOOP:
         return None

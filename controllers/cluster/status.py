@@ -146,7 +146,7 @@ def _member(view: ViewOfMember, observed: Observed) -> MemberStatus:
         db_size=shown_size(
             old.db_size if old else None, view.status.db_size if view.status else None, quota
         ),
-        node=(view.pod.node or "") if view.pod else "",
+        node=(view.pod.node if view.pod else "") or (old.node if old else ""),
         reason=view.reason,
         **_when_healthy(view, observed, old),
     )

@@ -42,7 +42,7 @@ RULES = {
     "R16": "An internal error in a watch may be repeated for a while, without a list.",
     "R17": "An object that the server can't decode any more leaves the cache with the next list.",
     "R18": "401 loads the credentials anew; 401, 403 and 404 are retried, and can be seen.",
-    "R19": "The backoff doubles from 0.8 s to 30 s, is spread, and starts over after quiet.",
+    "R19": "The backoff doubles from 0.8 s to a cap, is spread, and starts over after quiet.",
     "R20": "Requests are repeated when the server says when, a bounded number of times.",
     "R21": "A half-open connection is noticed.",
     "R22": "A silent watch is dropped and opened again where it was, without a list.",

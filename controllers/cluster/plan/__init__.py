@@ -59,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     joining.withdraw,
     joining.remove_old,
     joining.disarm_corrupt,
+    repair.remove_lost,
     joining.add_learner,
     joining.free_volume,
     joining.promote,
@@ -70,6 +71,7 @@ RULES: tuple[Rule, ...] = (
     scale.shrink,
     repair.wait_to_replace,
     scale.grow,
+    repair.wait_to_honour,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,
     health.wait_for_members,

@@ -6,7 +6,7 @@ etcd itself has told the cluster's ID.
 
 from api.changes import changed_fields, unsupported_changes
 from api.errors import FieldError
-from controllers.cluster.observed import Observed
+from controllers.cluster.observed import Observed, derived
 
 # What a bootstrap in progress is made from: members that wrote their first log can't be told
 # otherwise.
@@ -18,9 +18,10 @@ def is_formed(observed: Observed) -> bool:
     return bool(observed.status.cluster_id)
 
 
+@derived
 def pending_edit(observed: Observed) -> tuple[FieldError, ...]:
     """The changes since the accepted spec that can't be brought to a running cluster."""
-    if observed.applied is None or observed.spec is None:
+    if observed.applied is None or observed.spec is None or observed.spec == observed.applied:
         return ()
     return unsupported_changes(observed.applied, observed.spec)
 
@@ -29,7 +30,11 @@ def waiting_edit(observed: Observed) -> bool:
     """Whether the spec asks for something else than the accepted one, all of which can be done."""
     if observed.applied is None or observed.spec is None or not is_formed(observed):
         return False
-    return bool(changed_fields(observed.applied, observed.spec)) and not pending_edit(observed)
+    return (
+        observed.spec != observed.applied
+        and bool(changed_fields(observed.applied, observed.spec))
+        and not pending_edit(observed)
+    )
 
 
 def fixed_by_bootstrap(changes: tuple[FieldError, ...]) -> tuple[FieldError, ...]:

@@ -89,11 +89,13 @@ def record_started(observed: Observed) -> RecordStarted | None:
     if observed.status.cluster_id not in {"", cluster_id}:
         return None  # whoever answered is not of this cluster
     who = identity(observed, bootstrap)
+    serving = {
+        url: member.id for member in listed if member.client_urls for url in member.peer_urls
+    }
     started = {
-        member.ordinal: listed_member.id
+        member.ordinal: serving[who.peer_url(member.ordinal)]
         for member in bootstrap.members
-        for listed_member in listed
-        if who.peer_url(member.ordinal) in listed_member.peer_urls and listed_member.client_urls
+        if who.peer_url(member.ordinal) in serving
     }
     known = {member.ordinal for member in bootstrap.members if member.started}
     if started.keys() <= known and is_formed(observed):

@@ -38,6 +38,7 @@ from etcd.maintenance import AlarmKind
 _SOON_S = 0.5
 _LATER_S = 2.0
 _SOON = timedelta(seconds=20)
+_DATA_GONE = frozenset({Reason.EMPTY_DATA_DIRECTORY, Reason.DATA_ERROR})
 # Their data is worth a look before it goes.
 _SUSPECT = frozenset({Reason.DATA_CORRUPT.value, Reason.DATA_ERROR.value})
 
@@ -75,8 +76,10 @@ def _record_learner(
     found = joining.model_copy(update={"id": member_id_hex(member.id)})
     if found.id != joining.id:
         found = found.model_copy(update={"started": False})
-    elif not found.started:
-        found = found.model_copy(update={"started": _has_started(observed, joining, member)})
+    elif not found.started and _has_started(observed, joining, member):
+        # It began on an empty directory, or it would not run under this ID: whichever volume that
+        # was is its own from now on.
+        found = found.model_copy(update={"started": True, "old_claim": ""})
     if not found.started:
         found = found.model_copy(update={"listed": _listed(observed, joining)})
     if found == joining:
@@ -173,8 +176,8 @@ def _is_spoilt(observed: Observed, joining: JoiningMember, view: ViewOfMember) -
     if claim is None or claim.terminating or claim.uid == joining.old_claim:
         return ""  # what runs there, if anything, is not the new member yet
     problem = view.pod.problem if view.pod else None
-    if joining.started and problem and problem.reason is Reason.EMPTY_DATA_DIRECTORY:
-        return "its data directory is empty again"
+    if joining.started and problem and problem.reason in _DATA_GONE:
+        return f"its data is lost again ({problem.reason})"
     if view.status and member_id_hex(view.status.member_id) != joining.id:
         return f"it runs as {member_id_hex(view.status.member_id)}"
     return ""

@@ -96,7 +96,7 @@ def annotate_claims(observed: Observed) -> AnnotateClaims | None:
     record = record_of(observed)
     if record is None:
         return None
-    joining = observed.status.joining
+    joining, text = observed.status.joining, record.text
     stale = [
         claim
         for claim in observed.claims
@@ -104,9 +104,9 @@ def annotate_claims(observed: Observed) -> AnnotateClaims | None:
         and claim.ordinal in record.voters
         and (joining is None or claim.ordinal != joining.ordinal)
         and not claim.terminating
-        and claim.membership != record.text
+        and claim.membership != text
     ]
-    return AnnotateClaims(claims=_named(stale), record=record.text) if stale else None
+    return AnnotateClaims(claims=_named(stale), record=text) if stale else None
 
 
 def _obeys(observed: Observed, policy: str) -> bool:
@@ -162,7 +162,7 @@ def _against_claims(observed: Observed, record: ClaimRecord) -> Iterator[str]:
     gone = [claim for claim in voters if claim.terminating or claim.lost]
     if gone:
         yield f"{_names(gone)} are being deleted, or have lost their volumes"
-    other = [claim for claim in voters if claim.membership != record.text]
+    other = [claim for claim in voters if ClaimRecord.parse(claim.membership) != record]
     if other:
         yield (
             f"{_names(other)} carry no record of cluster {record.cluster_id}, or not the one that"

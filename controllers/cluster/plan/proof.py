@@ -93,13 +93,27 @@ def _is_unchanged(observed: Observed, view: ViewOfMember) -> bool:
 
 
 def _node_lost(observed: Observed, view: ViewOfMember) -> Proof | None:
-    if view.pod is None or view.status is not None or observed.applied is None:
+    """A silent node for longer than the spec allows; a node that is gone once the volume has turned
+    out to be tied to it, because Kubernetes starts the pod elsewhere where it can.
+    """
+    if view.status is not None or observed.applied is None:
         return None
+    node = next((n for n in observed.nodes_lost if n.name == node_of(observed, view)), None)
+    if node is None:
+        return None
+    problem = view.pod.problem if view.pod else None
+    tied = problem is not None and problem.reason is Reason.POD_UNSCHEDULABLE
     patience = timedelta(seconds=observed.applied.recovery.node_loss_seconds)
-    for node in observed.nodes_lost:
-        if node.name == view.pod.node and (node.certain or observed.now >= node.since + patience):
-            return Proof(reason=Reason.NODE_LOST, message=f"node {node.name} {node.why}")
+    if tied if node.certain else observed.now >= node.since + patience:
+        return Proof(reason=Reason.NODE_LOST, message=f"node {node.name} {node.why}")
     return None
+
+
+def node_of(observed: Observed, view: ViewOfMember) -> str:
+    """The node that its pod is bound to, or was last bound to."""
+    if view.pod is not None and view.pod.node:
+        return view.pod.node
+    return next((m.node for m in observed.status.members if m.name == view.name), "")
 
 
 def _asked(observed: Observed, view: ViewOfMember) -> Proof | None:

@@ -1,6 +1,5 @@
 """Rules that decide to replace a member: on proof, with a quorum of the others, one at a time."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -8,16 +7,27 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import JoiningMember, Replacement
 from controllers.cluster.members import ViewOfMember, keeps_quorum_without, strangers, voters
 from controllers.cluster.membership import late_of, voters_of
-from controllers.cluster.observed import Observed
+from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.joining import unknown_members
+from controllers.cluster.plan.leaving import leave
 from controllers.cluster.plan.proof import Proof, proof_of_loss
-from controllers.cluster.plan.steps import DeletePod, RecordMembership, Wait
+from controllers.cluster.plan.steps import (
+    DeletePod,
+    MoveLeader,
+    RecordMembership,
+    RemoveMember,
+    Wait,
+)
 from etcd.ids import member_id_hex
-from etcd.versions import parse_version, promotions_survive
+from etcd.versions import adds_with_members_down, parse_version, promotions_survive
 
 # Members that are lost again and again have a cause that another replacement will not mend.
 MOST_REPLACEMENTS: Final = 2
 WITHIN: Final = timedelta(hours=1)
+# There is nothing to be looked at, or it lies where nobody gets at it.
+_NOTHING_LEFT: Final = frozenset(
+    {Reason.EMPTY_DATA_DIRECTORY, Reason.VOLUME_LOST, Reason.NODE_LOST}
+)
 
 
 def revive_pending(observed: Observed) -> DeletePod | None:
@@ -42,21 +52,47 @@ def replace(observed: Observed) -> RecordMembership | None:
     return None
 
 
+def remove_lost(observed: Observed) -> MoveLeader | RemoveMember | None:
+    """Take further lost members off the list before one is added, where etcd wants that.
+
+    Older versions add nobody while any voter is down.  Without the lost ones the quorum is smaller,
+    so this risks nothing; each comes back in turn.  Data that is worth a look stays in the list.
+    """
+    joining, applied = observed.status.joining, observed.applied
+    if joining is None or joining.id or applied is None:
+        return None
+    if adds_with_members_down(parse_version(applied.version)):
+        return None
+    for view, proof in _lost(observed):
+        if view.ordinal != joining.ordinal and view.member and proof.reason in _NOTHING_LEFT:
+            return leave(
+                observed, view, f"it is lost ({proof.reason}) and keeps others from joining"
+            )
+    return None
+
+
 def wait_to_replace(observed: Observed) -> Wait | None:
     """Lost members that may not be replaced now: said, and nothing is added meanwhile.
 
     After the rule that shrinks, because members that are to leave may be what stands in the way.
     """
     for view, proof in _lost(observed):
+        if proof.reason is not Reason.REPLACEMENT_REQUESTED:
+            return _held_back(observed, view, proof)
+    return None
+
+
+def wait_to_honour(observed: Observed) -> Wait | None:
+    """Healthy members that somebody wants replaced, and that are needed now."""
+    for view, proof in _lost(observed):
         return _held_back(observed, view, proof)
     return None
 
 
-def _lost(observed: Observed) -> Iterator[tuple[ViewOfMember, Proof]]:
-    for view in voters(observed):
-        proof = proof_of_loss(observed, view)
-        if proof is not None and not _is_leaving(observed, view):
-            yield view, proof
+@derived
+def _lost(observed: Observed) -> tuple[tuple[ViewOfMember, Proof], ...]:
+    proven = ((view, proof_of_loss(observed, view)) for view in voters(observed))
+    return tuple((v, proof) for v, proof in proven if proof and not _is_leaving(observed, v))
 
 
 def _is_leaving(observed: Observed, view: ViewOfMember) -> bool:

@@ -4,13 +4,20 @@ Pure: same input, same objects.  Only from what is recorded (the applied spec an
 that an edit which was not accepted never leaks into an object that has to be put right.
 """
 
-from typing import Any
+import functools
+import json
+from typing import Any, Final
 
 from api.labels import config_map_name, stateful_set_name
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapStatus
-from controllers.cluster.membership import is_asleep, membership_of, voters_of
-from controllers.cluster.observed import JsonObject, Observed
+from controllers.cluster.membership import (
+    Membership,
+    is_asleep,
+    membership_of,
+    voters_of,
+)
+from controllers.cluster.observed import JsonObject, Observed, derived
 from controllers.cluster.render.config_files import config_files
 from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.render.network import (
@@ -21,27 +28,54 @@ from controllers.cluster.render.network import (
 )
 from controllers.cluster.render.pods import stateful_set
 
+_REMEMBERED: Final = 4096
+
 
 def identity(observed: Observed, bootstrap: BootstrapStatus) -> Identity:
     """The names and addresses of the observed cluster."""
     return identity_of(observed.namespace, observed.name, observed.uid, bootstrap)
 
 
+@derived
 def desired_objects(observed: Observed) -> tuple[JsonObject, ...]:
     """All objects, in the order in which they are needed; empty before acceptance."""
-    spec, bootstrap = observed.applied, observed.status.bootstrap
-    if spec is None or bootstrap is None:
+    bootstrap = observed.status.bootstrap
+    if observed.applied is None or bootstrap is None:
         return ()
-    who = identity(observed, bootstrap)
-    membership = membership_of(observed.status)
-    voters = len(voters_of(observed.status))
-    asleep = is_asleep(observed)
+    return _rendered(
+        identity(observed, bootstrap),
+        json.dumps(observed.status.applied_spec),
+        membership_of(observed.status),
+        voters=0 if is_asleep(observed) else len(voters_of(observed.status)),
+        live_claim_templates=json.dumps(_live_claim_templates(observed)),
+        still_mounted=_still_mounted(observed),
+    )
+
+
+# Nothing of this changes for hours, and every reconcile asks for it.
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _rendered(
+    who: Identity,
+    spec_json: str,
+    membership: Membership,
+    *,
+    voters: int,
+    live_claim_templates: str,
+    still_mounted: tuple[tuple[str, str], ...],
+) -> tuple[JsonObject, ...]:
+    """`voters` 0: asleep.  Nobody may change what is returned: it is shared."""
+    spec = ClusterSpec.model_validate_json(spec_json)
     objects = (
         peer_service(who),
         client_service(who, spec.service),
-        config_map(who, {**_still_mounted(observed), **config_files(who, spec, membership)}),
-        disruption_budget(who, voters=0 if asleep else voters, target=spec.size),
-        stateful_set_for(observed, spec, bootstrap, size=0 if asleep else len(membership.ordinals)),
+        config_map(who, {**dict(still_mounted), **config_files(who, spec, membership)}),
+        disruption_budget(who, voters=voters, target=spec.size),
+        stateful_set(
+            who,
+            spec,
+            size=len(membership.ordinals) if voters else 0,
+            live_claim_templates=json.loads(live_claim_templates),
+        ),
     )
     return tuple(obj for obj in objects if obj is not None)
 
@@ -50,16 +84,21 @@ def stateful_set_for(
     observed: Observed, spec: ClusterSpec, bootstrap: BootstrapStatus, *, size: int
 ) -> dict[str, Any]:
     """The StatefulSet for a spec, with this many pods."""
-    live = observed.live.get(("StatefulSet", stateful_set_name(observed.name)), {})
     return stateful_set(
         identity(observed, bootstrap),
         spec,
         size=size,
-        live_claim_templates=live.get("spec", {}).get("volumeClaimTemplates", []),
+        live_claim_templates=_live_claim_templates(observed),
     )
 
 
-def _still_mounted(observed: Observed) -> dict[str, str]:
+def _live_claim_templates(observed: Observed) -> list[Any]:
+    live = observed.live.get(("StatefulSet", stateful_set_name(observed.name)), {})
+    templates: list[Any] = live.get("spec", {}).get("volumeClaimTemplates", [])
+    return templates
+
+
+def _still_mounted(observed: Observed) -> tuple[tuple[str, str], ...]:
     """Files of older options, or of members that leave, whose pods may still start from them."""
     data = observed.live.get(("ConfigMap", config_map_name(observed.name)), {}).get("data", {})
     mounted = {
@@ -67,7 +106,7 @@ def _still_mounted(observed: Observed) -> dict[str, str]:
         for pod in observed.pods
         if pod.config_file
     }
-    return {name: text for name, text in data.items() if name in mounted}
+    return tuple(sorted((name, text) for name, text in data.items() if name in mounted))
 
 
 __all__ = ["Identity", "desired_objects", "identity", "stateful_set_for"]

@@ -12,7 +12,7 @@ False, however the server spells quantities or orders keyed lists; so applying t
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from api.labels import APPLIED_HASH_ANNOTATION
 from api.quantity import same_quantity
@@ -21,6 +21,11 @@ from api.quantity import same_quantity
 _MERGE_KEYS = ("name", "mountPath", "containerPort", "port", "uid", "topologyKey")
 # Below these keys a string is a quantity: the server writes 1024Mi back as 1Gi.
 _QUANTITY_PARENTS = frozenset({"requests", "limits", "capacity", "overhead", "sizeLimit"})
+
+
+_REMEMBERED: Final = 8192
+# By kind and uid of the live object: its resourceVersion, what was desired, whether they differ.
+_verdicts: dict[tuple[str, str], tuple[str, Mapping[str, Any], bool]] = {}
 
 
 def hash_of(desired: Mapping[str, Any]) -> str:
@@ -40,8 +45,23 @@ def stamped(desired: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differs(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-    """Whether applying `desired` (unstamped) over `live` would change anything of ours."""
-    return not holds(stamped(desired), live)
+    """Whether applying `desired` (unstamped) over `live` would change anything of ours.
+
+    The last verdict is remembered by the very object that is desired and the resourceVersion of the
+    live one: in a cluster at rest neither changes for hours.
+    """
+    metadata = live["metadata"]
+    version, key = metadata.get("resourceVersion"), (live["kind"], metadata.get("uid"))
+    known = _verdicts.get(key)
+    if version and known is not None and known[0] == version and known[1] is desired:
+        return known[2]
+    verdict = not holds(stamped(desired), live)
+    if version:
+        _verdicts.pop(key, None)
+        _verdicts[key] = (version, desired, verdict)
+        if len(_verdicts) > _REMEMBERED:
+            del _verdicts[next(iter(_verdicts))]
+    return verdict
 
 
 def holds(want: object, have: object, *, parent: str = "") -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
 from controllers.http import Bind, HttpServer, parse_bind, report
@@ -116,6 +120,27 @@ async def test_metrics_are_served_as_openmetrics_when_asked():
 
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
+
+
+async def test_loop_goes_on_while_metrics_are_written():
+    """A value that can only be written once the loop has had a turn meanwhile."""
+    turned = threading.Event()
+
+    class Value(float):
+        def __float__(self) -> float:
+            assert turned.wait(5), "the loop waited for the text"
+            return 1.0
+
+    class Late(Collector):
+        def collect(self):
+            asyncio.get_running_loop().call_later(0.01, turned.set)
+            yield GaugeMetricFamily("late", "", value=Value())
+
+    registry = CollectorRegistry()
+    registry.register(Late())
+    status, text, _ = await get("/metrics", bind=METRICS, registry=registry)
+
+    assert (status, "late 1.0" in text) == (200, True)
 
 
 async def test_process_metrics_are_there():

@@ -21,7 +21,6 @@ from controllers.runtime import (
     TerminalError,
     settle,
 )
-from controllers.sync import SyncTimeoutError
 from informers.errors import ConflictError, TransportError
 from informers.limiters import ItemBackoff
 from informers.queue import WorkQueue
@@ -255,12 +254,12 @@ class Ready:
         return
 
 
-async def test_c5_sync_timeout_names_the_source():
-    """Should error when cache sync timeout occurs."""
-    controller = Controller("test", new_queue(), Script(), sources={"pods": Never(), "a": Ready()})
+async def test_c5_late_source_is_named_every_half_minute():
+    with capture_logs() as logs:
+        await run_for(65, Script(), sources={"pods": Never(), "a": Ready()})
 
-    with pytest.raises(SyncTimeoutError, match=r"within 120 s: pods$"):
-        await controller.run()
+    late = [each for each in logs if each["event"] == "not read yet"]
+    assert [(each["late"], each["waited_s"]) for each in late] == [(["pods"], 30), (["pods"], 60)]
 
 
 async def test_c5_cancelled_while_waiting_for_sources_is_no_error():

@@ -57,7 +57,7 @@ async def wait_right(server, informer) -> None:
     assert set(informer.keys()) == set(server.objects("configmaps"))
 
 
-@pytest.mark.parametrize("away_s", [15, 119, 600])
+@pytest.mark.parametrize("away_s", [15, 119, 240])
 @pytest.mark.parametrize("refusal", REFUSALS)
 async def test_r19_server_that_was_bad_at_the_start_is_found_soon(
     server, informer, refusal, away_s

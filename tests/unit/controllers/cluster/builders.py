@@ -4,6 +4,7 @@
 everything else is said by a keyword or by `with_`.
 """
 
+import copy
 import dataclasses
 from datetime import UTC, datetime
 from typing import Any
@@ -194,8 +195,9 @@ def live_of(of: Observed) -> dict[tuple[str, str], dict[str, Any]]:
     """The desired objects as the server would hold them after they were applied."""
     live = {}
     for desired in desired_objects(of):
-        sent = stamped(desired)
-        metadata = {**sent["metadata"], "uid": f"uid-{desired['kind']}", "generation": 1}
+        sent = copy.deepcopy(stamped(desired))  # what is desired is shared by all who ask
+        uid = f"uid-{desired['kind']}-{desired['metadata']['name']}"
+        metadata = {**sent["metadata"], "uid": uid, "generation": 1}
         obj = {**sent, "metadata": metadata}
         if desired["kind"] == "StatefulSet":
             obj["status"] = {"observedGeneration": 1, "updateRevision": REVISION}

@@ -172,6 +172,12 @@ class TestAdopt:
             claims=(("data-db-1", "claim-1"), ("data-db-2", "claim-2"))
         )
 
+    def test_record_that_was_mended_by_hand_need_not_look_the_same(self):
+        spaced = json.dumps(json.loads(RECORD.text), indent=1)
+        claims = (*left(0, 1), *left(2, membership=spaced))
+
+        assert isinstance(step_for("Adopt", claims), AdoptClaims)
+
     def test_lost_status_is_mended_from_the_claims(self):
         step = step_for("Adopt", left(0, 1, 2, cluster_uid=UID))
 

@@ -392,19 +392,33 @@ class TestProof:
 
         assert (step.joining.name, step.joining.reason) == ("db-2", "MemberRemoved")
 
-    @pytest.mark.parametrize(
-        ("certain", "silent_s", "acts"), [(True, 0, True), (False, 599, False), (False, 600, True)]
-    )
-    def test_node_that_is_gone_or_silent_for_long(self, certain, silent_s, acts):
-        seen = lost(1)
-        pods = tuple(dataclasses.replace(p, problem=None, node=f"n{p.ordinal}") for p in seen.pods)
+    @pytest.mark.parametrize(("silent_s", "acts"), [(599, False), (600, True)])
+    def test_node_that_is_silent_for_long_is_lost(self, silent_s, acts):
         node = LostNode(
-            name="n1", since=NOW - timedelta(seconds=silent_s), certain=certain, why="is gone"
+            name="n1", since=NOW - timedelta(seconds=silent_s), certain=False, why="is silent"
         )
 
-        step = plan(dataclasses.replace(seen, pods=pods, nodes_lost=(node,))).step
+        step = plan(self.on_nodes(node)).step
 
         assert isinstance(step, RecordMembership) is acts
+
+    @pytest.mark.parametrize("tied", [True, False])
+    def test_node_that_is_gone_is_lost_when_the_volume_is_tied_to_it(self, tied):
+        node = LostNode(name="n1", since=NOW, certain=True, why="is gone")
+        seen = self.on_nodes(node)
+        problem = Problem(reason=Reason.POD_UNSCHEDULABLE, message="volume node affinity conflict")
+        pending = pod(1, node=None, ready=False, running=False, problem=problem if tied else None)
+        seen = dataclasses.replace(seen, pods=(seen.pods[0], pending, seen.pods[2]))
+        members = tuple(m.model_copy(update={"node": "n1"}) for m in known(0, 1, 2))
+
+        step = plan(recorded(seen, members=members)).step
+
+        assert isinstance(step, RecordMembership) is tied
+
+    def on_nodes(self, node: LostNode) -> Observed:
+        seen = lost(1)
+        pods = tuple(dataclasses.replace(p, problem=None, node=f"n{p.ordinal}") for p in seen.pods)
+        return dataclasses.replace(seen, pods=pods, nodes_lost=(node,))
 
     def test_request_by_annotation(self):
         step = plan(observed(asked_to_replace=("db-1",))).step
@@ -460,6 +474,26 @@ class TestReplacing:
 
         assert isinstance(step, AddLearner)
         assert step.old_claim == "claim-1"
+
+    def test_further_lost_members_leave_first_where_etcd_adds_nobody_beside_them(self):
+        seen = lost(1, of=5)
+        members = tuple(m for m in seen.etcd.members if m.id != member_id(1))
+        statuses = {name: s for name, s in seen.etcd.statuses.items() if name != "db-3"}
+        seen = dataclasses.replace(
+            seen,
+            pods=(
+                *seen.pods[:3],
+                dataclasses.replace(seen.pods[1], name="db-3", ordinal=3),
+                seen.pods[4],
+            ),
+            etcd=dataclasses.replace(seen.etcd, members=members, statuses=statuses),
+        )
+        state = joining(1, reason="EmptyDataDirectory", old_id=member_id_hex(member_id(1)))
+
+        step = plan(recorded(seen, joining=state)).step
+
+        assert isinstance(step, RemoveMember)
+        assert step.name == "db-3"
 
     def listed(self, **changes) -> Observed:
         state = {"id": member_id_hex(NEW_ID), "listed": (0, 1, 2), **changes}
