@@ -1,284 +1,228 @@
-"""A model of what the operator acts on, small enough to be searched by the thousand.
+"""One EtcdCluster `db`, everything that exists because of it, everybody who acts on it, and time.
 
-Modelled: the API server's objects and their resourceVersions as far as our writes need them, the
-StatefulSet controller (makes missing pods from the newest template, OnDelete), kubelet (starts etcd
-once the file that the pod names is there, with a stale copy of the ConfigMap at times), and etcd's
-own rules of a first start: `new` needs a quorum of the named members, a log on the volume makes
-etcd ignore its file's membership, and without one `existing` with only itself exits.
-
-Not modelled: learners and changes of membership, versions, time.
+The world is made of three models: etcd, Kubernetes and the operator.  Here are the clock, the user
+and the end of all trouble; what goes wrong is in `faults`.
 """
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from functools import lru_cache
 
-import yaml
-
-from api.labels import FINALIZER
+from api.errors import FieldError
+from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
-from controllers.cluster.observed import Claim, Etcd, Observed, Pod
-from controllers.cluster.outcome import Done
-from controllers.cluster.plan import Plan, plan
-from controllers.cluster.plan.steps import (
-    ApplyObjects,
-    DeleteClaims,
-    DeletePod,
-    DeleteStatefulSet,
-    SetFinalizer,
-    Wait,
-)
-from controllers.cluster.render import identity
-from controllers.cluster.render.normal import stamped
-from controllers.cluster.status import next_status
+from controllers.cluster.plan.steps import Plan, Wait
 from etcd.cluster import Member
-from etcd.ids import ClusterID, MemberID
-from tests.unit.controllers.cluster.builders import CLUSTER_ID, UID, status_of, unborn
+from etcd.ids import MemberID
+from tests.simulation.etcd_model import EtcdModel
+from tests.simulation.etcd_process import Broken, Refused
+from tests.simulation.faults import Faults
+from tests.simulation.kubernetes_model import KubernetesModel, foreign_log
+from tests.simulation.operator_model import NOWHERE, CutOff, OperatorModel
+from tests.unit.controllers.cluster.builders import NOW, UID
+
+_FOR_A_PERSON = frozenset({Reason.LEFTOVER_VOLUMES, Reason.STATUS_LOST})
+# The ordinals of members that a person added under URLs that are none of ours.
+_STRANGER = 70
 
 
-@dataclass
-class Volume:
-    """A member's disk: which identity its log holds, None when it is empty."""
+class World(Faults):
+    """`now`: seconds since the beginning.  `quick`: etcd's versions since 3.5.30 and 3.6.11."""
 
-    uid: str
-    owner: str
-    log: int | None = None
-
-
-@dataclass
-class RunningPod:
-    uid: str
-    template: str  # the config file suffix that its template names
-    files: dict[str, str]  # the copy of the ConfigMap that kubelet mounted
-    serves: bool = False
-    failed: bool = False
-
-
-class World:
-    """One EtcdCluster `db` in namespace `prod`, and everything that exists because of it."""
-
-    def __init__(self, wanted: ClusterSpec) -> None:
+    def __init__(self, wanted: ClusterSpec, *, quick: bool = True, newest: bool = True) -> None:
         self.spec = wanted
+        self.generation = 1
         self.status = ClusterStatus()
         self.finalizers: tuple[str, ...] = ()
-        self.deleted = False
+        self.deleting_since: datetime | None = None
+        self.namespace_terminating = False
         self.gone = False
-        self.live: dict[tuple[str, str], dict[str, Any]] = {}
-        self.pods: dict[int, RunningPod] = {}
-        self.volumes: dict[int, Volume] = {}
-        self.members: dict[int, bool] = {}  # ordinal -> has published its client URL
-        self.formed_token: str | None = None
-        self.lost_data: set[int] = set()
-        self.uids = 0
+        self.invalid: tuple[FieldError, ...] = ()
+        self.foreign: tuple[str, ...] = ()
+        self.etcd = EtcdModel(needs_all=not quick)
+        self.kubernetes = KubernetesModel(self.etcd, owner=UID, newest=newest)
+        self.operator = OperatorModel(self)
+        self.ever_asked: set[int] = set()
+        self.annotation: set[int] = set()  # on the EtcdCluster
+        self.cluster_id = ""
+        self.steps = 0
+        self.now = 0.0
+        self.seen: set[int] = set()  # IDs of voters that the operator has seen since they started
 
-    # ------------------------------------------------------------------ what the operator sees
-    def observe(self) -> Observed:
-        base = unborn(spec=self.spec)
-        return dataclasses.replace(
-            base,
-            status=self.status,
-            applied=self._applied(),
-            finalizers=self.finalizers,
-            deleting_since=base.now if self.deleted else None,
-            live=dict(self.live),
-            pods=tuple(self._pod(n) for n in sorted(self.pods)),
-            claims=tuple(self._claim(n) for n in sorted(self.volumes)),
-            etcd=self._etcd(),
-        )
+    # ------------------------------------------------------------------ time and everybody's work
+    def when(self, at: float | None = None) -> datetime:
+        return NOW + timedelta(seconds=self.now if at is None else at)
 
-    def _applied(self) -> ClusterSpec | None:
-        recorded = self.status.applied_spec
-        return None if recorded is None else ClusterSpec.model_validate(recorded)
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.etcd.now = self.kubernetes.now = self.now
 
-    def _pod(self, ordinal: int) -> Pod:
-        pod = self.pods[ordinal]
-        return Pod(
-            name=f"db-{ordinal}",
-            ordinal=ordinal,
-            uid=pod.uid,
-            ip="10.0.0.1",
-            node="node",
-            running=not pod.failed,
-            ready=pod.serves and self._has_quorum(),
-            terminating=False,
-            revision=pod.template,
-            config_file=f"db-{ordinal}-{pod.template}",
-            restarts=0,
-            problem=None,
-        )
+    def reconcile(self, cut: CutOff = NOWHERE, *, stale: bool = False) -> Plan:
+        plan = self.operator.reconcile(cut, stale=stale)
+        if isinstance(plan.step, Wait) and self.etcd.has_quorum():
+            self.seen |= {entry.id for entry in self.etcd.voters() if entry.published}
+        return plan
 
-    def _claim(self, ordinal: int) -> Claim:
-        volume = self.volumes[ordinal]
-        return Claim(
-            name=f"data-db-{ordinal}",
-            ordinal=ordinal,
-            uid=volume.uid,
-            cluster_uid=volume.owner,
-            terminating=False,
-        )
+    def everybody_works(self, pick: int = 0) -> None:
+        self.kubernetes.work()
+        self.etcd.tick(pick)
+        if self.deleting_since is not None and not self.finalizers:
+            self._is_collected()
 
-    def _etcd(self) -> Etcd:
-        serving = [n for n, pod in self.pods.items() if pod.serves]
-        leader = MemberID(0xA0 + min(serving)) if self._has_quorum() else None
-        statuses = {f"db-{n}": status_of(n, leader=leader) for n in serving}
-        if leader is None or self.status.bootstrap is None:
-            return Etcd(error="no member knows a leader", statuses=statuses)
-        who = identity(unborn(spec=self.spec), self.status.bootstrap)
-        members = tuple(
-            Member(
-                id=MemberID(0xA0 + n),
-                name=f"db-{n}",
-                peer_urls=(who.peer_url(n),),
-                client_urls=(who.client_url(n),) if published else (),
-                is_learner=False,
-            )
-            for n, published in sorted(self.members.items())
-        )
-        return Etcd(cluster_id=ClusterID(CLUSTER_ID), members=members, statuses=statuses)
+    def _is_collected(self) -> None:
+        """Without a finalizer the EtcdCluster is gone, and what it owns follows: not the claims."""
+        self.gone = True
+        self.kubernetes.live.clear()
+        for ordinal in list(self.kubernetes.pods):
+            self.kubernetes.end_pod(ordinal)
 
-    def _has_quorum(self) -> bool:
-        serving = sum(pod.serves for pod in self.pods.values())
-        return bool(self.members) and serving > len(self.members) // 2
+    def members(self) -> tuple[Member, ...]:
+        """Etcd's list, as a member shows it."""
+        entries = (entry for _, entry in sorted(self.etcd.entries.items()))
+        return tuple(_member(e.id, e.ordinal, e.learner, e.started, e.published) for e in entries)
 
-    # ------------------------------------------------------------------ what the operator does
-    def reconcile(self, *, dies_before_act: bool, dies_before_status: bool) -> Plan:
-        """One reconcile, cut off where it is told to be."""
-        observed = self.observe()
-        made = plan(observed)
-        if dies_before_act:
-            return made
-        if not isinstance(made.step, Wait):
-            self._act(made)
-        if not dies_before_status and not self.gone:
-            self.status = next_status(observed, made, Done())
-        return made
+    # ------------------------------------------------------------------ the user
+    def edit(self, **fields: object) -> None:
+        """Another spec: `size=5`, `paused=True`."""
+        self.spec = self.spec.model_copy(update=fields)
+        self.generation += 1
 
-    def _act(self, made: Plan) -> None:
-        match made.step:
-            case ApplyObjects(objects=objects):
-                for desired in objects:
-                    self._apply(desired)
-            case DeletePod(name=name):
-                self.pods.pop(int(name.rpartition("-")[2]), None)
-            case SetFinalizer(present=present):
-                self.finalizers = (FINALIZER,) if present else ()
-                self.gone = self.deleted and not present
-            case DeleteStatefulSet():
-                self.live.pop(("StatefulSet", "db"), None)
-                self.pods.clear()
-            case DeleteClaims(claims=claims):
-                for name, _ in claims:
-                    del self.volumes[int(name.rpartition("-")[2])]
-            case _:
-                pass
+    def break_spec(self, *, broken: bool) -> None:
+        """The spec says what the operator has to refuse, or no longer does."""
+        self.invalid = (FieldError("spec.options", "is not an option"),) if broken else ()
 
-    def _apply(self, desired: dict[str, Any]) -> None:
-        sent = stamped(desired)
-        key = (sent["kind"], sent["metadata"]["name"])
-        obj = {**sent, "metadata": {**sent["metadata"], "uid": f"uid-{key}", "generation": 1}}
-        if key[0] == "StatefulSet":
-            obj["status"] = {"observedGeneration": 1, "updateRevision": _suffix(obj)}
-        self.live[key] = obj
+    def delete(self) -> None:
+        """`kubectl delete`: the object stays as long as it has a finalizer."""
+        self.deleting_since = self.deleting_since or self.when()
 
-    # ------------------------------------------------------------------ what the rest does
-    def make_pods(self, *, stale: dict[str, str] | None = None) -> None:
-        """The StatefulSet controller and the provisioner; kubelet mounts its copy of the files."""
-        stateful_set = self.live.get(("StatefulSet", "db"))
-        if stateful_set is None:
-            return
-        config = self.live.get(("ConfigMap", "db-config"), {"data": {}})["data"]
-        for ordinal in range(stateful_set["spec"]["replicas"]):
-            self.volumes.setdefault(ordinal, Volume(uid=self._uid(), owner=UID))
-            if ordinal not in self.pods:
-                files = dict(config if stale is None else stale)
-                self.pods[ordinal] = RunningPod(self._uid(), _suffix(stateful_set), files)
+    def create_again(self, policy: str) -> None:
+        """Another EtcdCluster of the same name, over the volumes that the last one left.
 
-    def refresh_files(self) -> None:
-        """Kubelet's periodic sync of mounted ConfigMaps."""
-        config = self.live.get(("ConfigMap", "db-config"))
-        if config is not None:
-            for pod in self.pods.values():
-                pod.files = dict(config["data"])
+        It has the last one's uid, which nobody looks at but in the claims' label.
+        """
+        self._is_collected()
+        self.gone, self.deleting_since, self.finalizers = False, None, ()
+        self.status, self.cluster_id = ClusterStatus(), ""
+        for claim in self.kubernetes.claims.values():
+            claim.owner = "earlier"
+        self._obey(policy)
 
-    def start_processes(self) -> None:
-        """Every container that does not serve starts its etcd; those that can, do."""
-        starting = {n: pod for n, pod in self.pods.items() if not pod.serves}
-        joining: dict[tuple[str, int], list[int]] = {}
-        for ordinal, pod in starting.items():
-            text = pod.files.get(f"db-{ordinal}-{pod.template}")
-            file = yaml.safe_load(text) if text else None
-            self._start(ordinal, pod, file, joining)
-        for (token, size), ordinals in joining.items():
-            self._form(token, size, ordinals)
+    def lose_status(self, policy: str) -> None:
+        """The EtcdCluster was restored from a backup that has no status."""
+        self.status, self.cluster_id = ClusterStatus(), ""
+        self._obey(policy)
 
-    def _start(
-        self,
-        ordinal: int,
-        pod: RunningPod,
-        file: dict[str, Any] | None,
-        joining: dict[tuple[str, int], list[int]],
-    ) -> None:
-        pod.failed = False
-        listed = file["initial-cluster"].count("=") if file else 0
-        if file is None:
-            pod.failed = True
-        elif self.volumes[ordinal].log is not None:
-            pod.serves = ordinal in self.members
-        elif file["initial-cluster-state"] == "new":
-            if self.members.get(ordinal):
-                pod.failed = True  # "has already been bootstrapped"
-            else:
-                joining.setdefault((file["initial-cluster-token"], listed), []).append(ordinal)
-        elif listed == len(self.members) and ordinal in self.members:
-            self._join(ordinal, pod)
+    def _obey(self, policy: str) -> None:
+        storage = self.spec.storage.model_copy(update={"existing_volumes": policy})
+        self.edit(storage=storage)
+        if policy == "Discard":
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """What is on the volumes is of another cluster from now on."""
+        self.etcd = self.kubernetes.etcd = EtcdModel(needs_all=self.etcd.needs_all, now=self.now)
+        for ordinal, claim in self.kubernetes.claims.items():
+            claim.log = foreign_log(ordinal)
+
+    def ask_to_replace(self, ordinal: int, *, on_pod: bool) -> None:
+        pod = self.kubernetes.pods.get(ordinal)
+        self.ever_asked.add(ordinal)
+        if on_pod and pod is not None:
+            pod.asked = True
         else:
-            pod.failed = True
+            self.annotation.add(ordinal)
 
-    def _form(self, token: str, size: int, ordinals: list[int]) -> None:
-        """A static bootstrap: the log is written at once, the cluster lives from a quorum on."""
-        assert self.formed_token in {None, token}, "a second bootstrap under another token"
-        self.formed_token = token
-        self.members = self.members or dict.fromkeys(range(size), False)
-        for ordinal in ordinals:
-            self._join(ordinal, self.pods[ordinal])
+    def asked(self) -> tuple[str, ...]:
+        marked = {n for n, pod in self.kubernetes.pods.items() if pod.asked}
+        return tuple(f"db-{n}" for n in sorted(self.annotation | marked))
 
-    def _join(self, ordinal: int, pod: RunningPod) -> None:
-        assert ordinal not in self.lost_data, f"member {ordinal} votes again without its data"
-        self.volumes[ordinal].log = ordinal
-        pod.serves = True
+    def drop_request(self, name: str) -> None:
+        ordinal = int(name.rpartition("-")[2])
+        self.annotation.discard(ordinal)
+        if ordinal in self.kubernetes.pods:
+            self.kubernetes.pods[ordinal].asked = False
 
-    def publish(self) -> None:
-        """Members that serve with quorum tell their client URL."""
-        if self._has_quorum():
-            for ordinal, pod in self.pods.items():
-                if pod.serves:
-                    self.members[ordinal] = True
+    def remove_by_hand(self, ordinal: int) -> bool:
+        """`etcdctl member remove`, of a voter only while the others are well without it."""
+        entry = self.etcd.at(ordinal)
+        if entry is None or not self.etcd.has_quorum():
+            return False
+        if not entry.learner and not self.bears(entry, removed=True):
+            return False
+        try:
+            self.etcd.remove(entry.id)
+        except Refused:
+            return False
+        return True
 
-    # ------------------------------------------------------------------ what goes wrong
-    def kill_pod(self, ordinal: int) -> None:
-        self.pods.pop(ordinal, None)
+    def add_by_hand(self, ordinal: int) -> bool:
+        """`etcdctl member add --learner` of somebody whom nobody will ever start."""
+        try:
+            self.etcd.by_hand.add(self.etcd.add_learner(_STRANGER + ordinal))
+        except Refused:
+            return False
+        return True
 
-    def crash(self, ordinal: int) -> None:
-        if ordinal in self.pods:
-            self.pods[ordinal].serves = False
+    # ------------------------------------------------------------------ the end of all faults
+    def heal(self) -> None:
+        self.kubernetes.revive()
+        self.kubernetes.image_missing = self.kubernetes.full = self.etcd.slow = False
+        for pod in self.kubernetes.pods.values():
+            pod.image_missing = False
+        self.invalid, self.foreign = (), ()
+        running = (self.status.applied_spec or {}).get("version", self.spec.version)
+        self.edit(paused=False, version=running)
 
-    def empty_volume(self, ordinal: int) -> None:
-        """The data directory is emptied and the process ends; only counts if it ever published."""
-        if ordinal in self.volumes and self.members.get(ordinal):
-            self.volumes[ordinal].log = None
-            self.lost_data.add(ordinal)
-            self.kill_pod(ordinal)
+    def _person_helps(self, plan: Plan) -> None:
+        """Decides about leftovers, and takes away the members that a person has added."""
+        if isinstance(plan.step, Wait) and plan.step.reason in _FOR_A_PERSON:
+            self._obey("Adopt")
+        for entry in list(self.etcd.entries.values()):
+            if entry.id in self.etcd.by_hand and self.etcd.has_quorum():
+                self.etcd.remove(entry.id)
 
-    def delete_object(self, kind: str) -> None:
-        for key in [key for key in self.live if key[0] == kind]:
-            del self.live[key]
+    def settle(self, rounds: int = 400) -> None:
+        """Let everybody work until all is as the spec says. Raises Broken after `rounds`."""
+        self.heal()
+        plan, same = self.reconcile(), 0
+        for _ in range(rounds):
+            before, plan = plan, self.reconcile()
+            if self.is_settled(plan):
+                return
+            self._person_helps(plan)
+            self.everybody_works()
+            same = same + 1 if plan == before else 0
+            self.time_passes(self._pause_s(plan, same))
+        raise Broken(f"not settled after {rounds} rounds: {plan.rule}: {plan.step}")
 
-    def _uid(self) -> str:
-        self.uids += 1
-        return f"u{self.uids}"
+    def _pause_s(self, plan: Plan, same: int) -> float:
+        """Two seconds; where nothing moves for long, until the moment that the plan names."""
+        if same < 8 or not isinstance(plan.step, Wait):
+            return 2.0
+        until = plan.step.not_before
+        return max(2.0, (until - self.when()).total_seconds() + 1) if until else 60.0
+
+    def is_settled(self, plan: Plan) -> bool:
+        if self.gone:
+            return True
+        if not isinstance(plan.step, Wait) or not plan.step.settled:
+            return False
+        if not self.spec.size:
+            return not self.kubernetes.pods
+        wanted = set(range(self.spec.size))
+        voting = {self.etcd.entries[m].ordinal for m in self.etcd.healthy_voters()}
+        everyone = {entry.ordinal for entry in self.etcd.entries.values()}
+        return wanted == voting == everyone == set(self.kubernetes.claims) and not self.etcd.alarms
 
 
-def _suffix(stateful_set: dict[str, Any]) -> str:
-    args = stateful_set["spec"]["template"]["spec"]["containers"][0]["args"][0]
-    return args.rpartition("-")[2]
+@lru_cache(maxsize=4096)
+def _member(member: int, ordinal: int, learner: bool, started: bool, published: bool) -> Member:
+    stranger = ordinal >= _STRANGER
+    host = "stranger" if stranger else f"db-{ordinal}.db-peer.prod.svc.cluster.local"
+    return Member(
+        id=MemberID(member),
+        name=f"db-{ordinal}" if started else "",
+        peer_urls=(f"http://{host}:2380",),
+        client_urls=(f"http://{host}:2379",) if published else (),
+        is_learner=learner,
+    )

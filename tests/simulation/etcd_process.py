@@ -1,0 +1,110 @@
+"""One etcd process: the file it starts from, the log it keeps, and the words it ends with."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import yaml
+
+CLUSTER_ID = 0xCAFE
+FIRST_ID = 0xA0
+FIRST_ADDED_ID = 0x1000
+
+
+class Broken(AssertionError):  # noqa: N818 - the invariant is
+    """An invariant does not hold; the text says which."""
+
+
+class Refused(Exception):  # noqa: N818 - etcd's word for it
+    """Etcd does not do it; the text is etcd's. `now`: it might do it later."""
+
+    def __init__(self, text: str, *, now: bool = True) -> None:
+        super().__init__(text)
+        self.now = now
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a configuration file says about membership."""
+
+    state: str
+    listed: frozenset[int]
+    token: str
+
+
+@lru_cache(maxsize=4096)
+def read_file(text: str) -> File:
+    content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    names = (entry.partition("=")[0] for entry in content["initial-cluster"].split(","))
+    return File(
+        state=content["initial-cluster-state"],
+        listed=frozenset(int(name.rpartition("-")[2]) for name in names),
+        token=content["initial-cluster-token"],
+    )
+
+
+@dataclass(slots=True)
+class Log:
+    """A member's data on its volume: who it is, and how much of the common log it holds."""
+
+    id: int
+    cluster_id: int = CLUSTER_ID
+    index: int = 0
+    behind: int = 0
+    corrupt: bool = False
+
+
+@dataclass(slots=True)
+class Process:
+    """A running etcd. `cut`: neither members nor the operator reach it."""
+
+    ordinal: int
+    log: Log
+    since: float
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended: its exit code and its last words."""
+
+    code: int
+    words: str
+
+
+@dataclass(slots=True)
+class Entry:
+    """One entry of the member list; its ordinal stands for its peer URL."""
+
+    id: int
+    ordinal: int
+    learner: bool = False
+    published: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether it has a name: first members have theirs from the first file."""
+        return self.published or self.id < FIRST_ADDED_ID
+
+
+REMOVED = Ending(0, '{"level":"info","msg":"the member has been permanently removed"}')
+NOBODY_TO_ASK = Ending(
+    1,
+    '{"level":"fatal","msg":"discovery failed",'
+    '"error":"cannot fetch cluster info from peer urls: could not retrieve cluster information"}',
+)
+UNEQUAL = Ending(
+    1, '{"level":"fatal","error":"error validating peerURLs: member count is unequal"}'
+)
+BOOTSTRAPPED = Ending(
+    1, '{"level":"fatal","msg":"discovery failed","error":"member has already been bootstrapped"}'
+)
+PANIC = Ending(2, "panic: tocommit(9) is out of range [lastIndex(0)]. Was the raft log corrupted?")
+CORRUPT_WAL = Ending(
+    1,
+    '{"level":"fatal","msg":"failed to read WAL, cannot be repaired",'
+    '"error":"walpb: crc mismatch"}',
+)
+
+
+def quorum(voters: int) -> int:
+    return voters // 2 + 1

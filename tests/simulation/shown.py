@@ -1,0 +1,84 @@
+"""Pods and claims as the API server shows them: what the operator's real eyes are fed with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from api.labels import CLUSTER_UID_LABEL, MEMBERSHIP_ANNOTATION
+from tests.simulation.etcd_process import Ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownPod:
+    """All that the API server shows of a pod."""
+
+    uid: str
+    ordinal: int
+    template: str
+    node: str
+    ready: bool
+    running: bool
+    terminating: bool
+    controlled: bool
+    pending: str
+    image_missing: bool
+    ending: Ending | None
+    restarts: int
+
+    def to_object(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "name": f"db-{self.ordinal}",
+            "uid": self.uid,
+            "labels": {"controller-revision-hash": self.template},
+            "ownerReferences": [{"controller": True}] if self.controlled else [],
+        }
+        if self.terminating:
+            metadata["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+        args = [f"--config-file=/etc/etcd/$(POD_NAME)-{self.template}"]
+        conditions = [{"type": "Ready", "status": str(self.ready)}]
+        if self.pending:
+            conditions.append({"type": "PodScheduled", "status": "False", "message": self.pending})
+        return {
+            "metadata": metadata,
+            "spec": {"nodeName": self.node, "containers": [{"name": "etcd", "args": args}]},
+            "status": {
+                "podIP": f"10.0.0.{self.ordinal + 1}" if self.node else None,
+                "conditions": conditions,
+                "containerStatuses": [self._container()],
+            },
+        }
+
+    def _container(self) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+        last: dict[str, Any] = {}
+        if self.ending is not None:
+            last = {"terminated": {"exitCode": self.ending.code, "message": self.ending.words}}
+        if self.image_missing:
+            state = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+        elif self.running:
+            state = {"running": {}}
+        elif self.ending is not None:
+            state = {"waiting": {"reason": "CrashLoopBackOff"}}
+        return {"name": "etcd", "state": state, "lastState": last, "restartCount": self.restarts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownClaim:
+    """All that the API server shows of a claim."""
+
+    uid: str
+    ordinal: int
+    owner: str | None
+    terminating: bool
+    lost: bool
+    membership: str
+
+    def to_object(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "name": f"data-db-{self.ordinal}",
+            "uid": self.uid,
+            "labels": {CLUSTER_UID_LABEL: self.owner} if self.owner else {},
+            "annotations": {MEMBERSHIP_ANNOTATION: self.membership},
+        }
+        if self.terminating:
+            metadata["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+        return {"metadata": metadata, "status": {"phase": "Lost" if self.lost else "Bound"}}
