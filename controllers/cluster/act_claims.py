@@ -8,7 +8,13 @@ claims are deleted and written to by their uids.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, assert_never
 
-from api.labels import CLUSTER_UID_LABEL, INSTANCE_LABEL, MEMBER_LABEL, MEMBERSHIP_ANNOTATION
+from api.labels import (
+    CLUSTER_UID_LABEL,
+    INSTANCE_LABEL,
+    MEMBER_LABEL,
+    MEMBERSHIP_ANNOTATION,
+    selector_labels,
+)
 from api.reasons import Reason
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
@@ -31,13 +37,15 @@ async def perform_on_claims(step: ClaimStep, observed: Observed, writer: Writer)
     """Take the step on each of its claims. Raises KubeError; after one that failed, or a
     cancellation, the claims before it are done, and the next plan names the others.
     """
+    # All labels, because the caches hold only objects that carry them.
+    labels = {**selector_labels(observed.name), CLUSTER_UID_LABEL: observed.uid}
     match step:
         case DiscardLeftovers(claims=claims):
             return await _discard_leftovers(claims, observed, writer)
         case AdoptClaims(claims=claims):
-            change = {"labels": {CLUSTER_UID_LABEL: observed.uid}}
+            change = {"labels": labels}
         case AnnotateClaims(claims=claims, record=record):
-            change = {"annotations": {MEMBERSHIP_ANNOTATION: record}}
+            change = {"labels": labels, "annotations": {MEMBERSHIP_ANNOTATION: record}}
         case _:
             assert_never(step)
     return await _change_all(claims, change, observed, writer)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.labels import CLUSTER_UID_LABEL, MEMBERSHIP_ANNOTATION
+from api.labels import CLUSTER_UID_LABEL, MEMBERSHIP_ANNOTATION, selector_labels
 from api.reasons import Reason
 from controllers.cluster.act import perform
 from controllers.cluster.act_claims import discard_claim
@@ -78,11 +78,14 @@ async def test_record_is_noted_beside_other_annotations(server, writer):
     }
 
 
-async def test_adopted_claim_carries_our_uid(server, writer):
+async def test_adopted_claim_carries_our_uid_and_what_caches_select_by(server, writer):
     put_claim(server)
 
     assert await take(AdoptClaims(claims=(("data-db-2", "old"),)), writer) == Done()
-    assert claims(server)["data-db-2"]["metadata"]["labels"] == {CLUSTER_UID_LABEL: UID}
+    assert claims(server)["data-db-2"]["metadata"]["labels"] == {
+        CLUSTER_UID_LABEL: UID,
+        **selector_labels("db"),
+    }
 
 
 @pytest.mark.parametrize("step", [AdoptClaims, DiscardLeftovers])
