@@ -101,7 +101,7 @@ class Installation:
             texts.append(await kubectl("logs", "-n", NAMESPACE, name))
             if any(s["restartCount"] for s in pod["status"].get("containerStatuses", [])):
                 texts.append(await kubectl("logs", "-n", NAMESPACE, name, "--previous"))
-        return "\n".join(texts)
+        return "".join(texts)
 
     async def metrics(self) -> str:
         """Of the pod that its Service leads to."""
