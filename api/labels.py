@@ -32,6 +32,8 @@ RESERVED_LABELS: Final = frozenset({NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL,
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 # Asks for a member's replacement: on a pod "true", on the EtcdCluster the pods' names.
 REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
+# On a pod: the ID of the member whose file is closed. Kubelet looks at its files anew for it.
+CLOSED_ANNOTATION: Final = f"{GROUP}/closed"
 # On volume claims: which cluster their data belongs to, so that a later one can adopt it.
 MEMBERSHIP_ANNOTATION: Final = f"{GROUP}/membership"
 

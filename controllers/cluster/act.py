@@ -9,7 +9,7 @@ those go up to the work queue, which retries with backoff.
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from api.labels import FIELD_MANAGER, FINALIZER, REPLACE_ANNOTATION
+from api.labels import CLOSED_ANNOTATION, FIELD_MANAGER, FINALIZER, REPLACE_ANNOTATION
 from api.objects import read_deletion_policy
 from api.reasons import Reason
 from controllers.cluster.act_claims import ClaimStep, discard_claim, perform_on_claims
@@ -36,6 +36,7 @@ from controllers.cluster.plan.steps import (
     RecordMembership,
     RecordSpec,
     RecordStarted,
+    RefreshFiles,
     RemoveMember,
     SetFinalizer,
 )
@@ -63,6 +64,7 @@ KubernetesStep = (
     | DeleteDisruptionBudget
     | ClaimStep
     | DropRequest
+    | RefreshFiles
     | SetFinalizer
 )
 
@@ -119,6 +121,9 @@ async def _perform_in_kubernetes(
             return await perform_on_claims(action, observed, writer)
         case DropRequest(name=name):
             await _drop_request(name, observed, writer)
+        case RefreshFiles(name=name, uid=uid, member=member):
+            note = {"annotations": {CLOSED_ANNOTATION: member}, "uid": uid}
+            await writer.patch(PODS, observed.namespace, name, {"metadata": note})
         case SetFinalizer(present=present):
             await _set_finalizer(observed, writer, present=present)
         case _:

@@ -47,6 +47,7 @@ class Pod:
     config_file: str | None  # the base name of --config-file
     restarts: int
     problem: Problem | None
+    closed_for: str = ""  # annotation etcd.etcd.io/closed: whose file kubelet was told is closed
     controlled: bool = True  # by a StatefulSet, which may be gone; not after it was orphaned
 
 

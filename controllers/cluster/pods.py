@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.labels import CLUSTER_UID_LABEL, ETCD_CONTAINER, MEMBERSHIP_ANNOTATION
+from api.labels import CLOSED_ANNOTATION, CLUSTER_UID_LABEL, ETCD_CONTAINER, MEMBERSHIP_ANNOTATION
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Problem
 
@@ -79,6 +79,7 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         config_file=_config_file(_named(spec.get("containers", ()), ETCD_CONTAINER)),
         restarts=container.get("restartCount", 0),
         problem=_problem(metadata, status, container),
+        closed_for=(metadata.get("annotations") or {}).get(CLOSED_ANNOTATION, ""),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
     )
 

@@ -62,6 +62,7 @@ RULES: tuple[Rule, ...] = (
     repair.remove_lost,
     joining.add_learner,
     joining.free_volume,
+    joining.refresh_files,
     joining.promote,
     joining.wait_for_joining,
     repair.revive_pending,

@@ -26,6 +26,7 @@ from controllers.cluster.plan.steps import (
     MoveLeader,
     PromoteLearner,
     RecordMembership,
+    RefreshFiles,
     RemoveMember,
     Wait,
 )
@@ -50,7 +51,8 @@ def track_joining(observed: Observed) -> RecordMembership | None:
         return None
     member = at_url(observed, _peer_url(observed, joining))
     if member is None or member_id_hex(member.id) == joining.old_id:
-        return _begin_again(observed, joining) if joining.id else None
+        again = _begin_again if joining.id else _give_up_newer_claim
+        return again(observed, joining)
     if not member.is_learner and member_id_hex(member.id) == joining.id:
         return _record_voter(observed, joining)
     return _record_learner(observed, joining, member)
@@ -112,6 +114,18 @@ def _begin_again(observed: Observed, joining: JoiningMember) -> RecordMembership
         observed,
         joining.model_copy(update=fresh),
         f"{joining.name} is off etcd's list: add it again, with an empty volume",
+    )
+
+
+def _give_up_newer_claim(observed: Observed, joining: JoiningMember) -> RecordMembership | None:
+    """A claim that was made since the decision: what ran on it, if anything, was the old member."""
+    claim = observed.claim(joining.ordinal)
+    if claim is None or claim.uid == joining.old_claim:
+        return None
+    return _still_joining(
+        observed,
+        joining.model_copy(update={"old_claim": claim.uid}),
+        f"{claim.name} was made anew: it is given up as well",
     )
 
 
@@ -255,6 +269,19 @@ def free_volume(observed: Observed) -> DiscardClaim | DeletePod | None:
     return DeletePod(
         name=pod.name, uid=pod.uid, why="its volume is being replaced", force=pod.terminating
     )
+
+
+def refresh_files(observed: Observed) -> RefreshFiles | None:
+    """Before it votes, its pod gets the file that an emptied directory can't start from.
+
+    Kubelet looks at a ConfigMap once a minute, and at once when the pod changes
+    (k8s.io/kubernetes pkg/kubelet/kubelet.go, SyncPod).
+    """
+    joining = observed.status.joining
+    pod = observed.pod(joining.ordinal) if joining else None
+    if joining is None or pod is None or not joining.started or pod.closed_for == joining.id:
+        return None
+    return RefreshFiles(name=pod.name, uid=pod.uid, member=joining.id)
 
 
 def promote(observed: Observed) -> PromoteLearner | None:

@@ -237,6 +237,19 @@ class AnnotateClaims:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshFiles:
+    """Annotate a pod, so that its kubelet looks at the ConfigMap now and not within a minute."""
+
+    name: str
+    uid: str
+    member: str  # the ID whose file has been closed, in hexadecimal
+
+    @override
+    def __str__(self) -> str:
+        return f"Have kubelet bring {self.name} its closed file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropRequest:
     """Take the annotation away that asked for a replacement, which is recorded by now."""
 
@@ -327,6 +340,7 @@ Action = (
     | AdoptClaims
     | AnnotateClaims
     | DropRequest
+    | RefreshFiles
     | ApplyObjects
     | DeletePod
     | SetFinalizer

@@ -27,6 +27,7 @@ from controllers.cluster.plan.steps import (
     PromoteLearner,
     RecordMembership,
     RecordSpec,
+    RefreshFiles,
     RemoveMember,
     Wait,
 )
@@ -180,11 +181,18 @@ class TestGrowing:
         text = next(text for name, text in config["data"].items() if name.startswith("db-3-"))
         assert "db-0=" not in text
 
-    def test_started_learner_is_promoted(self):
+    def test_started_learner_gets_its_closed_file_before_it_is_promoted(self):
         running = status_of(3, member_id=NEW_ID, is_learner=True)
         seen = growing(started=True)
         statuses = {**seen.etcd.statuses, "db-3": running}
         seen = dataclasses.replace(seen, etcd=dataclasses.replace(seen.etcd, statuses=statuses))
+        fresh, told = pod(3, ready=False), pod(3, ready=False, closed_for=member_id_hex(NEW_ID))
+
+        seen = dataclasses.replace(seen, pods=(*seen.pods, fresh))
+        assert plan(seen).step == RefreshFiles(
+            name="db-3", uid="pod-3", member=member_id_hex(NEW_ID)
+        )
+        seen = dataclasses.replace(seen, pods=(*seen.pods[:3], told))
 
         assert plan(seen).step == PromoteLearner(name="db-3", id=NEW_ID)
 
@@ -475,6 +483,17 @@ class TestReplacing:
         assert isinstance(step, AddLearner)
         assert step.old_claim == "claim-1"
 
+    def test_claim_that_kubernetes_makes_in_the_meantime_is_given_up_as_well(self):
+        seen = replacing()
+        members = tuple(m for m in seen.etcd.members if m.id != member_id(1))
+        claims = (claim(0), claim(1, uid="made-since"), claim(2))
+        listed = dataclasses.replace(seen.etcd, members=members)
+
+        step = plan(dataclasses.replace(seen, etcd=listed, claims=claims)).step
+
+        assert isinstance(step, RecordMembership)
+        assert step.joining.old_claim == "made-since"
+
     def test_further_lost_members_leave_first_where_etcd_adds_nobody_beside_them(self):
         seen = lost(1, of=5)
         members = tuple(m for m in seen.etcd.members if m.id != member_id(1))
@@ -488,7 +507,9 @@ class TestReplacing:
             ),
             etcd=dataclasses.replace(seen.etcd, members=members, statuses=statuses),
         )
-        state = joining(1, reason="EmptyDataDirectory", old_id=member_id_hex(member_id(1)))
+        state = joining(
+            1, reason="EmptyDataDirectory", old_id=member_id_hex(member_id(1)), old_claim="claim-1"
+        )
 
         step = plan(recorded(seen, joining=state)).step
 
