@@ -6,6 +6,7 @@ and no nodes here, so no pod ever starts; what needs pods is tested end to end.
 
 import base64
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -247,28 +248,80 @@ def test_c11_c13_stranger_under_our_name_is_left_alone(apiserver, running, names
     assert exists(apiserver, objects_of(namespace)["set"]) is None
 
 
-def test_leftover_volume_is_waited_for_and_goes_on_without(apiserver, running, namespace):
+def leftover(apiserver, namespace, ordinal, record=""):
+    """A claim that an earlier cluster left, with its record on it; returns its path."""
     claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data-db-1", "namespace": namespace, "finalizers": []},
+        "metadata": {
+            "name": f"data-db-{ordinal}",
+            "namespace": namespace,
+            "labels": {"etcd.etcd.io/cluster-uid": "earlier"},
+            "annotations": {"etcd.etcd.io/membership": record, "team": "a"},
+        },
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
     status, answer = apiserver.request("POST", claims, claim)
     assert status == 201, answer
+    return f"{claims}/data-db-{ordinal}"
+
+
+def let_go(apiserver, path):
+    """Nobody is here to take Kubernetes' own finalizer off."""
+    free = {"metadata": {"finalizers": None}}
+    apiserver.request("PATCH", path, free, content_type="application/merge-patch+json")
+
+
+def test_leftover_volume_is_waited_for_and_goes_on_without(apiserver, running, namespace):
+    claim = leftover(apiserver, namespace, 1)
     cluster = create(apiserver, namespace, size=3)
     found = wait_reason(apiserver, cluster, "LeftoverVolumes")
     assert "data-db-1" in found["message"]
 
-    # Nobody is here to take Kubernetes' own finalizer off.
-    free = {"metadata": {"finalizers": None}}
-    apiserver.request(
-        "PATCH", f"{claims}/data-db-1", free, content_type="application/merge-patch+json"
-    )
-    apiserver.request("DELETE", f"{claims}/data-db-1")
+    let_go(apiserver, claim)
+    apiserver.request("DELETE", claim)
 
     until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+
+
+def test_leftover_volume_is_discarded_on_request(apiserver, running, namespace):
+    claim = leftover(apiserver, namespace, 1)
+    create(apiserver, namespace, size=3, storage={"existingVolumes": "Discard"})
+
+    until(lambda: "deletionTimestamp" in exists(apiserver, claim)["metadata"], "the deletion")
+    assert exists(apiserver, objects_of(namespace)["set"]) is None
+    let_go(apiserver, claim)
+
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+
+
+def test_leftover_volumes_are_adopted_on_request(apiserver, running, namespace):
+    record = {
+        "clusterID": "cafe",
+        "voters": [0, 1, 2],
+        "namespace": namespace,
+        "clusterDomain": "cluster.local",
+        "scheme": "http",
+        "version": "v3.5.21",
+    }
+    claims = [leftover(apiserver, namespace, n, json.dumps(record)) for n in range(3)]
+    cluster = create(
+        apiserver, namespace, size=5, version="v3.5.21", storage={"existingVolumes": "Adopt"}
+    )
+    made = until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+    obj = exists(apiserver, cluster)
+
+    assert obj["status"]["clusterID"] == "cafe"
+    assert made["spec"]["replicas"] == 3
+    files = exists(apiserver, objects_of(namespace)["config"])["data"]
+    assert {yaml.safe_load(text)["initial-cluster-state"] for text in files.values()} == {
+        "existing"
+    }
+    for claim in claims:
+        metadata = exists(apiserver, claim)["metadata"]
+        assert metadata["labels"]["etcd.etcd.io/cluster-uid"] == obj["metadata"]["uid"]
+        assert metadata["annotations"]["team"] == "a"
 
 
 def test_template_that_the_server_refuses_makes_nothing(apiserver, running, namespace):
