@@ -4,6 +4,7 @@ Pure.  Members are matched by peer URL, never by name: an unstarted member has n
 be republished.  Used by the planner's health rules and by status, so that both mean the same.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,10 +53,7 @@ def members_of(observed: Observed) -> tuple[ViewOfMember, ...]:
     who = identity(observed, bootstrap)
     listed = {url: member for member in observed.etcd.members or () for url in member.peer_urls}
     leader = observed.etcd.leader
-    return tuple(
-        _view(observed, n, who, listed.get(who.peer_url(n)), leader)
-        for n in ordinals_of(observed.status)
-    )
+    return tuple(_view(observed, n, who, listed, leader) for n in ordinals_of(observed.status))
 
 
 @derived
@@ -96,16 +94,16 @@ def _view(
     observed: Observed,
     ordinal: int,
     who: Identity,
-    member: Member | None,
+    listed: Mapping[str, Member],
     leader: MemberID | None,
 ) -> ViewOfMember:
-    name = pod_name(observed.name, ordinal)
-    pod = observed.pod(ordinal)
+    name, peer_url = pod_name(observed.name, ordinal), who.peer_url(ordinal)
+    pod, member = observed.pod(ordinal), listed.get(peer_url)
     status = observed.etcd.statuses.get(name)
     return ViewOfMember(
         name=name,
         ordinal=ordinal,
-        peer_url=who.peer_url(ordinal),
+        peer_url=peer_url,
         client_url=who.client_url(ordinal),
         member=member,
         pod=pod,

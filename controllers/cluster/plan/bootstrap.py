@@ -85,6 +85,8 @@ def record_started(observed: Observed) -> RecordStarted | None:
     bootstrap, listed = observed.status.bootstrap, observed.etcd.members
     if bootstrap is None or listed is None or observed.etcd.cluster_id is None:
         return None
+    if is_formed(observed) and all(member.started for member in bootstrap.members):
+        return None
     cluster_id = cluster_id_hex(observed.etcd.cluster_id)
     if observed.status.cluster_id not in {"", cluster_id}:
         return None  # whoever answered is not of this cluster

@@ -7,7 +7,7 @@ nobody leaves, only the pods end.
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import JoiningMember
-from controllers.cluster.members import strangers, voters
+from controllers.cluster.members import at_url, strangers, voters
 from controllers.cluster.membership import SCALE_OUT, is_asleep, late_of, quorum, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.joining import unknown_members
@@ -44,13 +44,17 @@ def discard_leftovers(observed: Observed) -> DiscardClaim | None:
     if bootstrap is None or applied is None or not all(v.healthy for v in voters(observed)):
         return None
     members = voters_of(observed.status)
+    who = identity(observed, bootstrap)
     for claim in observed.claims:
-        ours = claim.cluster_uid == observed.uid and claim.ordinal not in members
-        if ours and not claim.terminating and observed.pod(claim.ordinal) is None:
+        if claim.ordinal in members or claim.cluster_uid != observed.uid or claim.terminating:
+            continue
+        # Who is listed all the same, after an adoption from an older record, keeps its data.
+        listed = at_url(observed, who.peer_url(claim.ordinal)) is not None
+        if not listed and observed.pod(claim.ordinal) is None:
             return DiscardClaim(
                 name=claim.name,
                 uid=claim.uid,
-                not_member=identity(observed, bootstrap).peer_url(claim.ordinal),
+                not_member=who.peer_url(claim.ordinal),
                 keep_volume=applied.storage.removed_member_policy == "Keep",
                 why="its member has left the cluster",
             )
