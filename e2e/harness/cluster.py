@@ -1,10 +1,11 @@
 """One EtcdCluster as its owner handles it: apply, look at conditions, ask etcd itself."""
 
+import contextlib
 import time
 
 from e2e.harness.etcd import Etcd, Member
 from e2e.harness.kube import Kube, Object, apply, kubectl
-from e2e.harness.wait import until
+from e2e.harness.wait import UnavailableError, until
 
 FORMED_WITHIN_S = 120.0
 API_VERSION = "etcd.etcd.io/v1alpha1"
@@ -108,6 +109,12 @@ class EtcdCluster:
 
         await until(f"EtcdCluster {self.name} and its pods to be gone", is_gone, within_s=within_s)
 
+    async def gone_to_sleep(self, within_s: float = 60.0) -> None:
+        async def no_pods() -> bool:
+            return not await self.pods()
+
+        await until(f"the pods of {self.name} to end", no_pods, within_s=within_s)
+
     async def tells(self, reason: str, within_s: float = 20.0) -> str:
         """Waits for an event about the cluster with this reason; returns its message."""
 
@@ -134,7 +141,8 @@ class EtcdCluster:
 
         async def answer() -> dict[str, Member]:
             for pod in await self.pods():
-                return await self.etcd(pod).members()
+                with contextlib.suppress(UnavailableError):
+                    return await self.etcd(pod).members()
             return {}
 
         return await until(f"members of {self.name}", answer, within_s=30.0)

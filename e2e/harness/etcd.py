@@ -35,6 +35,16 @@ def _name(member: Object) -> str:
     return str(member.get("name") or urlsplit(member["peerURLs"][0]).hostname).split(".")[0]
 
 
+def _member(listed: Object) -> Member:
+    host = listed["peerURLs"][0].partition("://")[2]
+    return Member(
+        name=host.partition(".")[0],
+        id=_hex(listed["ID"]),
+        learner=listed.get("isLearner", False),
+        started=bool(listed.get("clientURLs")),
+    )
+
+
 class Etcd:
     """Speaks to one member, by its pod. Without an answer: UnavailableError."""
 
@@ -70,6 +80,10 @@ class Etcd:
         """The ID under which this very process serves."""
         return _hex((await self.call("maintenance/status", {}))["header"]["member_id"])
 
+    async def revision(self) -> int:
+        """How far this member has come."""
+        return int((await self.call("maintenance/status", {}))["header"]["revision"])
+
     async def leader_id(self) -> str:
         """Empty when it follows none."""
         leader = (await self.call("maintenance/status", {})).get("leader", "0")
@@ -78,6 +92,17 @@ class Etcd:
     async def move_leader(self, target_id: str) -> None:
         """To be sent to the leader."""
         await self.call("maintenance/transfer-leadership", {"targetID": str(int(target_id, 16))})
+
+    async def raise_corrupt(self, member_id: str) -> None:
+        """The alarm that a corruption check raises when it finds a member that differs."""
+        named = str(int(member_id, 16))
+        await self.call(
+            "maintenance/alarm", {"action": "ACTIVATE", "memberID": named, "alarm": "CORRUPT"}
+        )
+
+    async def alarms(self) -> list[Object]:
+        found = (await self.call("maintenance/alarm", {"action": "GET"})).get("alarms", [])
+        return list(found)
 
     async def put(self, key: str, value: str) -> None:
         await self.call("kv/put", {"key": encode(key), "value": encode(value)})

@@ -6,6 +6,7 @@ import json
 import os
 import ssl
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -186,6 +187,21 @@ class Kube:
         answer = await self.call("GET", f"{path(kind, namespace)}?labelSelector={labels}")
         items: list[Object] = answer["items"]
         return items
+
+    async def watch(
+        self, kind: str, namespace: str | None, name: str, *, for_s: float
+    ) -> AsyncIterator[Object]:
+        """The object as it is now and after each change, for so long. As soon as it is told."""
+        url = f"{path(kind, namespace)}?watch=1&fieldSelector=metadata.name={name}"
+        limit = aiohttp.ClientTimeout(total=for_s)
+        try:
+            async with self._session.get(url, timeout=limit) as response:
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] in {"ADDED", "MODIFIED"}:
+                        yield event["object"]
+        except TimeoutError:
+            return
 
     async def create(self, kind: str, namespace: str | None, body: Object) -> Object:
         return await self.call("POST", path(kind, namespace), body)
