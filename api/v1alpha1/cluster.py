@@ -183,8 +183,8 @@ class Recovery(Model):
     node_loss_seconds: BoundedSeconds = Field(
         default=600,
         description="A member whose node has been silent for this many seconds is replaced on"
-        " another node, quorum permitting; one whose node is gone or tainted out-of-service at"
-        " once.",
+        " another node, quorum permitting. One whose node is gone or tainted out-of-service is"
+        " replaced as soon as its pod turns out to be tied to that node by its volume.",
     )
     join_deadline_seconds: BoundedSeconds = Field(
         default=600,
