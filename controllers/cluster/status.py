@@ -89,6 +89,7 @@ def _recorded(observed: Observed, plan: Plan, outcome: Outcome | None) -> dict[s
                 "bootstrap": bootstrap,
                 "client_endpoints": (who.client_endpoint(),),
                 "cluster_id": adopted or observed.status.cluster_id,
+                "voter_ordinals": tuple(m.ordinal for m in bootstrap.members) if adopted else (),
             }
         case RecordSpec(spec=spec):
             return {"applied_spec": spec}

@@ -73,8 +73,7 @@ def wait_for_members(observed: Observed) -> Wait | None:
     if stuck is not None:
         return stuck
     return Wait(
-        # A cluster that is just coming up alarms nobody.
-        reason=Reason.MEMBERS_UNHEALTHY if _was_ready(observed) else Reason.CREATING,
+        reason=_why_unhealthy(observed),
         message=f"{len(views) - len(down)} of {len(views)} members are healthy; waiting for "
         + ", ".join(f"{view.name} ({view.reason})" for view in down),
         recheck_s=_HEALING_RECHECK_S,
@@ -140,10 +139,13 @@ def _unreachable(observed: Observed) -> Wait | None:
     )
 
 
-def _was_ready(observed: Observed) -> bool:
-    """Whether this cluster has ever got past its creation, as far as its status tells."""
+def _why_unhealthy(observed: Observed) -> Reason:
+    """A cluster that is just coming up, for the first time or again, alarms nobody."""
     ready = find_condition(observed.status.conditions, ConditionType.READY)
-    return ready is not None and ready.reason != Reason.CREATING
+    if ready is None or ready.reason == Reason.CREATING:
+        return Reason.CREATING
+    starts = ready.reason in _STARTS_FROM
+    return Reason.WAITING_FOR_PODS if starts else Reason.MEMBERS_UNHEALTHY
 
 
 def _wakes_up(observed: Observed) -> bool:

@@ -40,8 +40,10 @@ _SOON_S = 0.5
 _LATER_S = 2.0
 _SOON = timedelta(seconds=20)
 _DATA_GONE = frozenset({Reason.EMPTY_DATA_DIRECTORY, Reason.DATA_ERROR})
-# Their data is worth a look before it goes.
-_SUSPECT = frozenset({Reason.DATA_CORRUPT.value, Reason.DATA_ERROR.value})
+# Their data is worth a look before it goes: of who is off the list it isn't even known why.
+_SUSPECT = frozenset(
+    {Reason.DATA_CORRUPT.value, Reason.DATA_ERROR.value, Reason.MEMBER_REMOVED.value}
+)
 
 
 def track_joining(observed: Observed) -> RecordMembership | None:

@@ -24,10 +24,6 @@ from etcd.versions import adds_with_members_down, parse_version, promotions_surv
 # Members that are lost again and again have a cause that another replacement will not mend.
 MOST_REPLACEMENTS: Final = 2
 WITHIN: Final = timedelta(hours=1)
-# There is nothing to be looked at, or it lies where nobody gets at it.
-_NOTHING_LEFT: Final = frozenset(
-    {Reason.EMPTY_DATA_DIRECTORY, Reason.VOLUME_LOST, Reason.NODE_LOST}
-)
 
 
 def revive_pending(observed: Observed) -> DeletePod | None:
@@ -56,7 +52,7 @@ def remove_lost(observed: Observed) -> MoveLeader | RemoveMember | None:
     """Take further lost members off the list before one is added, where etcd wants that.
 
     Older versions add nobody while any voter is down.  Without the lost ones the quorum is smaller,
-    so this risks nothing; each comes back in turn.  Data that is worth a look stays in the list.
+    so this risks nothing; each comes back in turn, and its volume stays until then.
     """
     joining, applied = observed.status.joining, observed.applied
     if joining is None or joining.id or applied is None:
@@ -64,7 +60,8 @@ def remove_lost(observed: Observed) -> MoveLeader | RemoveMember | None:
     if adds_with_members_down(parse_version(applied.version)):
         return None
     for view, proof in _lost(observed):
-        if view.ordinal != joining.ordinal and view.member and proof.reason in _NOTHING_LEFT:
+        wished = proof.reason is Reason.REPLACEMENT_REQUESTED
+        if view.ordinal != joining.ordinal and view.member and not wished:
             return leave(
                 observed, view, f"it is lost ({proof.reason}) and keeps others from joining"
             )

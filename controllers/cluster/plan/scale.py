@@ -63,7 +63,7 @@ def discard_leftovers(observed: Observed) -> DiscardClaim | None:
 
 def shrink(observed: Observed) -> MoveLeader | RemoveMember | RecordMembership | Wait | None:
     """The member with the highest ordinal leaves: first leadership, then the list, then the record;
-    its pod and its volume follow from that.
+    its pod and its volume follow from that.  A sick one leaves the list earlier.
     """
     assert observed.applied is not None
     members = voters(observed)
@@ -77,10 +77,13 @@ def shrink(observed: Observed) -> MoveLeader | RemoveMember | RecordMembership |
     others = strangers(observed)
     if others:
         return unknown_members(others)
-    return leave(observed, last, f"spec.size is {observed.applied.size}") or Wait(
+    # Of those that are to leave, the sick ones first: the others may be needed for quorum.
+    beyond = [view for view in members if view.ordinal >= observed.applied.size and view.member]
+    leaving = next((view for view in reversed(beyond) if not view.healthy), last)
+    return leave(observed, leaving, f"spec.size is {observed.applied.size}") or Wait(
         reason=Reason.SCALING,
-        message=f"{last.name} is to leave; waiting until the other members are a quorum without it:"
-        f" {_unhealthy(observed)}",
+        message=f"{leaving.name} is to leave; waiting until the other members are a quorum without"
+        f" it: {_unhealthy(observed)}",
         recheck_s=2.0,
     )
 

@@ -328,12 +328,20 @@ class TestShrinking:
         assert step.voters == (0, 1, 2, 3)
 
     def test_nobody_leaves_while_the_rest_would_be_no_quorum(self):
-        pods = (pod(0), pod(1, ready=False), pod(2))
+        pods = (pod(0), pod(1, ready=False), pod(2, ready=False))
 
         step = plan(sized(1, pods=pods)).step
 
         assert step.reason is Reason.SCALING
         assert "db-1 (not ready)" in step.message
+
+    def test_sick_member_beyond_the_size_leaves_before_a_healthy_one(self):
+        pods = (pod(0), pod(1, ready=False), pod(2))
+
+        step = plan(sized(1, pods=pods)).step
+
+        assert isinstance(step, RemoveMember)
+        assert step.name == "db-1"
 
     def test_size_zero_keeps_everybody_in_the_list(self):
         seen = sized(0)
