@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every benchmark; each prints a table and its ratio or limit. Usage: hack/bench.sh [NAME...]
-# Names: queue list-index watch-events reconciles many-clusters bring-up footprint, and soak only when named. Needs root for the throwaway node. FOOTPRINT_SECONDS=30 for a short look.
+# Names: those of the default at the end, and soak only when named. Needs root for the throwaway node. FOOTPRINT_SECONDS=30 for a short look.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 py=$PWD/.venv/bin/python
@@ -22,7 +22,10 @@ bench() {
     watch-events) "$py" bench/watch_events.py ;;
     reconciles) "$py" bench/reconciles.py ;;
     many-clusters) "$py" bench/many_clusters.py ;;
+    planner) "$py" -m bench.planner ;;
     bring-up) node_with_operator 1 && "${inside[@]}" bench/bring_up.py --kubeconfig "$kubeconfig" ;;
+    scale) node_with_operator 1 && "${inside[@]}" -m bench.scale --kubeconfig "$kubeconfig" ;;
+    replace) node_with_operator 1 && "${inside[@]}" -m bench.replace --kubeconfig "$kubeconfig" ;;
     # The operator under measurement is a process of its own; the installed one must not help it.
     footprint) node_with_operator 0 && "${inside[@]}" bench/footprint.py --kubeconfig "$kubeconfig" --seconds "${FOOTPRINT_SECONDS:-300}" ;;
     # Not among the default ones: half an hour of faults. SOAK_MINUTES=2 for a short look.
@@ -31,7 +34,7 @@ bench() {
   esac
 }
 
-[ $# -gt 0 ] || set -- queue list-index watch-events reconciles many-clusters bring-up footprint
+[ $# -gt 0 ] || set -- queue planner list-index watch-events reconciles many-clusters bring-up scale replace footprint
 for name in "$@"; do
   echo "=== bench $name"
   bench "$name" || status=1
