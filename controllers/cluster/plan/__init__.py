@@ -73,6 +73,7 @@ RULES: tuple[Rule, ...] = (
     repair.wait_to_replace,
     scale.grow,
     repair.wait_to_honour,
+    repair.wait_for_template,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,
     health.wait_for_members,

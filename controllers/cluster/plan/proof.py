@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from api.reasons import Reason
 from controllers.cluster.members import ViewOfMember
-from controllers.cluster.observed import Observed
+from controllers.cluster.observed import Observed, Problem
 from etcd.ids import member_id_hex
 from etcd.maintenance import AlarmKind
 
@@ -74,18 +74,27 @@ def _volume_lost(observed: Observed, view: ViewOfMember) -> Proof | None:
 
 
 def _last_words(observed: Observed, view: ViewOfMember) -> Proof | None:
-    problem = view.pod.problem if view.pod else None
-    if problem is None or problem.reason not in {Reason.EMPTY_DATA_DIRECTORY, Reason.DATA_ERROR}:
+    problem = _data_problem(view)
+    if problem is None or not _is_unchanged(observed, view):
         return None
-    return (
-        Proof(reason=problem.reason, message=problem.message)
-        if _is_unchanged(observed, view)
-        else None
-    )
+    return Proof(reason=problem.reason, message=problem.message)
+
+
+def distrusted(observed: Observed, view: ViewOfMember) -> Problem | None:
+    """What its pod says of its data and is not believed: it runs another template than the one with
+    which the member was last healthy, and that may be all that is wrong.
+    """
+    problem = _data_problem(view)
+    return None if problem is None or _is_unchanged(observed, view) else problem
+
+
+def _data_problem(view: ViewOfMember) -> Problem | None:
+    problem = view.pod.problem if view.pod else None
+    told = {Reason.EMPTY_DATA_DIRECTORY, Reason.DATA_ERROR}
+    return problem if problem is not None and problem.reason in told else None
 
 
 def _is_unchanged(observed: Observed, view: ViewOfMember) -> bool:
-    """Whether its pod is made from the template under which the member was last healthy."""
     known = next((m for m in observed.status.members if m.name == view.name), None)
     return (
         known is not None and view.pod is not None and known.healthy_revision == view.pod.revision

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+from api.labels import REPLACE_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import JoiningMember, Replacement
 from controllers.cluster.members import ViewOfMember, keeps_quorum_without, strangers, voters
@@ -10,7 +11,7 @@ from controllers.cluster.membership import late_of, voters_of
 from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.joining import unknown_members
 from controllers.cluster.plan.leaving import leave
-from controllers.cluster.plan.proof import Proof, proof_of_loss
+from controllers.cluster.plan.proof import Proof, distrusted, proof_of_loss
 from controllers.cluster.plan.steps import (
     DeletePod,
     MoveLeader,
@@ -76,6 +77,21 @@ def wait_to_replace(observed: Observed) -> Wait | None:
     for view, proof in _lost(observed):
         if proof.reason is not Reason.REPLACEMENT_REQUESTED:
             return _held_back(observed, view, proof)
+    return None
+
+
+def wait_for_template(observed: Observed) -> Wait | None:
+    """A pod that finds no data, made from a template that may not even look where it is."""
+    for view in voters(observed):
+        problem = distrusted(observed, view)
+        if problem is not None and view.pod is not None:
+            return Wait(
+                reason=problem.reason,
+                message=f"Pod {view.name}: {problem.message}. It runs template revision"
+                f" {view.pod.revision}, with which its member was never healthy: no data is given"
+                " up for that; correct the template, or ask for its replacement"
+                f" ({REPLACE_ANNOTATION})",
+            )
     return None
 
 

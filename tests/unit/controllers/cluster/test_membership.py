@@ -368,6 +368,7 @@ class TestProof:
         step = plan(lost(1, members=changed)).step
 
         assert isinstance(step, Wait)
+        assert "no data is given up" in step.message
 
     @pytest.mark.parametrize("reason", [Reason.CRASH_LOOPING, Reason.IMAGE_PULL_FAILED])
     def test_member_that_is_merely_down_keeps_its_data(self, reason):
