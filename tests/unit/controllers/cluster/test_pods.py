@@ -127,18 +127,20 @@ def test_whatever_kubelet_reports_is_read(state, last, restarts):
     pod_from(pod({"state": state, "lastState": last, "restartCount": restarts}), ordinal=0)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        # Seen with a write-ahead log and a database whose bytes were changed (3.5.21, 3.6.16, 3.7.3).
-        '{"level":"error","msg":"bootstrap failed","error":"walpb: crc mismatch: expected: 3e379c1e'
-        ' computed: 581254ae: in file 0.wal at position: 19792"}',
-        '{"level":"panic","msg":"failed to open database","error":"invalid database"}\n'
-        "panic: failed to open database",
-        # Its log is behind what the leader knows it had.
-        "panic: tocommit(20) is out of range [lastIndex(0)]. Was the raft log corrupted?",
-    ],
+# Seen with a log and with a database whose bytes were changed (3.5.21, 3.6.16, 3.7.3).
+BAD_LOG = (
+    '{"level":"error","msg":"bootstrap failed","error":"walpb: crc mismatch: expected: 3e379c1e'
+    ' computed: 581254ae: in file 0.wal at position: 19792"}'
 )
+BAD_DATABASE = (
+    '{"level":"panic","msg":"failed to open database","error":"invalid database"}\n'
+    "panic: failed to open database"
+)
+# The log is behind what the leader knows it had.
+SHORT_LOG = "panic: tocommit(20) is out of range [lastIndex(0)]. Was the raft log corrupted?"
+
+
+@pytest.mark.parametrize("words", [BAD_LOG, BAD_DATABASE, SHORT_LOG])
 def test_damaged_data_is_known_by_etcds_last_words(words):
     end = {"exitCode": 2, "reason": "Error", "message": words}
     held_back = {**waiting("CrashLoopBackOff"), "lastState": {"terminated": end}}
