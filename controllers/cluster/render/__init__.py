@@ -5,8 +5,9 @@ that an edit which was not accepted never leaks into an object that has to be pu
 """
 
 import functools
-import json
 from typing import Any, Final
+
+import orjson
 
 from api.labels import config_map_name, stateful_set_name
 from api.v1alpha1.cluster import ClusterSpec
@@ -44,10 +45,10 @@ def desired_objects(observed: Observed) -> tuple[JsonObject, ...]:
         return ()
     return _rendered(
         identity(observed, bootstrap),
-        json.dumps(observed.status.applied_spec),
+        orjson.dumps(observed.status.applied_spec),
         membership_of(observed.status),
         voters=0 if is_asleep(observed) else len(voters_of(observed.status)),
-        live_claim_templates=json.dumps(_live_claim_templates(observed)),
+        live_claim_templates=orjson.dumps(_live_claim_templates(observed)),
         still_mounted=_still_mounted(observed),
     )
 
@@ -56,11 +57,11 @@ def desired_objects(observed: Observed) -> tuple[JsonObject, ...]:
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _rendered(
     who: Identity,
-    spec_json: str,
+    spec_json: bytes,
     membership: Membership,
     *,
     voters: int,
-    live_claim_templates: str,
+    live_claim_templates: bytes,
     still_mounted: tuple[tuple[str, str], ...],
 ) -> tuple[JsonObject, ...]:
     """`voters` 0: asleep.  Nobody may change what is returned: it is shared."""
@@ -74,7 +75,7 @@ def _rendered(
             who,
             spec,
             size=len(membership.ordinals) if voters else 0,
-            live_claim_templates=json.loads(live_claim_templates),
+            live_claim_templates=orjson.loads(live_claim_templates),
         ),
     )
     return tuple(obj for obj in objects if obj is not None)
