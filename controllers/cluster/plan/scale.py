@@ -7,7 +7,7 @@ nobody leaves, only the pods end.
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import JoiningMember
-from controllers.cluster.members import at_url, strangers, voters
+from controllers.cluster.members import ViewOfMember, at_url, strangers, voters
 from controllers.cluster.membership import SCALE_OUT, is_asleep, late_of, quorum, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.joining import unknown_members
@@ -77,10 +77,26 @@ def shrink(observed: Observed) -> MoveLeader | RemoveMember | RecordMembership |
     others = strangers(observed)
     if others:
         return unknown_members(others)
-    # Of those that are to leave, the sick ones first: the others may be needed for quorum.
-    beyond = [view for view in members if view.ordinal >= observed.applied.size and view.member]
-    leaving = next((view for view in reversed(beyond) if not view.healthy), last)
-    return leave(observed, leaving, f"spec.size is {observed.applied.size}") or Wait(
+    leaving = _next_to_leave(observed, members, observed.applied.size)
+    return leave(observed, leaving, f"spec.size is {observed.applied.size}")
+
+
+def _next_to_leave(
+    observed: Observed, members: tuple[ViewOfMember, ...], size: int
+) -> ViewOfMember:
+    """Of those that are to leave the sick ones first: the others may be needed for quorum."""
+    beyond = [view for view in reversed(members) if view.ordinal >= size and view.member]
+    return next((view for view in beyond if not view.healthy), members[-1])
+
+
+def wait_to_shrink(observed: Observed) -> Wait | None:
+    """Too many members, and nobody can be spared."""
+    assert observed.applied is not None
+    members = voters(observed)
+    if not observed.applied.size or len(members) <= observed.applied.size:
+        return None
+    leaving = _next_to_leave(observed, members, observed.applied.size)
+    return Wait(
         reason=Reason.SCALING,
         message=f"{leaving.name} is to leave; waiting until the other members are a quorum without"
         f" it: {_unhealthy(observed)}",
