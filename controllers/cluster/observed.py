@@ -61,6 +61,7 @@ class Claim:
     cluster_uid: str | None  # label etcd.etcd.io/cluster-uid; None: no operator made it
     terminating: bool
     lost: bool = False  # its volume is gone: phase Lost
+    unassigned: bool = False  # no volume yet, and no node that one is being made for
     membership: str = ""  # annotation etcd.etcd.io/membership as it stands
 
 

@@ -43,6 +43,8 @@ _DATA_ERROR = re.compile(
     r"|Page expected to be"
 )
 
+# What the scheduler writes on a claim whose volume is made where its first pod goes.
+_SELECTED_NODE = "volume.kubernetes.io/selected-node"
 # A container that ended this often is in a loop, whether kubelet holds it back just now or not.
 _LOOP = 2
 _LONGEST_WORDS = 300
@@ -50,15 +52,17 @@ _LONGEST_WORDS = 300
 
 def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
     """A claim as the planner sees it."""
-    metadata = obj["metadata"]
+    metadata, phase = obj["metadata"], obj.get("status", {}).get("phase")
+    annotations = metadata.get("annotations") or {}
     return Claim(
         name=metadata["name"],
         ordinal=ordinal,
         uid=metadata["uid"],
         cluster_uid=(metadata.get("labels") or {}).get(CLUSTER_UID_LABEL),
         terminating="deletionTimestamp" in metadata,
-        lost=obj.get("status", {}).get("phase") == "Lost",
-        membership=(metadata.get("annotations") or {}).get(MEMBERSHIP_ANNOTATION, ""),
+        lost=phase == "Lost",
+        unassigned=phase == "Pending" and _SELECTED_NODE not in annotations,
+        membership=annotations.get(MEMBERSHIP_ANNOTATION, ""),
     )
 
 

@@ -31,13 +31,19 @@ def revive_pending(observed: Observed) -> DeletePod | None:
     """A pod that waits for a claim which is gone: made anew, its claim is made with it.
 
     Kubernetes makes missing claims when it makes a pod, and only newer versions for one that is
-    already there (k8s.io/kubernetes pkg/controller/statefulset/stateful_set_control.go).
+    already there (k8s.io/kubernetes pkg/controller/statefulset/stateful_set_control.go).  And it
+    chooses a volume for a claim when it chooses a node for the pod, so a claim that took the place
+    of another after that gets none.
     """
     for pod in observed.pods:
-        has_claim = any(claim.ordinal == pod.ordinal for claim in observed.claims)
+        claim = next((one for one in observed.claims if one.ordinal == pod.ordinal), None)
         waits = pod.problem is not None and pod.problem.reason is Reason.POD_UNSCHEDULABLE
-        if waits and not has_claim and not pod.terminating:
+        if pod.terminating or pod.running:
+            continue
+        if waits and claim is None:
             return DeletePod(name=pod.name, uid=pod.uid, why="its volume claim is gone")
+        if pod.node and claim is not None and claim.unassigned:
+            return DeletePod(name=pod.name, uid=pod.uid, why="its volume claim is a newer one")
     return None
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from api.reasons import Reason
 from controllers.cluster.pods import claim_from, pod_from
 
+SELECTED = "volume.kubernetes.io/selected-node"
+
 
 def pod(container=None, **status):
     """A pod object; `container` is the status of its container etcd."""
@@ -109,6 +111,17 @@ def test_claim_of_another_operator_has_no_uid_of_ours():
     claim = {"metadata": {"name": "data-db-0", "uid": "c"}, "status": {"phase": "Bound"}}
 
     assert claim_from(claim, ordinal=0).cluster_uid is None
+
+
+@pytest.mark.parametrize(("chosen", "unassigned"), [({}, True), ({SELECTED: "node-1"}, False)])
+def test_claim_without_a_volume_is_unassigned_until_the_scheduler_has_chosen_a_node(
+    chosen, unassigned
+):
+    metadata = {"name": "data-db-0", "uid": "c", "annotations": chosen}
+
+    seen = claim_from({"metadata": metadata, "status": {"phase": "Pending"}}, ordinal=0)
+
+    assert seen.unassigned is unassigned
 
 
 TEXTS = st.text(max_size=8)
