@@ -49,6 +49,7 @@ class Pod:
     problem: Problem | None
     closed_for: str = ""  # annotation etcd.etcd.io/closed: whose file kubelet was told is closed
     controlled: bool = True  # by a StatefulSet, which may be gone; not after it was orphaned
+    scheduled_since: datetime | None = None  # since when it has its node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ pod's status; the words shown to the user are theirs.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from api.labels import CLOSED_ANNOTATION, CLUSTER_UID_LABEL, ETCD_CONTAINER, MEMBERSHIP_ANNOTATION
@@ -85,7 +86,14 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         problem=_problem(metadata, status, container),
         closed_for=(metadata.get("annotations") or {}).get(CLOSED_ANNOTATION, ""),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
+        scheduled_since=_scheduled_since(status),
     )
+
+
+def _scheduled_since(status: JsonObject) -> datetime | None:
+    scheduled = _condition(status, "PodScheduled")
+    since = scheduled.get("lastTransitionTime")
+    return datetime.fromisoformat(since) if since and scheduled.get("status") == "True" else None
 
 
 def _config_file(container: JsonObject) -> str | None:

@@ -7,7 +7,7 @@ from api.labels import REPLACE_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import JoiningMember, Replacement
 from controllers.cluster.members import ViewOfMember, keeps_quorum_without, strangers, voters
-from controllers.cluster.membership import late_of, voters_of
+from controllers.cluster.membership import late_of, quorum, voters_of
 from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.joining import unknown_members
 from controllers.cluster.plan.leaving import leave
@@ -25,6 +25,8 @@ from etcd.versions import adds_with_members_down, parse_version, promotions_surv
 # Members that are lost again and again have a cause that another replacement will not mend.
 MOST_REPLACEMENTS: Final = 2
 WITHIN: Final = timedelta(hours=1)
+# Pods and claims are told by two watches, one of which may lag behind.
+_CACHES_AGREE: Final = timedelta(seconds=5)
 
 
 def revive_pending(observed: Observed) -> DeletePod | None:
@@ -42,7 +44,8 @@ def revive_pending(observed: Observed) -> DeletePod | None:
             continue
         if waits and claim is None:
             return DeletePod(name=pod.name, uid=pod.uid, why="its volume claim is gone")
-        if pod.node and claim is not None and claim.unassigned:
+        settled = pod.scheduled_since and observed.now >= pod.scheduled_since + _CACHES_AGREE
+        if settled and claim is not None and claim.unassigned:
             return DeletePod(name=pod.name, uid=pod.uid, why="its volume claim is a newer one")
     return None
 
@@ -56,23 +59,31 @@ def replace(observed: Observed) -> RecordMembership | None:
 
 
 def remove_lost(observed: Observed) -> MoveLeader | RemoveMember | None:
-    """Take further lost members off the list before one is added, where etcd wants that.
+    """Take further lost members off the list before one is added, where etcd adds nobody else.
 
-    Older versions add nobody while any voter is down.  Without the lost ones the quorum is smaller,
-    so this risks nothing; each comes back in turn, and its volume stays until then.
+    Without the lost ones the quorum is smaller, so this risks nothing; each comes back in turn, and
+    its volume stays until then.
     """
-    joining, applied = observed.status.joining, observed.applied
-    if joining is None or joining.id or applied is None:
-        return None
-    if adds_with_members_down(parse_version(applied.version)):
+    joining = observed.status.joining
+    if joining is None or joining.id or _adds_one_more(observed):
         return None
     for view, proof in _lost(observed):
         wished = proof.reason is Reason.REPLACEMENT_REQUESTED
         if view.ordinal != joining.ordinal and view.member and not wished:
-            return leave(
-                observed, view, f"it is lost ({proof.reason}) and keeps others from joining"
-            )
+            return leave(observed, view, f"it is lost ({proof.reason}), and none can join with it")
     return None
+
+
+def _adds_one_more(observed: Observed) -> bool:
+    """Whether etcd would add a member now (server/etcdserver/server.go, mayAddMember): a quorum of
+    one more has to be connected, and in older versions everyone.
+    """
+    assert observed.applied is not None
+    listed = sum(not member.is_learner for member in observed.etcd.members or ())
+    healthy = sum(view.healthy for view in voters(observed))
+    if adds_with_members_down(parse_version(observed.applied.version)):
+        return healthy >= quorum(listed + 1)
+    return healthy >= listed
 
 
 def wait_to_replace(observed: Observed) -> Wait | None:

@@ -597,12 +597,17 @@ def test_pod_that_waits_for_a_claim_that_is_gone_is_made_anew():
     assert step == DeletePod(name="db-1", uid="pod-1", why="its volume claim is gone")
 
 
-def test_pod_whose_claim_was_made_anew_after_it_got_its_node_is_made_anew_too():
+@pytest.mark.parametrize(("scheduled_s", "acts"), [(4, False), (5, True)])
+def test_pod_whose_claim_was_made_anew_after_it_got_its_node_is_made_anew_too(scheduled_s, acts):
     seen = replacing(id=member_id_hex(NEW_ID), listed=(0, 1, 2))
     seen = recorded(with_learner(seen, learner(1)), joining=seen.status.joining)
-    waits = dataclasses.replace(seen.pods[1], running=False, problem=None)
+    since = NOW - timedelta(seconds=scheduled_s)
+    waits = dataclasses.replace(seen.pods[1], running=False, problem=None, scheduled_since=since)
     claims = (claim(0), claim(1, uid="made-since", unassigned=True), claim(2))
 
-    step = plan(dataclasses.replace(seen, pods=(seen.pods[0], waits, seen.pods[2]), claims=claims))
+    step = plan(
+        dataclasses.replace(seen, pods=(seen.pods[0], waits, seen.pods[2]), claims=claims)
+    ).step
 
-    assert step.step == DeletePod(name="db-1", uid="pod-1", why="its volume claim is a newer one")
+    anew = DeletePod(name="db-1", uid="pod-1", why="its volume claim is a newer one")
+    assert (step == anew) is acts
