@@ -65,16 +65,14 @@ def plan(status: Object) -> Object:
     return found
 
 
-async def waits(cluster: EtcdCluster, word: str, *, within_s: float = 60.0) -> Object:
-    """Waits until the plan says that it waits, with this word in it; returns the plan."""
+async def waits(cluster: EtcdCluster, rule: str, word: str, *, within_s: float = 60.0) -> None:
+    """Waits until the plan is to wait, by this rule, with this word in what for."""
 
-    async def said() -> Object | None:
+    async def said() -> bool:
         now = plan(await cluster.status())
-        return now if word in now.get("waitsFor", "") else None
+        return now.get("rule") == rule and word in now.get("waitsFor", "")
 
-    found = await until(f"{cluster.name} to wait for {word}", said, within_s=within_s)
-    assert found is not None
-    return found
+    await until(f"{cluster.name} to wait for {word} ({rule})", said, within_s=within_s)
 
 
 # --- what holds afterwards
