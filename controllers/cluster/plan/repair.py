@@ -61,13 +61,13 @@ def replace(observed: Observed) -> RecordMembership | None:
 def remove_lost(observed: Observed) -> MoveLeader | RemoveMember | None:
     """Take further lost members off the list before one is added, where etcd adds nobody else.
 
-    Without the lost ones the quorum is smaller, so this risks nothing; each comes back in turn, and
-    its volume stays until then.
+    Without the lost ones the quorum is smaller, so this risks nothing; each comes back in turn, with
+    its volume left alone until then, unless it is beyond the wanted size anyway.
     """
     joining = observed.status.joining
     if joining is None or joining.id or _adds_one_more(observed):
         return None
-    for view, proof in _lost(observed):
+    for view, proof in _proven(observed):
         wished = proof.reason is Reason.REPLACEMENT_REQUESTED
         if view.ordinal != joining.ordinal and view.member and not wished:
             return leave(observed, view, f"it is lost ({proof.reason}), and none can join with it")
@@ -120,9 +120,15 @@ def wait_to_honour(observed: Observed) -> Wait | None:
 
 
 @derived
-def _lost(observed: Observed) -> tuple[tuple[ViewOfMember, Proof], ...]:
+def _proven(observed: Observed) -> tuple[tuple[ViewOfMember, Proof], ...]:
     proven = ((view, proof_of_loss(observed, view)) for view in voters(observed))
-    return tuple((v, proof) for v, proof in proven if proof and not _is_leaving(observed, v))
+    return tuple((view, proof) for view, proof in proven if proof)
+
+
+@derived
+def _lost(observed: Observed) -> tuple[tuple[ViewOfMember, Proof], ...]:
+    """Those of the proven ones that are to come back."""
+    return tuple((v, proof) for v, proof in _proven(observed) if not _is_leaving(observed, v))
 
 
 def _is_leaving(observed: Observed, view: ViewOfMember) -> bool:
