@@ -61,8 +61,8 @@ def replace(observed: Observed) -> RecordMembership | None:
 def remove_lost(observed: Observed) -> MoveLeader | RemoveMember | None:
     """Take further lost members off the list before one is added, where etcd adds nobody else.
 
-    Without the lost ones the quorum is smaller, so this risks nothing; each comes back in turn, with
-    its volume left alone until then, unless it is beyond the wanted size anyway.
+    Without the lost ones the quorum is smaller, so this risks nothing; each comes back in turn, if
+    it is to, and its volume stays until then.
     """
     joining = observed.status.joining
     if joining is None or joining.id or _adds_one_more(observed):
