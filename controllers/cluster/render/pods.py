@@ -180,7 +180,8 @@ def _probes(spec: ClusterSpec) -> dict[str, Any]:
         "startupProbe": _probe(live, period_s=1, timeout_s=3, failures=1200),
         "livenessProbe": _probe(live, period_s=10, timeout_s=5, failures=6),
         # Ready means: reads through quorum work. A member that lost it leaves the client Service.
-        "readinessProbe": _probe(ready, period_s=2, timeout_s=3, failures=3),
+        # Every second, because the next change of membership waits for it.
+        "readinessProbe": _probe(ready, period_s=1, timeout_s=3, failures=5),
     }
 
 
