@@ -68,8 +68,12 @@ class Eyes:
         return tuple(map(_claim_from, self.world.kubernetes.claims_shown()))
 
     def _nodes_lost(self, pods: tuple[Pod, ...]) -> tuple[LostNode, ...]:
+        """Of members that are not ready: of the node that they run on, or last ran on."""
         kubernetes, found = self.world.kubernetes, []
-        for node in sorted({pod.node for pod in pods if pod.node and not pod.ready}):
+        last = {member.name: member.node for member in self.world.status.members}
+        nodes = last | {pod.name: pod.node for pod in pods if pod.node}
+        ready = {pod.name for pod in pods if pod.ready and pod.running}
+        for node in sorted({node or "" for name, node in nodes.items() if name not in ready}):
             if node in kubernetes.gone:
                 found.append(LostNode(name=node, since=NOW, certain=True, why="is gone"))
             elif node in kubernetes.silent:

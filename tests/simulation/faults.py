@@ -24,15 +24,16 @@ class Faults:
         self.kubernetes.crash(ordinal, Ending(137, "killed"))
 
     def empty_volume(self, ordinal: int) -> bool:
-        claim = self._loses(ordinal)
+        claim = self._loses(ordinal, empty=True)
         if claim is None:
             return False
         self.crash(ordinal)
         claim.log = None
+        claim.ids.clear()
         return True
 
     def delete_claim(self, ordinal: int, *, and_pod: bool) -> bool:
-        claim = self._loses(ordinal)
+        claim = self._loses(ordinal, empty=True)
         if claim is None:
             return False
         claim.terminating = True
@@ -88,16 +89,19 @@ class Faults:
         self.kubernetes.silence(claim.node)
         return True
 
-    def _loses(self, ordinal: int) -> Claim | None:
-        """The claim, when its data may go: the other voters' is enough, and no window is open."""
+    def _loses(self, ordinal: int, *, empty: bool = False) -> Claim | None:
+        """The claim, when its data may go: the other voters' is enough.
+
+        `empty`: its member finds an empty directory then, which nobody does within the window.
+        """
         claim, entry = self.kubernetes.claims.get(ordinal), self.etcd.at(ordinal)
         if claim is None or claim.log is None:
             return None
         if entry is None or entry.learner:
             return claim
-        if entry.id != claim.log.id or not self.bears(entry) or self._is_in_window(entry):
+        if entry.id != claim.log.id or not self.bears(entry):
             return None
-        return claim
+        return None if empty and self._is_in_window(entry) else claim
 
     def bears(self, entry: Entry, *, removed: bool = False) -> bool:
         """Whether the voters can do without the data of this one."""
@@ -118,5 +122,5 @@ class Faults:
         if is_open(kubernetes.files(), entry.ordinal):
             return entry.id not in self.seen
         pod = kubernetes.pods.get(entry.ordinal)
-        copies = [kubernetes.old_files, pod.files if pod else {}]
+        copies = [kubernetes.old_files(), pod.files if pod else {}]
         return any(is_open(copy, entry.ordinal) for copy in copies)

@@ -27,6 +27,7 @@ from controllers.cluster.plan.steps import (
     DropRequest,
     MoveLeader,
     PromoteLearner,
+    RefreshFiles,
     RemoveMember,
     SetFinalizer,
 )
@@ -81,6 +82,11 @@ class Hands:
                     kubernetes.store(stamped(desired))
             case DeletePod(name=name, uid=uid, force=force):
                 self._delete_pod(_ordinal(name), uid, force=force)
+            case RefreshFiles(name=name, uid=uid, member=member):
+                pod = kubernetes.pods.get(_ordinal(name))
+                if pod is not None and pod.uid == uid:
+                    pod.closed_for = member
+                    kubernetes.touch(pod)
             case DropRequest(name=name):
                 world.drop_request(name)
             case DeleteDisruptionBudget():

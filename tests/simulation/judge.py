@@ -81,7 +81,7 @@ def _may_leave(world: "World", observed: Observed, member: int) -> None:
     _nobody_else_joins(world, entry.ordinal)
     joining = observed.status.joining
     replaced = joining is not None and joining.old_id == f"{member:x}"
-    if not replaced:
+    if not replaced and not is_lost(world, entry.ordinal):
         _is_one_too_many(world, observed, entry.ordinal)
     rest = world.etcd.healthy_voters() - {member}
     if len(rest) < quorum(len(world.etcd.voters()) - 1):

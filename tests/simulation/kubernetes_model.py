@@ -56,6 +56,7 @@ class Pod:
     restarts: int = 0
     terminating: bool = False
     image_missing: bool = False
+    closed_for: str = ""  # annotation: the member whose closed file kubelet was told of
     asked: bool = False  # annotated for replacement
 
 
@@ -73,12 +74,13 @@ class KubernetesModel:
     silent: dict[str, float] = field(default_factory=dict)  # nodes, and since when
     gone: set[str] = field(default_factory=set)
     kept: int = 0  # volumes that outlived their claim
-    old_files: Mapping[str, str] = field(default_factory=dict)
     image_missing: bool = False
     full: bool = False  # no node takes another pod
     now: float = 0.0
     owner: str = ""
     newest: bool = True
+    _old_files: Mapping[str, str] = field(default_factory=dict)
+    _replaced: float = 0.0
     _uids: int = 0
     _nodes: int = 0
 
@@ -101,12 +103,16 @@ class KubernetesModel:
         if key[0] == "StatefulSet":
             stored["status"] = {"observedGeneration": 1, "updateRevision": _template(obj)}
         if key[0] == "ConfigMap":
-            self.old_files = self.files()
+            self._old_files, self._replaced = self.files(), self.now
         self.live[key] = stored
 
     def files(self) -> Mapping[str, str]:
         config_map = self.live.get(("ConfigMap", "db-config"))
         return config_map["data"] if config_map else {}
+
+    def old_files(self) -> Mapping[str, str]:
+        """What a kubelet may still believe to be the files."""
+        return self._old_files if self.now - self._replaced < SYNC_S else self.files()
 
     def delete_object(self, kind: str, *, orphan: bool = False) -> None:
         """Delete all of a kind; the pods of a StatefulSet follow it unless they are orphaned."""
@@ -174,7 +180,7 @@ class KubernetesModel:
             if claim.node in self.silent:
                 continue
             pod.node = claim.node = claim.node or self._next_node()
-            pod.files = dict(self.old_files if stale else self.files())
+            pod.files = dict(self.old_files() if stale else self.files())
             # A copy that is old now is as old as it may get in half of the time.
             pod.synced = self.now - SYNC_S / 2
             pod.image_missing = self.image_missing
@@ -221,6 +227,10 @@ class KubernetesModel:
         claim.log = came_of_it
         claim.ids.add(came_of_it.id)
         pod.process = self.etcd.serve(pod.ordinal, came_of_it)
+
+    def touch(self, pod: Pod) -> None:
+        """The pod was changed: kubelet looks at its ConfigMap when it comes to it next."""
+        pod.synced = self.now - SYNC_S
 
     def stop(self, pod: Pod) -> None:
         if pod.process is not None:
@@ -273,6 +283,7 @@ class KubernetesModel:
             image_missing=pod.image_missing,
             ending=pod.ending,
             restarts=pod.restarts,
+            closed_for=pod.closed_for,
         )
 
     def _is_ready(self, pod: Pod) -> bool:

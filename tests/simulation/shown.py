@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from api.labels import CLUSTER_UID_LABEL, MEMBERSHIP_ANNOTATION
+from api.labels import CLOSED_ANNOTATION, CLUSTER_UID_LABEL, MEMBERSHIP_ANNOTATION
 from tests.simulation.etcd_process import Ending
 
 
@@ -23,12 +23,14 @@ class ShownPod:
     image_missing: bool
     ending: Ending | None
     restarts: int
+    closed_for: str
 
     def to_object(self) -> dict[str, Any]:
         metadata: dict[str, Any] = {
             "name": f"db-{self.ordinal}",
             "uid": self.uid,
             "labels": {"controller-revision-hash": self.template},
+            "annotations": {CLOSED_ANNOTATION: self.closed_for},
             "ownerReferences": [{"controller": True}] if self.controlled else [],
         }
         if self.terminating:

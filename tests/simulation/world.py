@@ -14,10 +14,11 @@ from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.plan.steps import Plan, Wait
 from etcd.cluster import Member
 from etcd.ids import MemberID
+from etcd.versions import adds_with_members_down, parse_version
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import Broken, Refused
 from tests.simulation.faults import Faults
-from tests.simulation.kubernetes_model import KubernetesModel, foreign_log
+from tests.simulation.kubernetes_model import SYNC_S, KubernetesModel, foreign_log
 from tests.simulation.operator_model import NOWHERE, CutOff, OperatorModel
 from tests.unit.controllers.cluster.builders import NOW, UID
 
@@ -27,9 +28,9 @@ _STRANGER = 70
 
 
 class World(Faults):
-    """`now`: seconds since the beginning.  `quick`: etcd's versions since 3.5.30 and 3.6.11."""
+    """`now`: seconds since the beginning.  `newest`: of Kubernetes' versions."""
 
-    def __init__(self, wanted: ClusterSpec, *, quick: bool = True, newest: bool = True) -> None:
+    def __init__(self, wanted: ClusterSpec, *, newest: bool = True) -> None:
         self.spec = wanted
         self.generation = 1
         self.status = ClusterStatus()
@@ -39,7 +40,7 @@ class World(Faults):
         self.gone = False
         self.invalid: tuple[FieldError, ...] = ()
         self.foreign: tuple[str, ...] = ()
-        self.etcd = EtcdModel(needs_all=not quick)
+        self.etcd = EtcdModel(needs_all=not adds_with_members_down(parse_version(wanted.version)))
         self.kubernetes = KubernetesModel(self.etcd, owner=UID, newest=newest)
         self.operator = OperatorModel(self)
         self.ever_asked: set[int] = set()
@@ -75,6 +76,12 @@ class World(Faults):
         self.kubernetes.live.clear()
         for ordinal in list(self.kubernetes.pods):
             self.kubernetes.end_pod(ordinal)
+
+    def files_arrive(self) -> None:
+        """So much time passes that every kubelet has the newest files."""
+        self.time_passes(SYNC_S)
+        self.everybody_works()
+        self.reconcile()
 
     def members(self) -> tuple[Member, ...]:
         """Etcd's list, as a member shows it."""
@@ -174,14 +181,20 @@ class World(Faults):
         self.edit(paused=False, version=running)
 
     def _person_helps(self, plan: Plan) -> None:
-        """Decides about leftovers, and takes away the members that a person has added."""
+        """Decides about leftovers, takes away the members that a person has added, and takes back
+        the request to replace an only member.
+        """
+        if plan.rule == "wait_to_honour" and self.spec.size == 1:
+            self.annotation.clear()
+            for pod in self.kubernetes.pods.values():
+                pod.asked = False
         if isinstance(plan.step, Wait) and plan.step.reason in _FOR_A_PERSON:
             self._obey("Adopt")
         for entry in list(self.etcd.entries.values()):
             if entry.id in self.etcd.by_hand and self.etcd.has_quorum():
                 self.etcd.remove(entry.id)
 
-    def settle(self, rounds: int = 400) -> None:
+    def settle(self, rounds: int = 600) -> None:
         """Let everybody work until all is as the spec says. Raises Broken after `rounds`."""
         self.heal()
         plan, same = self.reconcile(), 0
@@ -197,9 +210,9 @@ class World(Faults):
 
     def _pause_s(self, plan: Plan, same: int) -> float:
         """Two seconds; where nothing moves for long, until the moment that the plan names."""
-        if same < 8 or not isinstance(plan.step, Wait):
+        if same < 8:
             return 2.0
-        until = plan.step.not_before
+        until = plan.step.not_before if isinstance(plan.step, Wait) else None
         return max(2.0, (until - self.when()).total_seconds() + 1) if until else 60.0
 
     def is_settled(self, plan: Plan) -> bool:
