@@ -137,13 +137,14 @@ def pods_go_before_members(patch):
     patch.setattr(objects, "desired_objects", lambda observed: tuple(scaled(observed)))
 
 
-def crash_loops_are_proof(patch):
+def trouble_is_proof(patch):
+    """Whatever keeps a pod from running, or its process from answering, costs the data."""
     real = proof.proof_of_loss
 
     def believed(observed, view):
-        problem = view.pod.problem if view.pod else None
-        if problem and problem.reason in {Reason.CRASH_LOOPING, Reason.IMAGE_PULL_FAILED}:
-            return proof.Proof(reason=problem.reason, message="its pod does not run")
+        is_down = view.reason and view.member is not None and observed.etcd.members is not None
+        if is_down:
+            return proof.Proof(reason=Reason.CRASH_LOOPING, message="it is down")
         return real(observed, view)
 
     patch.setattr(repair, "proof_of_loss", believed)
@@ -216,7 +217,7 @@ MUTANTS = [
     wakes_from_open_files,
     quorum_is_not_asked_for,
     pods_go_before_members,
-    crash_loops_are_proof,
+    trouble_is_proof,
     wrong_ids_are_ignored,
     pytest.param(without("wait_for_joining"), id="two_changes_at_once"),
     pytest.param(without("disarm_corrupt"), id="alarms_stay"),
