@@ -36,7 +36,7 @@ from etcd.ids import member_id_hex
 from etcd.maintenance import AlarmKind
 
 # A learner starts and catches up within seconds; etcd alone knows whether it has.
-_SOON_S = 0.5
+_SOON_S = 0.2
 _LATER_S = 2.0
 _SOON = timedelta(seconds=20)
 _DATA_GONE = frozenset({Reason.EMPTY_DATA_DIRECTORY, Reason.DATA_ERROR})
