@@ -17,6 +17,7 @@ from controllers.cluster.plan import (
     health,
     leftovers,
     repair,
+    scale,
 )
 from tests.simulation.coverage import simulate
 from tests.simulation.operator_model import CutOff
@@ -28,7 +29,8 @@ SIZES = st.sampled_from([1, 3, 3, 3, 5, 5, 7, 9])
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
 RUNS = 2_000
 # Before a cluster has formed, and when it ends, is for the other two simulations; a pod
-# template changes in none of them: unit tests hold that.
+# template changes in none of them, and some runs never have to wait before they shrink: unit tests
+# hold both.
 ELSEWHERE = {
     deletion.let_go,
     deletion.give_up,
@@ -48,6 +50,7 @@ ELSEWHERE = {
     leftovers.refuse,
     health.wait_for_cluster_id,
     repair.wait_for_template,
+    scale.wait_to_shrink,
 }
 
 
