@@ -5,6 +5,7 @@ member may still need it.  So etcd, or the EtcdCluster, is asked once more from 
 claims are deleted and written to by their uids.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, assert_never
 
@@ -141,7 +142,16 @@ async def _discard_leftovers(
     if not _still_discards(cluster, observed):
         return Changed(what="the EtcdCluster no longer asks to discard existing volumes")
     for name, uid in claims:
-        await writer.delete(CLAIMS, observed.namespace, name, uid=uid)
+        # Not through the writer: it would wait for the echo in a cache that holds our labels only,
+        # and while nothing is recorded the claims are read from the server anyway.
+        with contextlib.suppress(NotFoundError):
+            await writer.api.delete(
+                CLAIMS,
+                namespace=observed.namespace,
+                name=name,
+                uid=uid,
+                timeout_s=writer.timeout_s(),
+            )
     return Done()
 
 

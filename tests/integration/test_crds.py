@@ -48,6 +48,8 @@ FULL_STATUS = {
             "version": "v3.5.21",
             "dbSize": 20480,
             "node": "n1",
+            "healthyRevision": "demo-5d9f",
+            "healthyClaim": "c-1",
             "reason": "x",
         }
     ],
@@ -71,6 +73,19 @@ FULL_STATUS = {
         "members": [{"name": "demo-0", "ordinal": 0, "id": "8e", "started": True}],
     },
     "voterOrdinals": [0, 1, 2],
+    "joining": {
+        "name": "demo-1",
+        "ordinal": 1,
+        "reason": "VolumeLost",
+        "since": TIME,
+        "oldID": "8e",
+        "oldClaim": "c-0",
+        "id": "9f",
+        "listed": [0, 1, 2],
+        "started": True,
+    },
+    "withdrawn": {"name": "demo-3", "message": "m", "notBefore": TIME, "generation": 2},
+    "replacements": [{"name": "demo-1", "reason": "VolumeLost", "time": TIME}],
     "appliedSpec": {"size": 3, "podTemplate": {"spec": {"affinity": None}}},
 }
 
@@ -160,8 +175,15 @@ def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):
         "size": 3,
         "version": "v3.5.21",
         "repository": "quay.io/coreos/etcd",
-        "storage": {"size": "10Gi", "deletionPolicy": "Retain"},
+        "storage": {
+            "size": "10Gi",
+            "deletionPolicy": "Retain",
+            "removedMemberPolicy": "Delete",
+            "existingVolumes": "Refuse",
+        },
         "security": {"tls": {"enabled": False}},
+        "recovery": {"nodeLossSeconds": 600, "joinDeadlineSeconds": 600},
+        "placement": {"spread": "Preferred"},
         "paused": False,
         "service": {"type": "ClusterIP"},
     }
