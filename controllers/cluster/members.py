@@ -6,7 +6,7 @@ be republished.  Used by the planner's health rules and by status, so that both 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from api.labels import pod_name
 from controllers.cluster.membership import ordinals_of, quorum, voters_of
@@ -14,9 +14,12 @@ from controllers.cluster.observed import Observed, Pod, derived
 from controllers.cluster.render import Identity, identity
 from etcd.cluster import Member
 from etcd.ids import MemberID, member_id_hex
-from etcd.maintenance import Status
+from etcd.maintenance import AlarmKind, Status
 
 Role = Literal["leader", "follower", "learner"]
+
+# Etcd is well by its own word, kubelet's probe has not said so (yet).
+_NOT_READY: Final = "not ready"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,16 @@ def keeps_quorum_without(observed: Observed, ordinal: int) -> bool:
     leaving = next((view for view in members_of(observed) if view.ordinal == ordinal), None)
     listed = [m for m in observed.etcd.members or () if not m.is_learner]
     rest = [m for m in listed if leaving is None or leaving.member != m]
-    healthy = [view for view in voters(observed) if view.healthy and view.ordinal != ordinal]
-    return bool(rest) and len(healthy) >= quorum(len(rest))
+    able = [v for v in voters(observed) if v.ordinal != ordinal and _can_vote(observed, v)]
+    return bool(rest) and len(able) >= quorum(len(rest))
+
+
+def _can_vote(observed: Observed, view: ViewOfMember) -> bool:
+    """Healthy; or kept from being ready by the alarm CORRUPT alone, which fails every member's
+    `/readyz` until the corrupt one is gone (server/etcdserver/api/etcdhttp/health.go).
+    """
+    alarmed = any(alarm.kind is AlarmKind.CORRUPT for alarm in observed.etcd.alarms)
+    return view.healthy or (alarmed and view.reason == _NOT_READY)
 
 
 @derived
@@ -148,4 +159,4 @@ def _etcd_reason(observed: Observed, pod: Pod, member: Member | None, status: St
         return f"answers as member {member_id_hex(status.member_id)}"
     if status.is_learner:
         return "learner"
-    return "" if pod.ready else "not ready"
+    return "" if pod.ready else _NOT_READY

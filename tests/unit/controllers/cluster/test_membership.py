@@ -395,6 +395,14 @@ class TestProof:
 
         assert plan(seen).step.joining.name == "db-2"
 
+    def test_alarm_that_makes_everybody_unready_does_not_keep_its_member(self):
+        alarm = Alarm(member_id=member_id(2), kind=AlarmKind.CORRUPT)
+        pods = tuple(pod(n, ready=False) for n in range(3))
+
+        step = plan(observed(pods=pods, etcd=etcd(3, alarms=(alarm,)))).step
+
+        assert step.joining.name == "db-2"
+
     def test_alarm_of_a_member_that_is_gone_is_disarmed(self):
         alarm = Alarm(member_id=MemberID(0xDEAD), kind=AlarmKind.CORRUPT)
         seen = recorded(observed(etcd=etcd(3, alarms=(alarm,))), members=known(0, 1, 2))
