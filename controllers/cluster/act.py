@@ -12,10 +12,10 @@ from typing import Any, assert_never
 from api.labels import CLOSED_ANNOTATION, FIELD_MANAGER, FINALIZER, REPLACE_ANNOTATION
 from api.objects import read_deletion_policy
 from api.reasons import Reason
-from controllers.cluster.act_claims import ClaimStep, discard_claim, perform_on_claims
-from controllers.cluster.act_etcd import Clients, leader_client, list_members, perform_in_etcd
+from controllers.cluster.act_claims import ClaimStep, perform_on_claims
+from controllers.cluster.act_etcd import Clients, perform_in_etcd
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
@@ -51,7 +51,6 @@ from controllers.resources import (
     STATEFUL_SETS,
 )
 from controllers.writer import Writer
-from etcd.errors import EtcdError
 from informers.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, StatusError
 from informers.resource import Resource
 
@@ -94,10 +93,15 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             return await _try_out(stateful_set, writer)
         case AcceptSpec() | RecordSpec() | RecordStarted() | RecordMembership():
             return Done()  # their whole effect is the status that is written after this
-        case AddLearner() | PromoteLearner() | MoveLeader() | RemoveMember() | DisarmCorrupt():
+        case (
+            AddLearner()
+            | PromoteLearner()
+            | MoveLeader()
+            | RemoveMember()
+            | DisarmCorrupt()
+            | DiscardClaim()
+        ):
             return await perform_in_etcd(action, observed, writer, clients)
-        case DiscardClaim():
-            return await _discard_claim(action, observed, writer, clients)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
 
@@ -129,20 +133,6 @@ async def _perform_in_kubernetes(
         case _:
             assert_never(action)
     return Done()
-
-
-async def _discard_claim(
-    step: DiscardClaim, observed: Observed, writer: Writer, clients: Clients
-) -> Outcome:
-    client = leader_client(observed, clients)
-    if client is None:
-        return Changed(what="no member leads any more")
-    try:
-        return await discard_claim(
-            step, observed, writer, list_members=lambda: list_members(client, writer)
-        )
-    except EtcdError as error:
-        return NotYet(message=f"etcd answers: {error.message}")
 
 
 async def _drop_request(name: str, observed: Observed, writer: Writer) -> None:

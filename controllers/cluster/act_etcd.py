@@ -1,4 +1,4 @@
-"""Carries out the steps that change etcd itself: members, leadership, alarms.
+"""Carries out the steps that change etcd itself (members, leadership, alarms) or need its word.
 
 Called by `act`.  Each is one call through the leader with a deadline before the end of our Lease;
 etcd's own rules (strict reconfiguration, one learner, IDs that never come back) are the fence
@@ -11,12 +11,14 @@ from typing import Any, Protocol
 
 from api.labels import CLUSTER_UID_LABEL
 from api.reasons import Reason
+from controllers.cluster.act_claims import discard_claim
 from controllers.cluster.ask_etcd import endpoint_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.steps import (
     AddLearner,
     DisarmCorrupt,
+    DiscardClaim,
     MoveLeader,
     PromoteLearner,
     RemoveMember,
@@ -40,7 +42,7 @@ from etcd.errors import (
 from etcd.maintenance import Alarm, AlarmKind
 from informers.errors import NotFoundError
 
-EtcdStep = AddLearner | PromoteLearner | MoveLeader | RemoveMember | DisarmCorrupt
+EtcdStep = AddLearner | PromoteLearner | MoveLeader | RemoveMember | DisarmCorrupt | DiscardClaim
 
 
 class Clients(Protocol):
@@ -53,7 +55,7 @@ async def perform_in_etcd(
     step: EtcdStep, observed: Observed, writer: Writer, clients: Clients
 ) -> Outcome:
     """Take the step. Raises KubeError when the API server could not be asked."""
-    client = leader_client(observed, clients)
+    client = _leader_client(observed, clients)
     if client is None:
         return Changed(what="no member leads any more")
     try:
@@ -80,13 +82,17 @@ async def _perform(
         case MoveLeader(target_id=target):
             await client.maintenance.move_leader(target, timeout_s=timeout_s)
         case RemoveMember(id=member_id, voters=voters):
-            listed = await list_members(client, writer)
+            listed = await _list_members(client, writer)
             if sum(not member.is_learner for member in listed) != voters:
                 return Changed(what="etcd's member list")
             await client.cluster.member_remove(member_id, timeout_s=timeout_s)
         case DisarmCorrupt(id=member_id):
             alarm = Alarm(member_id=member_id, kind=AlarmKind.CORRUPT)
             await client.maintenance.disarm(alarm, timeout_s=timeout_s)
+        case DiscardClaim():
+            return await discard_claim(
+                step, observed, writer, list_members=lambda: _list_members(client, writer)
+            )
     return Done()
 
 
@@ -117,7 +123,7 @@ async def _live_claim(name: str, observed: Observed, writer: Writer) -> Mapping[
         return None
 
 
-def leader_client(observed: Observed, clients: Clients) -> EtcdClient | None:
+def _leader_client(observed: Observed, clients: Clients) -> EtcdClient | None:
     """The client of the member that leads: the one that any change has to pass anyway."""
     bootstrap = observed.status.bootstrap
     if bootstrap is None:
@@ -130,7 +136,7 @@ def leader_client(observed: Observed, clients: Clients) -> EtcdClient | None:
     return None
 
 
-async def list_members(client: EtcdClient, writer: Writer) -> tuple[Member, ...]:
+async def _list_members(client: EtcdClient, writer: Writer) -> tuple[Member, ...]:
     """The members by quorum. Raises EtcdError."""
     timeout_s = writer.timeout_s(CHANGE_TIMEOUT_S)
     return (await client.cluster.member_list(linearizable=True, timeout_s=timeout_s)).members

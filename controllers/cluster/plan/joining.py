@@ -164,14 +164,18 @@ def _gives_up(observed: Observed, joining: JoiningMember) -> str:
     assert observed.applied is not None
     if joining.ordinal >= observed.applied.size:
         return f"spec.size is {observed.applied.size} now"
-    if observed.now >= joining.since + _deadline(observed):
+    if _is_late(observed, joining):
         return f"{int(_deadline(observed).total_seconds())} s are over"
     return ""
 
 
+def _is_late(observed: Observed, joining: JoiningMember) -> bool:
+    return observed.now >= joining.since + _deadline(observed)
+
+
 def _give_up(observed: Observed, joining: JoiningMember) -> RecordMembership:
     withdrawn = None
-    if observed.now >= joining.since + _deadline(observed):
+    if _is_late(observed, joining):
         withdrawn = WithdrawnMember(
             name=joining.name,
             message=_what_is_missing(observed, joining),
@@ -206,7 +210,7 @@ def remove_old(observed: Observed) -> MoveLeader | RemoveMember | Wait | None:
     joining = observed.status.joining
     if joining is None or joining.id or not joining.old_id:
         return None
-    view = next(v for v in members_of(observed) if v.ordinal == joining.ordinal)
+    view = _view(observed, joining)
     if view.member is None or member_id_hex(view.member.id) != joining.old_id:
         return None
     return leave(observed, view, f"it is replaced ({joining.reason})") or Wait(

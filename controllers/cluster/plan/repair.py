@@ -5,7 +5,7 @@ from typing import Final
 
 from api.labels import REPLACE_ANNOTATION
 from api.reasons import Reason
-from api.v1alpha1.cluster_status import JoiningMember, Replacement
+from api.v1alpha1.cluster_status import JoiningMember, Replacement, WithdrawnMember
 from controllers.cluster.members import ViewOfMember, keeps_quorum_without, strangers, voters
 from controllers.cluster.membership import late_of, quorum, voters_of
 from controllers.cluster.observed import Observed, derived
@@ -185,8 +185,8 @@ def _too_old(observed: Observed, lost: str) -> Wait | None:
 
 
 def _withdrawn(observed: Observed, view: ViewOfMember, lost: str) -> Wait | None:
-    withdrawn = observed.status.withdrawn
-    if withdrawn is None or withdrawn.name != view.name or not is_held(observed):
+    withdrawn = held(observed, view.name)
+    if withdrawn is None:
         return None
     return Wait(
         reason=Reason.MEMBER_WITHDRAWN,
@@ -195,12 +195,12 @@ def _withdrawn(observed: Observed, view: ViewOfMember, lost: str) -> Wait | None
     )
 
 
-def is_held(observed: Observed) -> bool:
-    """Whether the last join that failed is not to be tried again yet."""
+def held(observed: Observed, name: str) -> WithdrawnMember | None:
+    """The failed join of this member while it is not to be tried again yet."""
     withdrawn = observed.status.withdrawn
-    if withdrawn is None or withdrawn.generation != observed.generation:
-        return False
-    return observed.now < withdrawn.not_before
+    if withdrawn is None or withdrawn.name != name or withdrawn.generation != observed.generation:
+        return None
+    return withdrawn if observed.now < withdrawn.not_before else None
 
 
 def _limit(observed: Observed, view: ViewOfMember, lost: str) -> Wait | None:

@@ -12,7 +12,7 @@ from controllers.cluster.membership import SCALE_OUT, is_asleep, late_of, quorum
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.joining import unknown_members
 from controllers.cluster.plan.leaving import leave
-from controllers.cluster.plan.repair import is_held
+from controllers.cluster.plan.repair import held
 from controllers.cluster.plan.steps import (
     DiscardClaim,
     MoveLeader,
@@ -138,8 +138,8 @@ def _not_now(observed: Observed, name: str, ordinal: int) -> Wait | None:
             reason=Reason.UPGRADE_FIRST,
             message=f"etcd {observed.applied.version} can lose the promotion of a learner",
         )
-    withdrawn = observed.status.withdrawn
-    if withdrawn is not None and withdrawn.name == name and is_held(observed):
+    withdrawn = held(observed, name)
+    if withdrawn is not None:
         return Wait(
             reason=Reason.MEMBER_WITHDRAWN,
             message=f"{name} could not join: {withdrawn.message}",

@@ -11,6 +11,7 @@ from api.labels import (
     selector_labels,
 )
 from api.v1alpha1.cluster import Service
+from controllers.cluster.membership import quorum
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from controllers.cluster.render.meta import metadata
 
@@ -78,7 +79,7 @@ def disruption_budget(identity: Identity, *, voters: int, target: int) -> dict[s
         # unhealthyPodEvictionPolicy stays at its default, IfHealthyBudget: servers before 1.26
         # don't know the field and would refuse the whole object.
         "spec": {
-            "minAvailable": size // 2 + 1,
+            "minAvailable": quorum(size),
             "selector": {"matchLabels": selector_labels(identity.name)},
         },
     }
