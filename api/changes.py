@@ -15,11 +15,14 @@ from api.v1alpha1.common import Model
 # What takes effect on a running cluster without touching a member.
 LIVE_FIELDS: Final = frozenset(
     {
+        "spec.acceptOperatorChanges",
+        "spec.maintenanceWindows",
         "spec.paused",
         "spec.size",
         "spec.storage.deletionPolicy",
         "spec.storage.removedMemberPolicy",
         "spec.storage.existingVolumes",
+        "spec.storage.migrationPolicy",
         "spec.recovery.nodeLossSeconds",
         "spec.recovery.joinDeadlineSeconds",
     }

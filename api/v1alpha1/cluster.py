@@ -30,6 +30,7 @@ from api.v1alpha1.common import (
     or_empty,
     text_schema,
 )
+from api.v1alpha1.maintenance import MaintenanceWindows
 from api.v1alpha1.options import EtcdOptions
 from api.version import (
     MAX_VERSION_LENGTH,
@@ -175,6 +176,12 @@ class Storage(Model):
         " read once, before the cluster first starts: Refuse waits, Adopt goes on with their data,"
         " Discard deletes them.",
     )
+    migration_policy: Literal["Refuse", "Replace"] = Field(
+        default="Refuse",
+        description="What becomes of an edit that existing volumes cannot follow, a new"
+        " storageClassName or a smaller size: Refuse refuses it, Replace replaces member after"
+        " member with one on a new volume. The old volumes go as removedMemberPolicy says.",
+    )
 
 
 class Recovery(Model):
@@ -310,6 +317,17 @@ class ClusterSpec(Model):
     paused: Flag = Field(
         default=False,
         description="While true, the operator observes and changes nothing.",
+    )
+    maintenance_windows: MaintenanceWindows = Field(
+        default=(),
+        description="When the operator may do what may wait. Without any, nothing waits. Repair"
+        " never waits.",
+    )
+    accept_operator_changes: Flag = Field(
+        default=False,
+        description="Whether differences that come only from a new version of the operator are"
+        " rolled out now. While false, they are shown, and wait for a maintenance window; without"
+        " any window, until this is true.",
     )
     service: Service = nested(Service, "The Service that clients use.")
     cluster_domain: OptionalClusterDomain = Field(

@@ -180,11 +180,13 @@ def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):
             "deletionPolicy": "Retain",
             "removedMemberPolicy": "Delete",
             "existingVolumes": "Refuse",
+            "migrationPolicy": "Refuse",
         },
         "security": {"tls": {"enabled": False}},
         "recovery": {"nodeLossSeconds": 600, "joinDeadlineSeconds": 600},
         "placement": {"spread": "Preferred"},
         "paused": False,
+        "acceptOperatorChanges": False,
         "service": {"type": "ClusterIP"},
     }
 

@@ -67,7 +67,10 @@ def test_what_touches_no_member_works_on_a_running_cluster():
             "deletionPolicy": "Delete",
             "removedMemberPolicy": "Keep",
             "existingVolumes": "Adopt",
+            "migrationPolicy": "Replace",
         },
+        maintenanceWindows=[{"schedule": "0 2 * * 6", "duration": "2h"}],
+        acceptOperatorChanges=True,
         recovery={"nodeLossSeconds": 60, "joinDeadlineSeconds": 60},
     )
 

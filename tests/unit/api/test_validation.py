@@ -37,6 +37,7 @@ EVERYTHING = cluster(
                 "spec": {"accessModes": ["ReadWriteOnce"]},
             },
             "deletionPolicy": "Delete",
+            "migrationPolicy": "Replace",
         },
         "security": {"tls": {"enabled": False, "caSecret": ""}},
         "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": 2}},
@@ -58,6 +59,11 @@ EVERYTHING = cluster(
                 ],
             },
         },
+        "maintenanceWindows": [
+            {"schedule": "0 2 * * 6", "duration": "2h", "timeZone": "Europe/Berlin"},
+            {"schedule": "*/30 22-23 * * MON-FRI", "duration": "10m"},
+        ],
+        "acceptOperatorChanges": True,
         "service": {"type": "NodePort", "labels": {"a": "b"}},
         "clusterDomain": "cluster.local",
     },
@@ -154,6 +160,9 @@ def test_defaults_are_filled_in():
     assert (spec.size, spec.version) == (3, "v3.5.21")
     assert spec.storage.size == parse_quantity("10Gi")
     assert spec.storage.deletion_policy == "Retain"
+    assert spec.storage.migration_policy == "Refuse"
+    assert spec.maintenance_windows == ()
+    assert spec.accept_operator_changes is False
     assert spec.security.tls.enabled is False
 
 
@@ -174,6 +183,27 @@ def test_an_error_says_what_to_do_instead():
         "spec.options.extra.snapshot-count has a field of its own."
         " Set spec.options.snapshotCount instead."
     )
+
+
+@pytest.mark.parametrize(
+    ("window", "sentence"),
+    [
+        (
+            {"schedule": "0 25 * * *"},
+            "schedule must be a cron expression of five fields, such as 0 2 * * 6 (bad hour)",
+        ),
+        ({"duration": "0s"}, "duration must be more than 0 and at most 7d, such as 2h"),
+        (
+            {"timeZone": "Mars/Olympus"},
+            "timeZone must be the IANA name of a time zone, such as UTC or Europe/Berlin",
+        ),
+    ],
+)
+def test_an_error_in_a_window_names_it_and_says_what_is_right(window, sentence):
+    good = {"schedule": "0 2 * * 6", "duration": "2h"}
+    (error,) = validate_cluster(cluster({"maintenanceWindows": [good, {**good, **window}]}))
+
+    assert str(error) == f"spec.maintenanceWindows[1].{sentence}"
 
 
 def test_several_errors_are_given_at_once():
