@@ -72,6 +72,24 @@ class EventReason(StrEnum):
         "ShortOutage",
         "The only voter is restarted: writes wait until it is back.",
     )
+    ROLLOUT_STARTED = "RolloutStarted", "An edit is in force: members are restarted, one by one."
+    MEMBER_RESTARTED = "MemberRestarted", "A member is restarted on the newest template."
+    ROLLED_OUT = "RolledOut", "Every member runs the newest template and is healthy."
+    UPGRADE_STARTED = "UpgradeStarted", "The members go to another version, by the path it names."
+    UPGRADE_UNSAVED = (
+        "UpgradeWithoutSnapshot",
+        "No snapshot was taken before the change of version: there is no backup target.",
+        "Take one with `etcdctl snapshot save`, if there is none.",
+    )
+    VERSION_WARNING = (
+        "VersionWarning",
+        "The change of version is allowed, but not what is recommended.",
+        "Read the message.",
+    )
+    VERSION_REACHED = "VersionReached", "Every member runs the version, with the same data."
+    DOWNGRADE_ENABLED = "DowngradeEnabled", "etcd makes its data fit the older version."
+    DOWNGRADE_CANCELLED = "DowngradeCancelled", "The downgrade was taken back."
+    UPGRADED = "Upgraded", "Every member runs the version that spec.version names."
     WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
     ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
     DELETING = "Deleting", "The deletion of the cluster has begun."
@@ -116,3 +134,6 @@ class EventReason(StrEnum):
     UNKNOWN_MEMBER = _of(Reason.UNKNOWN_MEMBER)
     WAITING_TO_REPLACE = _of(Reason.WAITING_TO_REPLACE)
     ROLLOUT_BLOCKED = _of(Reason.ROLLOUT_BLOCKED)
+    VERSION_REFUSED = _of(Reason.VERSION_REFUSED)
+    HASHES_DIFFER = _of(Reason.HASHES_DIFFER)
+    OPERATOR_CHANGES = _of(Reason.OPERATOR_CHANGES)

@@ -32,6 +32,10 @@ RESERVED_LABELS: Final = frozenset({NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL,
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 # Asks for a member's replacement: on a pod "true", on the EtcdCluster the pods' names.
 REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
+# Asks for a restart of every member, one after the other: a new value is a new request.
+RESTART_ANNOTATION: Final = f"{GROUP}/restart"
+# On a pod and its template: changes with anything in the template but the members' resources.
+TEMPLATE_HASH_ANNOTATION: Final = f"{GROUP}/template-hash"
 # On a pod: the ID of the member whose file is closed. Kubelet looks at its files anew for it.
 CLOSED_ANNOTATION: Final = f"{GROUP}/closed"
 # On volume claims: which cluster their data belongs to, so that a later one can adopt it.

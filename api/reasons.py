@@ -6,7 +6,7 @@ there to the one rule that gives it.
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 
 class Reason(StrEnum):
@@ -94,6 +94,31 @@ class Reason(StrEnum):
         "WaitingToReplace",
         "A member is lost, and its replacement waits until it cannot cost the quorum.",
         "Bring back the members that the message names, or wait for the moment that it names.",
+    )
+    ROLLING_OUT = (
+        "RollingOut",
+        "The members are being restarted on a new template, one after the other.",
+        "Wait; status.plan says whose turn it is.",
+    )
+    UPGRADING = (
+        "Upgrading",
+        "The members are being brought to another version of etcd, one after the other.",
+        "Wait; status.upgrade shows the path. Until all run it, spec.version can be put back.",
+    )
+    DOWNGRADING = (
+        "Downgrading",
+        "The members are being brought to an older minor version by etcd's own downgrade.",
+        "Wait; status.upgrade shows the path. Until all run it, spec.version can be put back.",
+    )
+    WAITING_FOR_WINDOW = (
+        "WaitingForWindow",
+        "An edit that restarts healthy members waits for a maintenance window.",
+        "Wait for the moment in status.plan.notBefore, or change spec.maintenanceWindows.",
+    )
+    OPERATOR_CHANGES = (
+        "OperatorChanges",
+        "This version of the operator would make the members' pods otherwise than they are.",
+        "Set spec.acceptOperatorChanges to true, or have a maintenance window.",
     )
     PAUSED = (
         "Paused",
@@ -273,6 +298,16 @@ class Reason(StrEnum):
         "This etcd version can lose promotions of members: size changes wait.",
         "Upgrade to 3.5.20 or newer first.",
     )
+    VERSION_REFUSED = (
+        "VersionRefused",
+        "The members cannot go from the version they run to the one that spec.version names.",
+        "Set spec.version to what the message names.",
+    )
+    HASHES_DIFFER = (
+        "HashesDiffer",
+        "Members give different hashes of the same data: no version is changed on such a cluster.",
+        "Find out which member is wrong, and have it replaced (annotation etcd.etcd.io/replace).",
+    )
     ROLLOUT_BLOCKED = (
         "RolloutBlocked",
         "A member did not become healthy on the new template: the roll has stopped.",
@@ -283,3 +318,11 @@ class Reason(StrEnum):
         "It has not been possible to find out yet.",
         "Wait; when it lasts, look at the operator's log.",
     )
+
+
+_BY_VALUE: Final = {reason.value: reason for reason in Reason}
+
+
+def reason_of(text: str) -> Reason:
+    """The reason that a status names; UNKNOWN for one that only another version knows."""
+    return _BY_VALUE.get(text, Reason.UNKNOWN)

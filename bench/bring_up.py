@@ -19,16 +19,9 @@ from typing import Any, TypeVar
 
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from bench.objects import unowned_objects
 from controllers.cluster.membership import Membership
-from controllers.cluster.render.config_files import config_files
 from controllers.cluster.render.identity import identity_of
-from controllers.cluster.render.network import (
-    client_service,
-    config_map,
-    disruption_budget,
-    peer_service,
-)
-from controllers.cluster.render.pods import stateful_set
 from controllers.resources import BY_KIND, CLUSTERS, NAMESPACES, PODS
 from informers.wire import KubeApi, connect
 
@@ -58,17 +51,7 @@ def floor_objects(namespace: str, name: str) -> list[dict[str, Any]]:
     membership = Membership(
         formed=False, ordinals=tuple(range(SIZE)), late=(), opened=None, listed=()
     )
-    made = [
-        peer_service(who),
-        client_service(who, spec.service),
-        config_map(who, config_files(who, spec, membership)),
-        disruption_budget(who, voters=SIZE, target=SIZE),
-        stateful_set(who, spec, size=SIZE, live_claim_templates=[]),
-    ]
-    for obj in made:
-        assert obj is not None
-        del obj["metadata"]["ownerReferences"]
-    return [obj for obj in made if obj is not None]
+    return unowned_objects(who, spec, membership)
 
 
 async def wait_ready(api: KubeApi, namespace: str, name: str) -> None:

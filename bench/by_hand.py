@@ -10,16 +10,9 @@ from typing import Any, TypeVar
 
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from bench.objects import unowned_objects
 from controllers.cluster.membership import Membership
-from controllers.cluster.render.config_files import config_files
 from controllers.cluster.render.identity import identity_of
-from controllers.cluster.render.network import (
-    client_service,
-    config_map,
-    disruption_budget,
-    peer_service,
-)
-from controllers.cluster.render.pods import stateful_set
 from controllers.resources import BY_KIND, PODS
 from etcd.client import EtcdClient
 from etcd.dialer import DirectDialer, Endpoint
@@ -75,18 +68,7 @@ class ByHand:
         return Membership(formed=formed, ordinals=everyone, late=(), opened=opened, listed=listed)
 
     async def _apply(self, membership: Membership) -> None:
-        who, spec = self._who, self._spec
-        made = [
-            peer_service(who),
-            client_service(who, spec.service),
-            config_map(who, config_files(who, spec, membership)),
-            disruption_budget(who, voters=self._size, target=self._size),
-            stateful_set(who, spec, size=self._size, live_claim_templates=[]),
-        ]
-        for obj in made:
-            if obj is None:
-                continue
-            del obj["metadata"]["ownerReferences"]
+        for obj in unowned_objects(self._who, self._spec, membership):
             name = obj["metadata"]["name"]
             kind = BY_KIND[obj["kind"]]
             await self._api.apply(

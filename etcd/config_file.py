@@ -38,6 +38,13 @@ def render_config(keys: Mapping[str, FileValue | FileKeys], version: Version) ->
         if not _fits(value, kind):
             message = f"{'.'.join(path)} is a {kind} in etcd {version}, not {value!r}"
             raise UnknownKeyError(message)
+    return yaml_text(keys)
+
+
+def yaml_text(keys: Mapping[str, FileValue | FileKeys]) -> str:
+    """Keys that were looked up before as YAML: sorted, strings quoted, the same text for the same
+    keys.
+    """
     return yaml.dump(keys, Dumper=_Quoting, sort_keys=True, default_flow_style=False, width=2**20)
 
 

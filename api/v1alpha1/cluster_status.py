@@ -162,6 +162,66 @@ class Replacement(Model):
     time: Time = Field(description="When it was decided.")
 
 
+class Rendering(Model):
+    """What the operator made of the applied spec: kept as it is until an edit, or a switch, lets a
+    newer operator make it anew.
+    """
+
+    pod_template: Json = Field(
+        description="The members' pod template.", json_schema_extra=FREE_FORM
+    )
+    options: Json = Field(
+        description="The members' options, as keys of etcd's configuration file.",
+        json_schema_extra=FREE_FORM,
+    )
+    digest: Text = Field(
+        description="What the names of the configuration files end in: it changes with any option."
+    )
+
+
+class RefusedEdit(Model):
+    """An edit that the API server did not take: the applied spec stays in force."""
+
+    generation: Integer = Field(
+        description="The metadata.generation of the edit.", json_schema_extra=INT64
+    )
+    reason: Text = Field(description="Why it was refused, as one stable word.")
+    message: Text = Field(description="The server's words.")
+    time: Time = Field(description="When it was tried last.")
+
+
+class DataHash(Model):
+    """A hash that all voters gave of their data at one revision."""
+
+    revision: Integer = Field(
+        description="The revision at which it was taken.", json_schema_extra=INT64
+    )
+    compact_revision: Integer = Field(
+        description="Up to where the data had been compacted.", json_schema_extra=INT64
+    )
+    hash: Integer = Field(description="etcd's HashKV.", json_schema_extra=INT64)
+
+
+class UpgradeStatus(Model):
+    """The change of etcd's version, or image, that is under way: recorded before its first step."""
+
+    from_version: Text = Field(
+        alias="from", description="The version that ran before this step of the path: v3.5.35."
+    )
+    path: tuple[Text, ...] = Field(
+        description="The versions still to come, in order; the last one is what the spec asks for."
+    )
+    repository: Text = Field(description="The image of these versions, without a tag.")
+    since: Time = Field(description="When this step of the path began.")
+    probed: Flag = Field(
+        default=False,
+        description="Whether the image has reported exactly the first version of the path.",
+    )
+    before: DataHash | None = Field(
+        default=None, description="The hash of the data before any member was touched."
+    )
+
+
 class PlanStatus(Model):
     """What the operator does next, or what it waits for."""
 
@@ -255,4 +315,19 @@ class ClusterStatus(Model):
         default=None,
         description="The spec that the running members were made from, with its defaults.",
         json_schema_extra=FREE_FORM,
+    )
+    rendered: Rendering | None = Field(
+        default=None, description="What the operator made of the applied spec. Do not change."
+    )
+    refused_edit: RefusedEdit | None = Field(
+        default=None, description="The edit that the API server refused."
+    )
+    upgrade: UpgradeStatus | None = Field(
+        default=None,
+        description="The change of etcd's version that is under way. Do not change.",
+    )
+    operator_changes: tuple[Text, ...] = Field(
+        default=(),
+        description="What this version of the operator would make otherwise, by path; it waits for"
+        " spec.acceptOperatorChanges or a maintenance window.",
     )

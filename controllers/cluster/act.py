@@ -23,6 +23,8 @@ from controllers.cluster.plan.steps import (
     AdoptClaims,
     AnnotateClaims,
     ApplyObjects,
+    CancelDowngrade,
+    CompareHashes,
     DeleteClaims,
     DeleteDisruptionBudget,
     DeletePod,
@@ -31,11 +33,13 @@ from controllers.cluster.plan.steps import (
     DiscardClaim,
     DiscardLeftovers,
     DropRequest,
+    EnableDowngrade,
     MoveLeader,
     PromoteLearner,
     RecordMembership,
     RecordSpec,
     RecordStarted,
+    RecordUpgrade,
     RefreshFiles,
     RemoveMember,
     SetFinalizer,
@@ -89,9 +93,9 @@ def _is_terminating(error: ForbiddenError) -> bool:
 
 async def _perform(action: Action, observed: Observed, writer: Writer, clients: Clients) -> Outcome:
     match action:
-        case AcceptSpec(dry_run=dict() as stateful_set):
-            return await _try_out(stateful_set, writer)
-        case AcceptSpec() | RecordSpec() | RecordStarted() | RecordMembership():
+        case AcceptSpec(dry_run=dict() as tried) | RecordSpec(dry_run=dict() as tried):
+            return await _try_out(tried, writer)
+        case AcceptSpec() | RecordSpec() | RecordStarted() | RecordMembership() | RecordUpgrade():
             return Done()  # their whole effect is the status that is written after this
         case (
             AddLearner()
@@ -100,6 +104,9 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | RemoveMember()
             | DisarmCorrupt()
             | DiscardClaim()
+            | CompareHashes()
+            | EnableDowngrade()
+            | CancelDowngrade()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
         case _:

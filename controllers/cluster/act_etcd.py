@@ -12,13 +12,18 @@ from typing import Any, Protocol
 from api.labels import CLUSTER_UID_LABEL
 from api.reasons import Reason
 from controllers.cluster.act_claims import discard_claim
+from controllers.cluster.act_version import perform_on_version
 from controllers.cluster.ask_etcd import endpoint_of
+from controllers.cluster.members import voters
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.steps import (
     AddLearner,
+    CancelDowngrade,
+    CompareHashes,
     DisarmCorrupt,
     DiscardClaim,
+    EnableDowngrade,
     MoveLeader,
     PromoteLearner,
     RemoveMember,
@@ -42,7 +47,17 @@ from etcd.errors import (
 from etcd.maintenance import Alarm, AlarmKind
 from informers.errors import NotFoundError
 
-EtcdStep = AddLearner | PromoteLearner | MoveLeader | RemoveMember | DisarmCorrupt | DiscardClaim
+EtcdStep = (
+    AddLearner
+    | PromoteLearner
+    | MoveLeader
+    | RemoveMember
+    | DisarmCorrupt
+    | DiscardClaim
+    | EnableDowngrade
+    | CancelDowngrade
+    | CompareHashes
+)
 
 
 class Clients(Protocol):
@@ -59,7 +74,7 @@ async def perform_in_etcd(
     if client is None:
         return Changed(what="no member leads any more")
     try:
-        return await _perform(step, observed, writer, client)
+        return await _perform(step, observed, writer, client, clients)
     except (PeerURLExistsError, NotALearnerError, MemberNotFoundError):
         return Done()
     except MemberExistsError:
@@ -71,7 +86,7 @@ async def perform_in_etcd(
 
 
 async def _perform(
-    step: EtcdStep, observed: Observed, writer: Writer, client: EtcdClient
+    step: EtcdStep, observed: Observed, writer: Writer, client: EtcdClient, clients: Clients
 ) -> Outcome:
     timeout_s = writer.timeout_s(CHANGE_TIMEOUT_S)
     match step:
@@ -81,11 +96,14 @@ async def _perform(
             await client.cluster.member_promote(member_id, timeout_s=timeout_s)
         case MoveLeader(target_id=target):
             await client.maintenance.move_leader(target, timeout_s=timeout_s)
-        case RemoveMember(id=member_id, voters=voters):
+        case RemoveMember(id=member_id, voters=seen):
             listed = await _list_members(client, writer)
-            if sum(not member.is_learner for member in listed) != voters:
+            if sum(not member.is_learner for member in listed) != seen:
                 return Changed(what="etcd's member list")
             await client.cluster.member_remove(member_id, timeout_s=timeout_s)
+        case CompareHashes() | EnableDowngrade() | CancelDowngrade():
+            asked = _voters(observed, clients)
+            return await perform_on_version(step, asked, client, timeout_s=timeout_s)
         case DisarmCorrupt(id=member_id):
             alarm = Alarm(member_id=member_id, kind=AlarmKind.CORRUPT)
             await client.maintenance.disarm(alarm, timeout_s=timeout_s)
@@ -134,6 +152,18 @@ def _leader_client(observed: Observed, clients: Clients) -> EtcdClient | None:
         if status is not None and status.is_leader and pod.ip:
             return clients.client(endpoint_of(who, pod))
     return None
+
+
+def _voters(observed: Observed, clients: Clients) -> dict[str, EtcdClient]:
+    bootstrap = observed.status.bootstrap
+    assert bootstrap is not None
+    who = identity(observed, bootstrap)
+    names = {view.name for view in voters(observed)}
+    return {
+        pod.name: clients.client(endpoint_of(who, pod))
+        for pod in observed.pods
+        if pod.name in names
+    }
 
 
 async def _list_members(client: EtcdClient, writer: Writer) -> tuple[Member, ...]:

@@ -14,8 +14,12 @@ from controllers.cluster.members import ViewOfMember
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan import health
-from controllers.cluster.plan.accepted import is_formed, pending_edit
+from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.admission import refuse_edit
+from controllers.cluster.plan.edits import operator_changes, wait_for_window
+from controllers.cluster.plan.roll import wait_for_turn
 from controllers.cluster.plan.steps import Plan, Wait
+from controllers.cluster.plan.template import is_taking_its_turn
 from controllers.cluster.space import quota_bytes
 from etcd.ids import cluster_id_hex, member_id_hex
 from etcd.maintenance import AlarmKind
@@ -38,6 +42,9 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.REPLACEMENT_LIMIT,
         Reason.MEMBER_WITHDRAWN,
         Reason.UPGRADE_FIRST,
+        Reason.ROLLOUT_BLOCKED,
+        Reason.VERSION_REFUSED,
+        Reason.HASHES_DIFFER,
     }
 )
 # Cured by a new member, which needs nobody's help: a problem only where that is not under way.
@@ -45,6 +52,10 @@ _CURED: Final = frozenset({Reason.EMPTY_DATA_DIRECTORY})
 # While these are said, members are down because they are just being started.
 _STARTING: Final = frozenset({Reason.CREATING, Reason.WAITING_FOR_PODS})
 _SPACE_LOW_SHARE: Final = 0.9
+_OPERATOR_CHANGES: Final = (
+    "What is wanted is what runs. Waiting for spec.acceptOperatorChanges or a maintenance window,"
+    " because this version of the operator makes it otherwise"
+)
 
 _Verdict = tuple[ConditionStatus, Reason, str]
 
@@ -134,27 +145,43 @@ def _why_down(observed: Observed, shown: Wait, down: list[ViewOfMember]) -> Reas
     joining = observed.status.joining
     if shown.reason in _STARTING:
         return shown.reason
+    if all(is_taking_its_turn(observed, view) for view in down):
+        return Reason.ROLLING_OUT
     if joining is not None and [view.ordinal for view in down] == [joining.ordinal]:
         return Reason.MEMBER_REPLACING
     return Reason.MEMBERS_UNHEALTHY
 
 
 def _up_to_date(observed: Observed, shown: Wait) -> _Verdict:
+    verdict = _not_taken_up(observed, shown) or _not_there_yet(observed)
+    if verdict is not None:
+        return verdict
+    waiting = operator_changes(observed)
+    if waiting:
+        return "True", Reason.OPERATOR_CHANGES, f"{_OPERATOR_CHANGES}: {', '.join(waiting)}"
+    return "True", Reason.UP_TO_DATE, "What is wanted is what runs"
+
+
+def _not_taken_up(observed: Observed, shown: Wait) -> _Verdict | None:
+    """The spec, or an edit of it, was refused."""
     if observed.applied is None:
         return "False", shown.reason, "No spec has been accepted yet"
     if observed.spec is None:
         return "False", Reason.INVALID_SPEC, "; ".join(map(str, observed.spec_errors))
-    changed = pending_edit(observed)
-    if changed:
-        return (
-            "False",
-            shown.reason,
-            f"Not rolled out: {', '.join(change.field for change in changed)}",
-        )
-    voters, wanted = len(voters_of(observed.status)), observed.applied.size
+    refused = refuse_edit(observed)
+    return None if refused is None else ("False", refused.reason, refused.message)
+
+
+def _not_there_yet(observed: Observed) -> _Verdict | None:
+    """What was accepted has not reached every member."""
+    under_way = wait_for_turn(observed) or wait_for_window(observed)
+    if under_way is not None and observed.etcd.members is not None:
+        return "False", under_way.reason, under_way.message
+    voters = len(voters_of(observed.status))
+    wanted = observed.applied.size if observed.applied else 0
     if is_formed(observed) and wanted not in {0, voters}:
         return "False", Reason.SCALING, f"{voters} members vote, spec.size is {wanted}"
-    return "True", Reason.UP_TO_DATE, "What is wanted is what runs"
+    return None
 
 
 def _space_available(observed: Observed, views: tuple[ViewOfMember, ...]) -> _Verdict:

@@ -33,7 +33,7 @@ from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod
 from controllers.cluster.options import option_errors
 from controllers.cluster.pods import claim_from, pod_from
 from controllers.cluster.render.identity import identity_of
-from controllers.cluster.requests import asked_to_replace
+from controllers.cluster.requests import asked_to_replace, asked_to_restart
 from controllers.resources import (
     CLAIMS,
     CONFIG_MAPS,
@@ -98,6 +98,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         etcd=await _etcd(metadata, status, pods, sources),
         nodes_lost=await lost_nodes(sources.api, pods, status),
         asked_to_replace=asked_to_replace(metadata, pod_objects),
+        restart_asked=asked_to_restart(metadata),
     )
 
 

@@ -50,6 +50,8 @@ class Pod:
     closed_for: str = ""  # annotation etcd.etcd.io/closed: whose file kubelet was told is closed
     controlled: bool = True  # by a StatefulSet, which may be gone; not after it was orphaned
     scheduled_since: datetime | None = None  # since when it has its node
+    created: datetime | None = None
+    template_hash: str = ""  # annotation etcd.etcd.io/template-hash: all but its resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ class Observed:
     etcd: Etcd
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
+    restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from api.reasons import Reason
+from api.v1alpha1.cluster_status import DataHash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,4 +33,11 @@ class NotYet:
     message: str
 
 
-Outcome = Done | Changed | Rejected | NotYet
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hashed:
+    """The step was taken: every voter gave this hash."""
+
+    hash: DataHash
+
+
+Outcome = Done | Changed | Rejected | NotYet | Hashed

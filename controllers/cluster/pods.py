@@ -10,7 +10,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from api.labels import CLOSED_ANNOTATION, CLUSTER_UID_LABEL, ETCD_CONTAINER, MEMBERSHIP_ANNOTATION
+from api.labels import (
+    CLOSED_ANNOTATION,
+    CLUSTER_UID_LABEL,
+    ETCD_CONTAINER,
+    MEMBERSHIP_ANNOTATION,
+    TEMPLATE_HASH_ANNOTATION,
+)
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Problem
 
@@ -87,7 +93,13 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         closed_for=(metadata.get("annotations") or {}).get(CLOSED_ANNOTATION, ""),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
         scheduled_since=_scheduled_since(status),
+        created=_time(metadata.get("creationTimestamp")),
+        template_hash=(metadata.get("annotations") or {}).get(TEMPLATE_HASH_ANNOTATION, ""),
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _scheduled_since(status: JsonObject) -> datetime | None:

@@ -16,7 +16,7 @@ from controllers.cluster.happenings import happenings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import Sources, observe
 from controllers.cluster.observed import JsonObject, Observed
-from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, Hashed, NotYet, Outcome, Rejected
 from controllers.cluster.plan import plan as plan_for
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.status import next_status
@@ -94,7 +94,7 @@ class ClusterReconciler:
                 log.warning("refused by the API server", message=message)
             case NotYet(message=message):
                 log.debug("not yet", message=message)
-            case Done():
+            case Done() | Hashed():
                 pass
         return outcome
 

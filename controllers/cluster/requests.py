@@ -1,12 +1,13 @@
-"""Reads the annotation that asks for a member's replacement: on the cluster or on the pod.
+"""Reads the annotations that ask for something: a member's replacement, a restart of them all.
 
-Pure.  On the EtcdCluster it is a list of pod names, on a pod it is `true`.
+Pure.  For a replacement the EtcdCluster's is a list of pod names, a pod's is `true`; a restart is
+asked for by any new value on the EtcdCluster.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.labels import REPLACE_ANNOTATION
+from api.labels import REPLACE_ANNOTATION, RESTART_ANNOTATION
 
 
 def requested(cluster_metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -25,3 +26,8 @@ def asked_to_replace(
         if (pod["metadata"].get("annotations") or {}).get(REPLACE_ANNOTATION) == "true"
     )
     return tuple(dict.fromkeys((*requested(cluster_metadata), *marked)))
+
+
+def asked_to_restart(cluster_metadata: Mapping[str, Any]) -> str:
+    """The value of the annotation, whatever it says: another value is another request."""
+    return str((cluster_metadata.get("annotations") or {}).get(RESTART_ANNOTATION, ""))

@@ -14,21 +14,17 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus, MemberStatus, PlanStatus
 from controllers.cluster.conditions import NEEDS_SOMEONE, conditions_of
 from controllers.cluster.members import ViewOfMember, members_of
-from controllers.cluster.membership import late_of, replaces, voters_of
+from controllers.cluster.membership import replaces, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import NotYet, Outcome, Rejected
 from controllers.cluster.plan import health
 from controllers.cluster.plan.accepted import is_formed
-from controllers.cluster.plan.repair import WITHIN
+from controllers.cluster.plan.edits import operator_changes
 from controllers.cluster.plan.steps import (
-    AcceptSpec,
     Plan,
-    RecordMembership,
-    RecordSpec,
-    RecordStarted,
     Wait,
 )
-from controllers.cluster.render import identity
+from controllers.cluster.records import recorded
 from controllers.cluster.space import quota_bytes, shown_size
 
 # A cluster that grows, shrinks or is paused is as well as its voters are.
@@ -39,6 +35,10 @@ _SAYS_NOTHING_OF_HEALTH: Final = frozenset(
         Reason.SCALING,
         Reason.MEMBER_JOINING,
         Reason.MEMBER_REPLACING,
+        Reason.ROLLING_OUT,
+        Reason.WAITING_FOR_WINDOW,
+        Reason.UPGRADING,
+        Reason.DOWNGRADING,
     }
 )
 
@@ -58,9 +58,10 @@ def next_status(observed: Observed, plan: Plan, outcome: Outcome | None) -> Clus
             "ready_replicas": sum(view.healthy for view in views),
             "selector": pod_selector(observed.name),
             "version": _version(observed) or old.version,
+            "operator_changes": operator_changes(observed),
             "plan": _plan(old.plan, plan, outcome, shown, observed.now),
             **_leader(views, old),
-            **_recorded(observed, plan, outcome),
+            **recorded(observed, plan.step, outcome),
         }
     )
     if new == old:
@@ -77,46 +78,6 @@ def _shown(observed: Observed, plan: Plan, outcome: Outcome | None) -> Wait:
     return health.verdict(observed)
 
 
-def _recorded(observed: Observed, plan: Plan, outcome: Outcome | None) -> dict[str, object]:
-    """The intents that a Record step asks for, once act has found nothing against them."""
-    if isinstance(outcome, Rejected):
-        return {}
-    match plan.step:
-        case AcceptSpec(spec=spec, bootstrap=bootstrap, adopted=adopted):
-            who = identity(observed, bootstrap)
-            return {
-                "applied_spec": spec,
-                "bootstrap": bootstrap,
-                "client_endpoints": (who.client_endpoint(),),
-                "cluster_id": adopted or observed.status.cluster_id,
-                "voter_ordinals": tuple(m.ordinal for m in bootstrap.members) if adopted else (),
-            }
-        case RecordSpec(spec=spec):
-            return {"applied_spec": spec}
-        case RecordStarted(members=members, cluster_id=cluster_id) if observed.status.bootstrap:
-            bootstrap = observed.status.bootstrap.model_copy(update={"members": members})
-            after = observed.status.model_copy(update={"bootstrap": bootstrap})
-            return {
-                "bootstrap": bootstrap.model_copy(update={"closed": not late_of(after)}),
-                "cluster_id": cluster_id,
-                "voter_ordinals": voters_of(after),
-            }
-        case RecordMembership() as step:
-            return _membership(observed, step)
-        case _:
-            return {}
-
-
-def _membership(observed: Observed, step: RecordMembership) -> dict[str, object]:
-    recent = tuple(r for r in observed.status.replacements if observed.now < r.time + WITHIN)
-    return {
-        "voter_ordinals": step.voters,
-        "joining": step.joining,
-        "withdrawn": step.withdrawn,
-        "replacements": (*recent, step.replaced) if step.replaced else recent,
-    }
-
-
 def _phase(observed: Observed, shown: Wait) -> Phase:
     if observed.deleting_since is not None:
         return Phase.DELETING
@@ -124,9 +85,15 @@ def _phase(observed: Observed, shown: Wait) -> Phase:
         return Phase.STOPPED
     if not is_formed(observed):
         return Phase.FAILED if shown.reason in NEEDS_SOMEONE else Phase.CREATING
+    return _phase_of_formed(observed)
+
+
+def _phase_of_formed(observed: Observed) -> Phase:
     verdict, joining = health.verdict(observed), observed.status.joining
     if verdict.reason in {Reason.QUORUM_LOST, Reason.QUORUM_UNRECOVERABLE}:
         return Phase.FAILED
+    if observed.status.upgrade is not None or verdict.reason is Reason.ROLLING_OUT:
+        return Phase.UPGRADING
     if not verdict.settled or (joining is not None and replaces(joining)):
         return Phase.RECOVERING
     wanted = observed.applied.size if observed.applied else 0

@@ -14,9 +14,11 @@ from controllers.cluster.plan import (
     admission,
     bootstrap,
     deletion,
+    edits,
     health,
     leftovers,
     repair,
+    roll,
     scale,
 )
 from tests.simulation.coverage import simulate
@@ -51,6 +53,13 @@ ELSEWHERE = {
     health.wait_for_cluster_id,
     repair.wait_for_template,
     scale.wait_to_shrink,
+    edits.accept_template,
+    edits.accept_restart,
+    edits.accept_operator_changes,
+    edits.wait_for_window,
+    roll.restart_down,
+    roll.restart_next,
+    roll.wait_for_turn,
 }
 
 

@@ -12,11 +12,13 @@ from controllers.cluster.plan import (
     admission,
     bootstrap,
     deletion,
+    edits,
     health,
     joining,
     leftovers,
     objects,
     repair,
+    roll,
     scale,
 )
 from controllers.cluster.plan.steps import Action, Plan, Wait
@@ -41,7 +43,10 @@ RULES: tuple[Rule, ...] = (
     leftovers.discard,
     leftovers.refuse,
     bootstrap.accept_spec,
-    bootstrap.accept_edit,
+    edits.accept_live,
+    edits.accept_template,
+    edits.accept_restart,
+    edits.accept_operator_changes,
     # From here on there is a recorded cluster: remember what happened, then make it so.
     bootstrap.record_started,
     joining.track_joining,
@@ -54,8 +59,10 @@ RULES: tuple[Rule, ...] = (
     # Membership changes only on etcd's own word: without an answer there is nothing but to wait.
     health.wait_for_cluster_id,
     scale.sleep,
+    # Who is down anyway comes back on the newest template: it may be what helps.
+    roll.restart_down,
     health.wait_for_quorum,
-    # Whoever is half-way in comes first, then who was lost, then what they left, then the size.
+    # Whoever is half-way in comes first, then who was lost, then the roll, then the size.
     joining.withdraw,
     joining.remove_old,
     joining.disarm_corrupt,
@@ -67,16 +74,19 @@ RULES: tuple[Rule, ...] = (
     joining.promote,
     joining.wait_for_joining,
     repair.replace,
+    roll.restart_next,
     leftovers.annotate_claims,
     scale.discard_leftovers,
     scale.shrink,
     repair.wait_to_replace,
+    roll.wait_for_turn,
     scale.wait_to_shrink,
     scale.grow,
     repair.wait_to_honour,
     repair.wait_for_template,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,
+    edits.wait_for_window,
     health.wait_for_members,
     health.settled,
 )

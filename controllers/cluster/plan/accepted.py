@@ -1,16 +1,22 @@
-"""Questions that several rules ask about the recorded cluster.
+"""Questions that several rules ask about the recorded cluster and about an edit of its spec.
 
-Pure.  "Accepted" is the spec that a dry run has passed and that status holds; "formed" means that
-etcd itself has told the cluster's ID.
+Pure.  "Accepted" is the spec that status holds; "formed" means that etcd itself has told the
+cluster's ID.  An edit is taken up as a whole or not at all; its parts reach the members in their
+own ways, and some of them later than others.
 """
 
-from api.changes import changed_fields, unsupported_changes
+from datetime import timedelta
+from typing import Final
+
+from api.changes import Kind, changed_fields, changed_kinds, refused_changes
 from api.errors import FieldError
+from api.v1alpha1.cluster import ClusterSpec
+from api.v1alpha1.cluster_status import RefusedEdit
+from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed, derived
 
-# What a bootstrap in progress is made from: members that wrote their first log can't be told
-# otherwise.
-_FIXED_BY_BOOTSTRAP = ("spec.storage", "spec.clusterDomain")
+# A refusal of the API server may pass without an event for us: a quota, an admission webhook.
+_TRIED_AGAIN_AFTER: Final = timedelta(minutes=1)
 
 
 def is_formed(observed: Observed) -> bool:
@@ -19,27 +25,64 @@ def is_formed(observed: Observed) -> bool:
 
 
 @derived
-def pending_edit(observed: Observed) -> tuple[FieldError, ...]:
-    """The changes since the accepted spec that can't be brought to a running cluster."""
-    if observed.applied is None or observed.spec is None or observed.spec == observed.applied:
+def edit(observed: Observed) -> ClusterSpec | None:
+    """The spec while it asks for something else than the accepted one; None when it does not."""
+    applied, spec = observed.applied, observed.spec
+    if applied is None or spec is None or spec == applied or not changed_fields(applied, spec):
+        return None
+    return spec
+
+
+@derived
+def edited_kinds(observed: Observed) -> frozenset[Kind]:
+    """The kinds of the fields that differ from the accepted spec."""
+    wanted = edit(observed)
+    if wanted is None or observed.applied is None:
+        return frozenset()
+    return changed_kinds(observed.applied, wanted)
+
+
+@derived
+def refused_edit(observed: Observed) -> tuple[FieldError, ...]:
+    """What keeps an edit from being taken up, as far as that can be said without asking anyone."""
+    wanted, applied = edit(observed), observed.applied
+    if wanted is None or applied is None:
         return ()
-    return unsupported_changes(observed.applied, observed.spec)
+    if is_formed(observed):
+        return refused_changes(applied, wanted, Kind.FIXED, Kind.IMAGE, Kind.VOLUME)
+    return (*too_early(observed), *fixed_by_bootstrap(observed))
 
 
-def waiting_edit(observed: Observed) -> bool:
-    """Whether the spec asks for something else than the accepted one, all of which can be done."""
-    if observed.applied is None or observed.spec is None or not is_formed(observed):
-        return False
-    return (
-        observed.spec != observed.applied
-        and bool(changed_fields(observed.applied, observed.spec))
-        and not pending_edit(observed)
+def accepted_edit(observed: Observed) -> ClusterSpec | None:
+    """The edit of a formed cluster that can be done, part by part; None when there is none."""
+    wanted = edit(observed)
+    if wanted is None or not is_formed(observed) or refused_edit(observed):
+        return None
+    return None if not_supported_yet(wanted) else wanted
+
+
+def refused_by_server(observed: Observed) -> RefusedEdit | None:
+    """The server's refusal of this very edit, while it is too early to try again."""
+    refused = observed.status.refused_edit
+    if refused is None or refused.generation != observed.generation:
+        return None
+    return refused if observed.now < refused.time + _TRIED_AGAIN_AFTER else None
+
+
+def fixed_by_bootstrap(observed: Observed) -> tuple[FieldError, ...]:
+    """What a bootstrap in progress can't take any more: members that wrote their first log can't be
+    told otherwise.
+    """
+    applied, wanted = observed.applied, edit(observed)
+    if applied is None or wanted is None:
+        return ()
+    return refused_changes(
+        applied,
+        wanted,
+        Kind.FIXED,
+        Kind.VOLUME,
+        problem="cannot be changed while the cluster forms",
     )
-
-
-def fixed_by_bootstrap(changes: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
-    """Those of the changes that a bootstrap in progress can't take any more either."""
-    return tuple(change for change in changes if change.field.startswith(_FIXED_BY_BOOTSTRAP))
 
 
 def too_early(observed: Observed) -> tuple[FieldError, ...]:

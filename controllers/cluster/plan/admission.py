@@ -6,14 +6,15 @@ force and the refusal is only shown, so that a bad edit never stops the care for
 """
 
 from api.errors import FieldError
-from api.reasons import Reason
+from api.reasons import Reason, reason_of
 from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.accepted import fixed_by_bootstrap, is_formed, pending_edit, too_early
+from controllers.cluster.plan.accepted import is_formed, refused_by_server, refused_edit
 from controllers.cluster.plan.steps import Wait
 
 # Nothing changes until the spec does, and that is an event; this is only the insurance.
 _REFUSED_RECHECK_S = 300.0
+_REFUSED_BY_SERVER_RECHECK_S = 20.0
 
 
 def paused(observed: Observed) -> Wait | None:
@@ -57,10 +58,18 @@ def refuse_edit(observed: Observed) -> Wait | None:
     refusal = _refusal(observed)
     if refusal is not None:
         return refusal
-    changes = pending_edit(observed)
-    if not is_formed(observed):
-        changes = (*too_early(observed), *fixed_by_bootstrap(changes))
-    return _wait(Reason.NOT_SUPPORTED_YET, changes) if changes else None
+    errors = refused_edit(observed)
+    if errors:
+        versions = [error.field for error in errors] == ["spec.version"]
+        return _wait(Reason.VERSION_REFUSED if versions else Reason.NOT_SUPPORTED_YET, errors)
+    refused = refused_by_server(observed)
+    if refused is None:
+        return None
+    return Wait(
+        reason=reason_of(refused.reason),
+        message=f"The API server refuses the edit: {refused.message}",
+        recheck_s=_REFUSED_BY_SERVER_RECHECK_S,
+    )
 
 
 def _refusal(observed: Observed) -> Wait | None:

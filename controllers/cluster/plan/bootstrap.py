@@ -8,23 +8,11 @@ bootstrap over data of others.  Both are decided here, before the first object e
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
-from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.accepted import (
-    fixed_by_bootstrap,
-    is_formed,
-    pending_edit,
-    too_early,
-    waiting_edit,
-)
-from controllers.cluster.plan.steps import (
-    AcceptSpec,
-    DeletePod,
-    RecordSpec,
-    RecordStarted,
-    Wait,
-)
-from controllers.cluster.render import identity, stateful_set_for
+from controllers.cluster.plan.accepted import edit, is_formed, refused_by_server, refused_edit
+from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, Wait
+from controllers.cluster.plan.template import is_behind
+from controllers.cluster.render import identity, rendered_for, stateful_set_for
 from etcd.ids import cluster_id_hex, member_id_hex
 
 _FIRST_EPOCH = 1
@@ -55,24 +43,17 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
                 for ordinal in range(observed.spec.size)
             ),
         )
-    elif too_early(observed):
+    elif edit(observed) is None or refused_edit(observed) or refused_by_server(observed):
         return None
-    elif (changed := pending_edit(observed)) and not fixed_by_bootstrap(changed):
-        bootstrap = recorded
     else:
-        return None
+        bootstrap = recorded
+    rendered = rendered_for(observed, observed.spec, bootstrap)
     return AcceptSpec(
         spec=observed.spec.to_json(),
+        rendered=rendered,
         bootstrap=bootstrap,
-        dry_run=stateful_set_for(observed, observed.spec, bootstrap, size=bootstrap.size),
+        dry_run=stateful_set_for(observed, observed.spec, bootstrap, rendered, size=bootstrap.size),
     )
-
-
-def accept_edit(observed: Observed) -> RecordSpec | None:
-    """An edit that a running cluster can take, as a whole: it is in force once it is recorded."""
-    if not waiting_edit(observed) or observed.spec is None or not_supported_yet(observed.spec):
-        return None
-    return RecordSpec(spec=observed.spec.to_json())
 
 
 def record_started(observed: Observed) -> RecordStarted | None:
@@ -117,14 +98,9 @@ def record_started(observed: Observed) -> RecordStarted | None:
 
 def restart_on_corrected_spec(observed: Observed) -> DeletePod | None:
     """While no cluster has formed there is no quorum to lose: every pod follows the template."""
-    stateful_set = observed.live.get(("StatefulSet", observed.name))
-    if is_formed(observed) or stateful_set is None:
+    if is_formed(observed):
         return None
-    status = stateful_set.get("status", {})
-    if status.get("observedGeneration") != stateful_set["metadata"]["generation"]:
-        return None
-    newest = status.get("updateRevision")
     for pod in observed.pods:
-        if not pod.terminating and pod.revision != newest:
+        if is_behind(observed, pod):
             return DeletePod(name=pod.name, uid=pod.uid, why="it was made from an older spec")
     return None

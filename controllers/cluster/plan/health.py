@@ -8,6 +8,7 @@ from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.steps import Wait
+from controllers.cluster.plan.template import is_taking_its_turn
 
 # Pod changes are events; these are for what only etcd knows: an election, a member catching up.
 _FORMING_RECHECK_S = 0.5
@@ -73,7 +74,7 @@ def wait_for_members(observed: Observed) -> Wait | None:
     if stuck is not None:
         return stuck
     return Wait(
-        reason=_why_unhealthy(observed),
+        reason=_why_unhealthy(observed, down),
         message=f"{len(views) - len(down)} of {len(views)} members are healthy; waiting for "
         + ", ".join(f"{view.name} ({view.reason})" for view in down),
         recheck_s=_HEALING_RECHECK_S,
@@ -139,8 +140,12 @@ def _unreachable(observed: Observed) -> Wait | None:
     )
 
 
-def _why_unhealthy(observed: Observed) -> Reason:
-    """A cluster that is just coming up, for the first time or again, alarms nobody."""
+def _why_unhealthy(observed: Observed, down: list[ViewOfMember]) -> Reason:
+    """A cluster that is just coming up, for the first time or again, alarms nobody; nor does the
+    member whose turn it is to be restarted.
+    """
+    if all(is_taking_its_turn(observed, view) for view in down):
+        return Reason.ROLLING_OUT
     ready = find_condition(observed.status.conditions, ConditionType.READY)
     if ready is None or ready.reason == Reason.CREATING:
         return Reason.CREATING

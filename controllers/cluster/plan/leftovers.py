@@ -20,7 +20,7 @@ from controllers.cluster.plan.steps import (
     DiscardLeftovers,
     Wait,
 )
-from controllers.cluster.render import stateful_set_for
+from controllers.cluster.render import rendered_for, stateful_set_for
 
 _FIELD = "spec.storage.existingVolumes"
 _FIRST_EPOCH = 1
@@ -200,10 +200,12 @@ def _resume(observed: Observed, spec: ClusterSpec, record: ClaimRecord) -> Accep
             for n in record.voters
         ),
     )
+    rendered = rendered_for(observed, spec, bootstrap)
     return AcceptSpec(
         spec=spec.to_json(),
+        rendered=rendered,
         bootstrap=bootstrap,
-        dry_run=stateful_set_for(observed, spec, bootstrap, size=bootstrap.size),
+        dry_run=stateful_set_for(observed, spec, bootstrap, rendered, size=bootstrap.size),
         adopted=record.cluster_id,
     )
 

@@ -14,8 +14,11 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import (
     BootstrapMember,
     BootstrapStatus,
+    DataHash,
     JoiningMember,
+    Rendering,
     Replacement,
+    UpgradeStatus,
     WithdrawnMember,
 )
 from controllers.cluster.observed import JsonObject
@@ -32,6 +35,7 @@ class AcceptSpec:
     """
 
     spec: JsonObject
+    rendered: Rendering
     bootstrap: BootstrapStatus
     dry_run: JsonObject | None  # None: nothing would run (size 0)
     adopted: str = ""
@@ -87,13 +91,73 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordSpec:
-    """Record an edit that a running cluster can take: it is in force from then on."""
+    """Record an edit, or the part of it that can be done now: it is in force from then on.
+
+    `rendered`: what is made of it; None leaves that as it was.  `dry_run`: the StatefulSet that the
+    server must take first; an edit that it refuses is recorded as refused, and nothing else.
+    """
 
     spec: JsonObject
+    why: str
+    rendered: Rendering | None = None
+    dry_run: JsonObject | None = None
 
     @override
     def __str__(self) -> str:
-        return "Accept the new spec"
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordUpgrade:
+    """Record how far a change of version has got, or (None) that it is over."""
+
+    upgrade: UpgradeStatus | None
+    why: str
+    warnings: tuple[str, ...] = ()  # told once, by events
+
+    @override
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareHashes:
+    """Ask every voter for the hash of its data at one revision; they must be alike (HashKV).
+
+    `known`: a hash from before the change of version; where nothing was compacted since, it is
+    asked for once more, and the members' are compared with it too.  `then`: None when it was the
+    last step of the change.
+    """
+
+    known: DataHash | None
+    then: UpgradeStatus | None  # recorded, with their hash, when they are alike
+    reached: str = ""  # the version that is complete then
+
+    @override
+    def __str__(self) -> str:
+        return "Compare the data of all voters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableDowngrade:
+    """Have etcd make its data fit an older minor version (Downgrade, VALIDATE and ENABLE)."""
+
+    target: str  # "3.5"
+
+    @override
+    def __str__(self) -> str:
+        return f"Enable etcd's downgrade to {self.target}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelDowngrade:
+    """Take a downgrade back (Downgrade, CANCEL)."""
+
+    target: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Cancel etcd's downgrade to {self.target}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,6 +394,10 @@ Action = (
     | RecordSpec
     | RecordStarted
     | RecordMembership
+    | RecordUpgrade
+    | CompareHashes
+    | EnableDowngrade
+    | CancelDowngrade
     | AddLearner
     | PromoteLearner
     | MoveLeader

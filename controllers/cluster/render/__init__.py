@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-from api.labels import config_map_name, stateful_set_name
+from api.labels import RESTART_ANNOTATION, config_map_name, stateful_set_name
 from api.v1alpha1.cluster import ClusterSpec
-from api.v1alpha1.cluster_status import BootstrapStatus
+from api.v1alpha1.cluster_status import BootstrapStatus, Rendering
 from controllers.cluster.membership import (
     Membership,
     is_asleep,
@@ -19,7 +19,13 @@ from controllers.cluster.membership import (
     voters_of,
 )
 from controllers.cluster.observed import JsonObject, Observed, derived
-from controllers.cluster.render.config_files import config_files
+from controllers.cluster.render.config_files import (
+    closed_anew,
+    config_file_name,
+    config_files,
+    digest_of,
+    options_of,
+)
 from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.render.network import (
     client_service,
@@ -27,7 +33,7 @@ from controllers.cluster.render.network import (
     disruption_budget,
     peer_service,
 )
-from controllers.cluster.render.pods import stateful_set
+from controllers.cluster.render.pods import pod_template, stateful_set, with_restart
 
 _REMEMBERED: Final = 4096
 
@@ -37,16 +43,55 @@ def identity(observed: Observed, bootstrap: BootstrapStatus) -> Identity:
     return identity_of(observed.namespace, observed.name, observed.uid, bootstrap)
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _rendering(who: Identity, spec_json: str, restart: str) -> Rendering:
+    spec = ClusterSpec.model_validate_json(spec_json)
+    options = options_of(spec)
+    digest = digest_of(options, spec.version)
+    template = pod_template(who, spec, digest, restart=restart)
+    return Rendering(pod_template=template, options=options, digest=digest)
+
+
+def rendering(who: Identity, spec: ClusterSpec, *, restart: str = "") -> Rendering:
+    """What this version of the operator makes of a spec. Nobody may change it: it is shared."""
+    return _rendering(who, spec.model_dump_json(), restart)
+
+
+def rendered_for(observed: Observed, spec: ClusterSpec, bootstrap: BootstrapStatus) -> Rendering:
+    """The same for the observed cluster, with the restart that was asked for last."""
+    return rendering(identity(observed, bootstrap), spec, restart=restart_asked(observed))
+
+
+def restart_asked(observed: Observed) -> str:
+    """The newest request for a restart of all members; one that was taken back stays honoured."""
+    recorded = observed.status.rendered
+    if observed.restart_asked or recorded is None:
+        return observed.restart_asked
+    annotations = recorded.pod_template["metadata"].get("annotations") or {}
+    asked: str = annotations.get(RESTART_ANNOTATION, "")
+    return asked
+
+
+def restarted(rendered: Rendering, asked: str) -> Rendering:
+    """The same with another request for a restart in the template, and nothing else anew."""
+    template = with_restart(rendered.pod_template, asked)
+    return rendered.model_copy(update={"pod_template": template})
+
+
 @derived
 def desired_objects(observed: Observed) -> tuple[JsonObject, ...]:
     """All objects, in the order in which they are needed; empty before acceptance."""
     bootstrap = observed.status.bootstrap
     if observed.applied is None or bootstrap is None:
         return ()
+    rendered = observed.status.rendered or rendered_for(observed, observed.applied, bootstrap)
+    who = identity(observed, bootstrap)
+    membership = membership_of(observed.status)
     return _rendered(
-        identity(observed, bootstrap),
+        who,
         orjson.dumps(observed.status.applied_spec),
-        membership_of(observed.status),
+        orjson.dumps(rendered.to_json()),
+        membership,
         voters=0 if is_asleep(observed) else len(voters_of(observed.status)),
         live_claim_templates=orjson.dumps(_live_claim_templates(observed)),
         still_mounted=_still_mounted(observed),
@@ -58,22 +103,34 @@ def desired_objects(observed: Observed) -> tuple[JsonObject, ...]:
 def _rendered(
     who: Identity,
     spec_json: bytes,
+    rendering_json: bytes,
     membership: Membership,
     *,
     voters: int,
     live_claim_templates: bytes,
-    still_mounted: tuple[tuple[str, str], ...],
+    still_mounted: tuple[tuple[str, str, int], ...],
 ) -> tuple[JsonObject, ...]:
     """`voters` 0: asleep.  Nobody may change what is returned: it is shared."""
     spec = ClusterSpec.model_validate_json(spec_json)
+    made = Rendering.model_validate_json(rendering_json)
+    older = {name: closed_anew(text, who, membership, n) for name, text, n in still_mounted}
     objects = (
         peer_service(who),
         client_service(who, spec.service),
-        config_map(who, {**dict(still_mounted), **config_files(who, spec, membership)}),
+        config_map(
+            who,
+            {
+                **older,
+                **config_files(
+                    who, orjson.dumps(made.options), made.digest, spec.version, membership
+                ),
+            },
+        ),
         disruption_budget(who, voters=voters, target=spec.size),
         stateful_set(
             who,
             spec,
+            made.pod_template,
             size=len(membership.ordinals) if voters else 0,
             live_claim_templates=orjson.loads(live_claim_templates),
         ),
@@ -82,12 +139,18 @@ def _rendered(
 
 
 def stateful_set_for(
-    observed: Observed, spec: ClusterSpec, bootstrap: BootstrapStatus, *, size: int
+    observed: Observed,
+    spec: ClusterSpec,
+    bootstrap: BootstrapStatus,
+    rendered: Rendering,
+    *,
+    size: int,
 ) -> dict[str, Any]:
     """The StatefulSet for a spec, with this many pods."""
     return stateful_set(
         identity(observed, bootstrap),
         spec,
+        rendered.pod_template,
         size=size,
         live_claim_templates=_live_claim_templates(observed),
     )
@@ -99,15 +162,30 @@ def _live_claim_templates(observed: Observed) -> list[Any]:
     return templates
 
 
-def _still_mounted(observed: Observed) -> tuple[tuple[str, str], ...]:
-    """Files of older options, or of members that leave, whose pods may still start from them."""
+def _still_mounted(observed: Observed) -> tuple[tuple[str, str, int], ...]:
+    """Files of older options, or of members that leave, whose pods may still start from them: the
+    name, the text as it stands, and the ordinal.
+    """
     data = observed.live.get(("ConfigMap", config_map_name(observed.name)), {}).get("data", {})
     mounted = {
-        f"{pod.name}-{pod.config_file.rpartition('-')[2]}"
+        config_file_name(pod.name, pod.config_file.removesuffix(".yaml").rpartition("-")[2]): pod
         for pod in observed.pods
         if pod.config_file
     }
-    return tuple(sorted((name, text) for name, text in data.items() if name in mounted))
+    return tuple(
+        sorted(
+            (name, text, mounted[name].ordinal) for name, text in data.items() if name in mounted
+        )
+    )
 
 
-__all__ = ["Identity", "desired_objects", "identity", "stateful_set_for"]
+__all__ = [
+    "Identity",
+    "desired_objects",
+    "identity",
+    "rendered_for",
+    "rendering",
+    "restart_asked",
+    "restarted",
+    "stateful_set_for",
+]

@@ -18,12 +18,15 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
+import orjson
+import yaml
+
 from api.labels import DATA_MOUNT_PATH, pod_name
 from api.v1alpha1.cluster import ClusterSpec
 from controllers.cluster.membership import Membership
 from controllers.cluster.options import file_keys
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
-from etcd.config_file import render_config
+from etcd.config_file import render_config, yaml_text
 from etcd.versions import parse_version
 
 # A subdirectory: a fresh file system has lost+found at its top, and restores want an empty
@@ -33,52 +36,8 @@ DATA_DIRECTORY: Final = f"{DATA_MOUNT_PATH}/data"
 _REMEMBERED: Final = 4096
 
 
-def config_hash(spec: ClusterSpec) -> str:
-    """Ten hex digits that change with any option of etcd, and never with membership."""
-    return _config_hash(spec.model_dump_json())
-
-
-def config_file_name(pod: str, digest: str) -> str:
-    """`db-0-1a2b3c4d5e.yaml`: what the pod's `--config-file` ends in."""
-    return f"{pod}-{digest}.yaml"
-
-
-def config_files(
-    identity: Identity, spec: ClusterSpec, membership: Membership
-) -> Mapping[str, str]:
-    """The files of all members, by file name."""
-    return _config_files(identity, spec.model_dump_json(), membership)
-
-
-# Writing YAML is by far the dearest part of a reconcile that changes nothing, and its inputs almost
-# never change: both functions remember their answers, by the inputs' own JSON.
-@lru_cache(maxsize=_REMEMBERED)
-def _config_hash(spec_json: str) -> str:
-    spec = ClusterSpec.model_validate_json(spec_json)
-    text = render_config(_options(spec), parse_version(spec.version))
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _config_files(identity: Identity, spec_json: str, membership: Membership) -> Mapping[str, str]:
-    spec = ClusterSpec.model_validate_json(spec_json)
-    digest, common = _config_hash(spec_json), _options(spec)
-    files = {
-        config_file_name(pod_name(identity.name, ordinal), digest): render_config(
-            {
-                **common,
-                **_addresses(identity, ordinal),
-                **_membership(identity, membership, ordinal),
-            },
-            parse_version(spec.version),
-        )
-        for ordinal in membership.ordinals
-    }
-    return MappingProxyType(files)
-
-
-def _options(spec: ClusterSpec) -> dict[str, Any]:
-    """What all members have in common: our settings, then the user's."""
+def options_of(spec: ClusterSpec) -> dict[str, Any]:
+    """What all members have in common, as keys of the file: our settings, then the user's."""
     return {
         "data-dir": DATA_DIRECTORY,
         "listen-peer-urls": f"http://0.0.0.0:{PEER_PORT}",
@@ -87,6 +46,54 @@ def _options(spec: ClusterSpec) -> dict[str, Any]:
         "strict-reconfig-check": True,
         **file_keys(spec),
     }
+
+
+def digest_of(options: Mapping[str, Any], version: str) -> str:
+    """Ten hex digits that change with any option of etcd, and never with membership."""
+    text = render_config(options, parse_version(version))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def config_file_name(pod: str, digest: str) -> str:
+    """`db-0-1a2b3c4d5e.yaml`: what the pod's `--config-file` ends in."""
+    return f"{pod}-{digest}.yaml"
+
+
+# Writing YAML is by far the dearest part of a reconcile that changes nothing, and its inputs almost
+# never change: the answers are remembered, by the inputs' own JSON.
+@lru_cache(maxsize=_REMEMBERED)
+def config_files(
+    identity: Identity, options: bytes, digest: str, version: str, membership: Membership
+) -> Mapping[str, str]:
+    """The files of all members, by file name. `options`: JSON of what they have in common."""
+    common: dict[str, Any] = orjson.loads(options)
+    files = {
+        config_file_name(pod_name(identity.name, ordinal), digest): render_config(
+            {
+                **common,
+                **_addresses(identity, ordinal),
+                **_membership(identity, membership, ordinal),
+            },
+            parse_version(version),
+        )
+        for ordinal in membership.ordinals
+    }
+    return MappingProxyType(files)
+
+
+def closed_anew(text: str, identity: Identity, membership: Membership, ordinal: int) -> str:
+    """A file of older options with the membership of now: what it once said must not come back.
+
+    Its options are not looked at: they may be of a release that has other ones.  What somebody made
+    unreadable stays so: no member starts from it.
+    """
+    try:
+        keys = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if not isinstance(keys, dict):
+        return text
+    return yaml_text({**keys, **_membership(identity, membership, ordinal)})
 
 
 def _addresses(identity: Identity, ordinal: int) -> dict[str, Any]:

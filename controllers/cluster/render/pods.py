@@ -4,6 +4,7 @@ Pure.  The template is the same for every member and does not change with the si
 restricted pod security standard; the user's podTemplate is merged over it last.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from api.labels import (
@@ -13,6 +14,8 @@ from api.labels import (
     DATA_MOUNT_PATH,
     DATA_VOLUME,
     ETCD_CONTAINER,
+    RESTART_ANNOTATION,
+    TEMPLATE_HASH_ANNOTATION,
     config_map_name,
     object_labels,
     peer_service_name,
@@ -22,10 +25,9 @@ from api.labels import (
 from api.strategic_merge import merge_pod_template
 from api.v1alpha1.cluster import ClusterSpec
 from api.volume_claims import claim_class, claim_size
-from controllers.cluster.render.config_files import config_hash
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from controllers.cluster.render.meta import metadata
-from controllers.cluster.render.normal import holds
+from controllers.cluster.render.normal import hash_of, holds
 from etcd.versions import parse_version, probes_of
 
 # The number that distroless images call nonroot; etcd's image sets no user of its own.
@@ -34,17 +36,44 @@ _HOST = "kubernetes.io/hostname"
 _ZONE = "topology.kubernetes.io/zone"
 
 
+def pod_template(
+    identity: Identity, spec: ClusterSpec, digest: str, *, restart: str = ""
+) -> dict[str, Any]:
+    """The pod template for a spec; `digest` is that of the members' files.
+
+    `restart` is the last value of the annotation that asks for a restart of all members.
+    """
+    template = {
+        "metadata": {"labels": object_labels(identity.name, identity.uid)},
+        "spec": _pod_spec(identity, spec, digest),
+    }
+    return with_restart(merge_pod_template(template, spec.pod_template.to_json()), restart)
+
+
+def with_restart(template: Mapping[str, Any], restart: str) -> dict[str, Any]:
+    """The template with this request in an annotation, and with its hash beside it."""
+    ours = {RESTART_ANNOTATION, TEMPLATE_HASH_ANNOTATION}
+    annotations = template["metadata"].get("annotations") or {}
+    annotations = {key: value for key, value in annotations.items() if key not in ours}
+    if restart:
+        annotations[RESTART_ANNOTATION] = restart
+    plain = {**template, "metadata": {**template["metadata"], "annotations": annotations}}
+    annotations = {**annotations, TEMPLATE_HASH_ANNOTATION: _hash_but_resources(plain)}
+    return {**plain, "metadata": {**plain["metadata"], "annotations": annotations}}
+
+
 def stateful_set(
-    identity: Identity, spec: ClusterSpec, *, size: int, live_claim_templates: list[Any]
+    identity: Identity,
+    spec: ClusterSpec,
+    template: Mapping[str, Any],
+    *,
+    size: int,
+    live_claim_templates: list[Any],
 ) -> dict[str, Any]:
     """The StatefulSet. Claim templates can't be changed: where they differ, the live ones stay."""
     claim_templates = [_claim_template(identity, spec)]
     if live_claim_templates and not holds(claim_templates, live_claim_templates):
         claim_templates = live_claim_templates
-    template = {
-        "metadata": {"labels": object_labels(identity.name, identity.uid)},
-        "spec": _pod_spec(identity, spec),
-    }
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -57,10 +86,19 @@ def stateful_set(
             "podManagementPolicy": "Parallel",
             # Only we restart pods, in an order that keeps quorum.
             "updateStrategy": {"type": "OnDelete"},
-            "template": merge_pod_template(template, spec.pod_template.to_json()),
+            "template": template,
             "volumeClaimTemplates": claim_templates,
         },
     }
+
+
+def _hash_but_resources(template: Mapping[str, Any]) -> str:
+    """A hash of all that only a restart can change: the etcd container's resources are left out."""
+    containers = [
+        {**container, "resources": None} if container["name"] == ETCD_CONTAINER else container
+        for container in template["spec"]["containers"]
+    ]
+    return hash_of({**template, "spec": {**template["spec"], "containers": containers}})
 
 
 def _claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
@@ -89,7 +127,7 @@ def _claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
     }
 
 
-def _pod_spec(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
+def _pod_spec(identity: Identity, spec: ClusterSpec, digest: str) -> dict[str, Any]:
     return {
         "affinity": {
             "podAntiAffinity": _apart(identity, required=spec.placement.spread == "Required")
@@ -117,7 +155,7 @@ def _pod_spec(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(spec)],
+        "containers": [_container(spec, digest)],
         "volumes": [
             {"name": CONFIG_VOLUME, "configMap": {"name": config_map_name(identity.name)}},
         ],
@@ -136,12 +174,12 @@ def _apart(identity: Identity, *, required: bool) -> dict[str, Any]:
     return {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}
 
 
-def _container(spec: ClusterSpec) -> dict[str, Any]:
+def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": ETCD_CONTAINER,
         "image": f"{spec.repository}:{spec.version}",
         "command": ["/usr/local/bin/etcd"],
-        "args": [f"--config-file={CONFIG_MOUNT_PATH}/$(POD_NAME)-{config_hash(spec)}.yaml"],
+        "args": [f"--config-file={CONFIG_MOUNT_PATH}/$(POD_NAME)-{digest}.yaml"],
         "env": [
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         ],

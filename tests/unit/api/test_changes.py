@@ -2,13 +2,10 @@
 
 import pytest
 
-from api.changes import LIVE_FIELDS, changed_fields, unsupported_changes
+from api.changes import Kind, changed_fields, changed_kinds, refused_changes, taken
 from api.v1alpha1.cluster import ClusterSpec
 
 LEAVE_OUT = "Leave it out, as it was."
-NOT_YET = (
-    'spec.placement.spread cannot be changed on a running cluster yet. Set it back to "Required".'
-)
 
 
 def spec(**fields):
@@ -59,46 +56,82 @@ def test_what_was_applied_survives_the_way_through_status():
     assert changed_fields(ClusterSpec.model_validate(applied.to_json()), applied) == ()
 
 
-def test_what_touches_no_member_works_on_a_running_cluster():
-    after = spec(
-        paused=True,
-        size=5,
-        storage={
+EDITS = {
+    Kind.LIVE: {
+        "paused": True,
+        "size": 5,
+        "storage": {
             "deletionPolicy": "Delete",
             "removedMemberPolicy": "Keep",
             "existingVolumes": "Adopt",
             "migrationPolicy": "Replace",
         },
-        maintenanceWindows=[{"schedule": "0 2 * * 6", "duration": "2h"}],
-        acceptOperatorChanges=True,
-        recovery={"nodeLossSeconds": 60, "joinDeadlineSeconds": 60},
-    )
+        "maintenanceWindows": [{"schedule": "0 2 * * 6", "duration": "2h"}],
+        "acceptOperatorChanges": True,
+        "recovery": {"nodeLossSeconds": 60, "joinDeadlineSeconds": 60},
+        "service": {"labels": {"a": "b"}},
+    },
+    Kind.TEMPLATE: {
+        "options": {"snapshotCount": 7},
+        "resources": {"limits": {"cpu": 1}},
+        "podTemplate": {"metadata": {"labels": {"a": "b"}}},
+        "placement": {"spread": "Required"},
+    },
+    Kind.IMAGE: {"version": "3.6.16", "repository": "mirror/etcd"},
+    Kind.VOLUME: {"storage": {"size": "20Gi", "storageClassName": "fast"}},
+    Kind.FIXED: {"clusterDomain": "x", "security": {"tls": {"caSecret": "x"}}},
+}
 
-    assert set(changed_fields(spec(), after)) == LIVE_FIELDS
-    assert unsupported_changes(spec(), after) == ()
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_field_reaches_the_members_in_one_way(kind):
+    after = spec(**EDITS[kind])
+
+    assert changed_kinds(spec(), after) == {kind}
+    assert taken(spec(), after, kind) == after
+    assert taken(spec(), after, *(other for other in Kind if other is not kind)) == spec()
+
+
+def test_a_part_of_an_edit_can_be_taken_alone():
+    storage = {
+        **EDITS[Kind.LIVE]["storage"],
+        **EDITS[Kind.VOLUME]["storage"],
+    }
+    after = spec(**{**EDITS[Kind.LIVE], **EDITS[Kind.IMAGE], "storage": storage})
+
+    assert taken(spec(), after, Kind.LIVE) == spec(**EDITS[Kind.LIVE])
+    assert taken(spec(), after, Kind.VOLUME) == spec(**EDITS[Kind.VOLUME])
+
+
+def claims(size, mode="ReadWriteOnce"):
+    requests = {"resources": {"requests": {"storage": size}}, "accessModes": [mode]}
+    return spec(storage={"volumeClaimTemplate": {"spec": requests}})
+
+
+def test_a_size_in_the_claim_template_is_one_of_the_volumes():
+    assert changed_kinds(claims("1Gi"), claims("2Gi")) == {Kind.VOLUME}
+    assert taken(claims("1Gi"), claims("2Gi"), Kind.VOLUME) == claims("2Gi")
+    assert taken(claims("1Gi"), claims("2Gi"), Kind.LIVE) == claims("1Gi")
+    assert changed_kinds(claims("1Gi"), claims("1Gi", "ReadWriteMany")) == {Kind.FIXED}
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "sentence"),
+    ("before", "after", "sentences"),
     [
-        (
-            {"placement": {"spread": "Required"}},
-            {},
-            NOT_YET,
-        ),
-        (
-            {"storage": {"size": "2Gi"}},
-            {"storage": {"size": "3Gi"}},
-            'spec.storage.size cannot be changed on a running cluster yet. Set it back to "2Gi".',
-        ),
         (
             {},
             {"clusterDomain": "x"},
-            "spec.clusterDomain cannot be changed on a running cluster yet. " + LEAVE_OUT,
+            ["spec.clusterDomain cannot be changed on a running cluster. " + LEAVE_OUT],
         ),
+        (
+            {"clusterDomain": "x"},
+            {"clusterDomain": "y", "version": "3.6.16"},
+            ['spec.clusterDomain cannot be changed on a running cluster. Set it back to "x".'],
+        ),
+        ({"storage": {"size": "2Gi"}}, {"storage": {"size": "3Gi"}}, []),
     ],
 )
-def test_an_unsupported_change_says_the_way_back(before, after, sentence):
-    assert [str(error) for error in unsupported_changes(spec(**before), spec(**after))] == [
-        sentence
-    ]
+def test_what_never_changes_says_the_way_back(before, after, sentences):
+    errors = refused_changes(spec(**before), spec(**after), Kind.FIXED)
+
+    assert [str(error) for error in errors] == sentences

@@ -14,7 +14,8 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus, ClusterStatus
 from controllers.cluster.claim_record import record_of
 from controllers.cluster.observed import Claim, Etcd, Observed, Pod
-from controllers.cluster.render import desired_objects, identity
+from controllers.cluster.render import desired_objects, identity, rendering
+from controllers.cluster.render.identity import identity_of
 from controllers.cluster.render.normal import stamped
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID, member_id_hex
@@ -102,6 +103,9 @@ def status_of(ordinal: int, **changes: Any) -> Status:
     return dataclasses.replace(answer, **changes)
 
 
+WHO = identity_of("prod", "db", UID, bootstrap(1))
+
+
 def unborn(**changes: Any) -> Observed:
     """A cluster that was just created: nothing exists but the EtcdCluster."""
     wanted = changes.pop("spec", None) or spec()
@@ -136,7 +140,9 @@ def accepted(size: int = 3, **changes: Any) -> Observed:
     fields = {"size": size, **changes.pop("spec_fields", {})}
     wanted = spec(**fields)
     recorded = ClusterStatus(
-        applied_spec=wanted.to_json(), bootstrap=bootstrap(size, started=False)
+        applied_spec=wanted.to_json(),
+        rendered=rendering(WHO, wanted),
+        bootstrap=bootstrap(size, started=False),
     )
     return unborn(spec=wanted, **{"applied": wanted, "status": recorded, **changes})
 
@@ -147,6 +153,7 @@ def observed(size: int = 3, **changes: Any) -> Observed:
     wanted = spec(**fields)
     recorded = ClusterStatus(
         applied_spec=wanted.to_json(),
+        rendered=rendering(WHO, wanted),
         bootstrap=bootstrap(size),
         cluster_id=f"{CLUSTER_ID:x}",
     )

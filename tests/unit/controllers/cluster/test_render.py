@@ -7,11 +7,10 @@ import pytest
 import yaml
 
 from api.labels import CLUSTER_UID_LABEL, selector_labels
-from controllers.cluster.render import desired_objects, identity
-from controllers.cluster.render.config_files import config_hash
+from controllers.cluster.render import desired_objects, identity, rendering
 from controllers.cluster.render.network import disruption_budget
 from controllers.cluster.render.normal import differs
-from tests.unit.controllers.cluster.builders import UID, accepted, observed, pod, spec
+from tests.unit.controllers.cluster.builders import UID, WHO, accepted, observed, pod, spec
 
 MEMBERS = {"matchLabels": selector_labels("db")}
 
@@ -27,6 +26,10 @@ def files(of):
 
 def container(of):
     return objects(of)["StatefulSet", "db"]["spec"]["template"]["spec"]["containers"][0]
+
+
+def digest_of(wanted):
+    return rendering(WHO, wanted).digest
 
 
 def half_started(of):
@@ -77,29 +80,42 @@ class TestFiles:
 
     def test_the_names_hash_is_that_of_the_template(self):
         wanted = observed()
-        digest = config_hash(wanted.spec)
+        digest = digest_of(wanted.spec)
 
         assert f"db-0-{digest}.yaml" in objects(wanted)["ConfigMap", "db-config"]["data"]
         assert container(wanted)["args"] == [f"--config-file=/etc/etcd/$(POD_NAME)-{digest}.yaml"]
 
     def test_hash_changes_with_options_and_not_with_membership(self):
-        assert config_hash(spec(options={"snapshotCount": 7})) != config_hash(spec())
-        assert config_hash(spec(size=5)) == config_hash(spec(size=3))
+        assert digest_of(spec(options={"snapshotCount": 7})) != digest_of(spec())
+        assert digest_of(spec(size=5)) == digest_of(spec(size=3))
 
-    def test_file_that_a_pod_still_starts_from_is_kept(self):
+    def test_file_that_a_pod_still_starts_from_is_kept_and_closed(self):
         wanted = observed()
-        live = dict(wanted.live)
-        old = live["ConfigMap", "db-config"]
-        live["ConfigMap", "db-config"] = {
-            **old,
-            "data": {"db-0-old.yaml": "x", "db-0-gone.yaml": "y"},
-        }
-        wanted = dataclasses.replace(wanted, live=live, pods=(pod(0, config_file="db-0-old.yaml"),))
+        text = "initial-cluster: a=b,c=d\ninitial-cluster-state: new\nsnapshot-count: 7\n"
+        old = mounting(wanted, {"db-0-old.yaml": text, "db-0-gone.yaml": text})
 
-        data = objects(wanted)["ConfigMap", "db-config"]["data"]
+        data = objects(old)["ConfigMap", "db-config"]["data"]
 
-        assert data["db-0-old.yaml"] == "x"
         assert "db-0-gone.yaml" not in data
+        assert yaml.safe_load(data["db-0-old.yaml"]) == {
+            "initial-cluster": "db-0=http://db-0.db-peer.prod.svc.cluster.local:2380",
+            "initial-cluster-state": "existing",
+            "initial-cluster-token": f"{UID}-1",
+            "snapshot-count": 7,
+        }
+
+    @pytest.mark.parametrize("text", ["x", "a: [", ""])
+    def test_file_that_somebody_made_unreadable_is_left(self, text):
+        old = mounting(observed(), {"db-0-old.yaml": text})
+
+        assert objects(old)["ConfigMap", "db-config"]["data"]["db-0-old.yaml"] == text
+
+
+def mounting(of, data):
+    """Its first pod was made from an older template, which names an older file."""
+    old = of.live["ConfigMap", "db-config"]
+    live = {**of.live, ("ConfigMap", "db-config"): {**old, "data": data}}
+    return dataclasses.replace(of, live=live, pods=(pod(0, config_file="db-0-old.yaml"),))
 
 
 class TestPods:

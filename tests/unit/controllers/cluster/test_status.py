@@ -155,7 +155,7 @@ class TestTrouble:
 
 class TestEdits:
     def test_refused_edit_is_not_ready_and_not_up_to_date(self):
-        edited = dataclasses.replace(observed(), spec=spec(version="v3.5.35"))
+        edited = dataclasses.replace(observed(), spec=spec(clusterDomain="other.local"))
 
         assert condition(edited, "Ready").reason == "NotSupportedYet"
         assert condition(edited, "UpToDate").status == "False"

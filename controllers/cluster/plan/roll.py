@@ -1,0 +1,149 @@
+"""Rules that bring every member to the newest template: one after the other, the leader last.
+
+A pod that is down comes back on the newest template at once, whatever else is wrong: a corrected
+image or option must reach it without quorum.  A healthy one is restarted only when all others are
+well and are a quorum without it.  What must never happen: two voters down at a time by our doing.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from api.reasons import Reason
+from controllers.cluster.members import ViewOfMember, members_of, voters
+from controllers.cluster.membership import quorum
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.proof import distrusted
+from controllers.cluster.plan.steps import DeletePod, MoveLeader, Wait
+from controllers.cluster.plan.template import behind, blocked, is_rolled_out, newest
+
+# A voter that was restarted has its log, and only what was written meanwhile is missing: far less
+# than what etcd lets a learner lack (server/etcdserver/server.go, readyPercentThreshold).
+_ENTRIES_BEHIND: Final = 1000
+# Without quorum a pod that runs is given this long before a newer template is tried on it.
+_STARTS_WITHIN: Final = timedelta(minutes=1)
+
+
+def restart_down(observed: Observed) -> DeletePod | None:
+    """A pod that is down and made of an older template: nothing is lost by starting it anew."""
+    for view in behind(observed):
+        if view.pod is not None and _is_down(observed, view):
+            return DeletePod(
+                name=view.name,
+                uid=view.pod.uid,
+                why=f"it is down ({view.reason}) and made from an older template",
+            )
+    return None
+
+
+def _is_down(observed: Observed, view: ViewOfMember) -> bool:
+    """Whether it takes no part in the cluster: not one that is merely not ready, it may vote."""
+    pod = view.pod
+    assert pod is not None
+    if view.status is not None and observed.etcd.members is not None:
+        return False
+    if not pod.running or pod.problem is not None:
+        return True
+    young = pod.created is None or observed.now < pod.created + _STARTS_WITHIN
+    return observed.etcd.members is None and not pod.ready and not young
+
+
+def restart_next(observed: Observed) -> DeletePod | MoveLeader | None:
+    """The next member's turn: who is unhealthy first, then followers, the leader last."""
+    turns = [view for view in behind(observed) if view in voters(observed)]
+    turns.sort(key=lambda view: (view.healthy, view.role == "leader", -view.ordinal))
+    if not turns or not _can_spare(observed, turns[0]):
+        return None
+    turn = turns[0]
+    assert turn.pod is not None
+    heir = _heir(observed, turn)
+    if turn.role == "leader" and turn.status is not None and heir is not None:
+        assert heir.member is not None
+        return MoveLeader(leader=turn.name, target=heir.name, target_id=heir.member.id)
+    return DeletePod(name=turn.name, uid=turn.pod.uid, why="it is made from an older template")
+
+
+def wait_for_turn(observed: Observed) -> Wait | None:
+    """A roll that is under way, or has stopped; two voters can't be rolled, so the size goes on."""
+    if not is_formed(observed) or is_rolled_out(observed):
+        return None
+    stopped = blocked(observed)
+    if stopped is not None:
+        return _blocked(observed, stopped)
+    if newest(observed) is None:
+        return Wait(
+            reason=Reason.ROLLING_OUT,
+            message="Waiting for the StatefulSet controller to see the newest template",
+            recheck_s=1.0,
+        )
+    turns = [view for view in behind(observed) if view in voters(observed)]
+    if not turns or _changes_from_two(observed):
+        return None
+    down = [f"{v.name} ({v.reason})" for v in members_of(observed) if not v.healthy]
+    lagging = [v.name for v in voters(observed) if v.healthy and not _caught_up(observed, v)]
+    return Wait(
+        reason=Reason.ROLLING_OUT,
+        message=f"{', '.join(v.name for v in turns)} are to be restarted on the newest template;"
+        f" waiting for {', '.join(down) or ', '.join(lagging) or 'a quorum without them'}",
+        recheck_s=0.5,
+    )
+
+
+def _blocked(observed: Observed, view: ViewOfMember) -> Wait:
+    pod = view.pod
+    assert pod is not None
+    why = f"{pod.problem.reason}: {pod.problem.message}" if pod.problem else view.reason
+    rest = [other.name for other in behind(observed)]
+    untouched = f"; {', '.join(rest)} stay on the older one" if rest else ""
+    if distrusted(observed, view):
+        untouched += "; no data is given up for that"
+    return Wait(
+        reason=Reason.ROLLOUT_BLOCKED,
+        message=f"{view.name} does not become healthy on the newest template ({why}){untouched}",
+        recheck_s=5.0,
+    )
+
+
+def _changes_from_two(observed: Observed) -> bool:
+    """Neither of two voters can be spared: the next size is what helps."""
+    size = observed.applied.size if observed.applied else 0
+    return len(voters(observed)) == 2 != size
+
+
+def _can_spare(observed: Observed, view: ViewOfMember) -> bool:
+    """Whether the others are a quorum without it; of a healthy one all others are to be well.
+
+    A single voter is always restarted: a short outage, which an event announces.
+    """
+    others = [other for other in voters(observed) if other.ordinal != view.ordinal]
+    listed = sum(not member.is_learner for member in observed.etcd.members or ())
+    well = [other for other in others if other.healthy and _caught_up(observed, other)]
+    if listed <= 1 and not others:
+        return True
+    if view.healthy and len(well) < len(others):
+        return False
+    return len(well) >= quorum(listed)
+
+
+def _caught_up(observed: Observed, view: ViewOfMember) -> bool:
+    leads = next((v.status for v in voters(observed) if v.role == "leader" and v.status), None)
+    if leads is None or view.status is None:
+        return False
+    return leads.raft_index - view.status.raft_applied_index <= _ENTRIES_BEHIND
+
+
+def _heir(observed: Observed, leader: ViewOfMember) -> ViewOfMember | None:
+    """A healthy voter that will not be restarted itself, and has most of the log."""
+    revision = newest(observed)
+    able = [
+        view
+        for view in voters(observed)
+        if view.healthy
+        and view.member
+        and view.ordinal != leader.ordinal
+        and view.pod is not None
+        and view.pod.revision == revision
+    ]
+    return max(
+        able, key=lambda v: (v.status.raft_index if v.status else 0, -v.ordinal), default=None
+    )

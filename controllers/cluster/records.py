@@ -1,0 +1,97 @@
+"""Turns a step that records something into what status remembers of it.
+
+Pure.  Called by `status`.  These are the only fields of the status that the planner reads back: the
+intents that a restarted operator must find again.
+"""
+
+from api.v1alpha1.cluster_status import RefusedEdit
+from controllers.cluster.membership import late_of, voters_of
+from controllers.cluster.observed import Observed
+from controllers.cluster.outcome import Hashed, Outcome, Rejected
+from controllers.cluster.plan.repair import WITHIN
+from controllers.cluster.plan.steps import (
+    AcceptSpec,
+    Action,
+    CompareHashes,
+    RecordMembership,
+    RecordSpec,
+    RecordStarted,
+    RecordUpgrade,
+    Wait,
+)
+from controllers.cluster.render import identity
+
+Fields = dict[str, object]
+
+
+def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -> Fields:
+    """The fields that the step sets, once act has found nothing against them."""
+    if isinstance(outcome, Rejected):
+        return _refused(observed, step, outcome)
+    fields: Fields = {}
+    match step:
+        case AcceptSpec() | RecordSpec():
+            fields = _spec(observed, step)
+        case RecordStarted():
+            fields = _started(observed, step)
+        case RecordMembership():
+            fields = _membership(observed, step)
+        case RecordUpgrade(upgrade=upgrade):
+            fields = {"upgrade": upgrade}
+        case CompareHashes(then=then) if isinstance(outcome, Hashed):
+            then = then.model_copy(update={"before": outcome.hash}) if then else None
+            fields = {"upgrade": then}
+        case _:
+            pass
+    return fields
+
+
+def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
+    if not isinstance(step, AcceptSpec | RecordSpec) or observed.applied is None:
+        return {}
+    return {
+        "refused_edit": RefusedEdit(
+            generation=observed.generation,
+            reason=outcome.reason.value,
+            message=outcome.message,
+            time=observed.now.replace(microsecond=0),
+        )
+    }
+
+
+def _spec(observed: Observed, step: AcceptSpec | RecordSpec) -> Fields:
+    if isinstance(step, RecordSpec):
+        made = {"rendered": step.rendered, "refused_edit": None} if step.rendered else {}
+        return {"applied_spec": step.spec, **made}
+    who = identity(observed, step.bootstrap)
+    members = step.bootstrap.members
+    return {
+        "applied_spec": step.spec,
+        "rendered": step.rendered,
+        "refused_edit": None,
+        "bootstrap": step.bootstrap,
+        "client_endpoints": (who.client_endpoint(),),
+        "cluster_id": step.adopted or observed.status.cluster_id,
+        "voter_ordinals": tuple(m.ordinal for m in members) if step.adopted else (),
+    }
+
+
+def _started(observed: Observed, step: RecordStarted) -> Fields:
+    assert observed.status.bootstrap is not None
+    bootstrap = observed.status.bootstrap.model_copy(update={"members": step.members})
+    after = observed.status.model_copy(update={"bootstrap": bootstrap})
+    return {
+        "bootstrap": bootstrap.model_copy(update={"closed": not late_of(after)}),
+        "cluster_id": step.cluster_id,
+        "voter_ordinals": voters_of(after),
+    }
+
+
+def _membership(observed: Observed, step: RecordMembership) -> dict[str, object]:
+    recent = tuple(r for r in observed.status.replacements if observed.now < r.time + WITHIN)
+    return {
+        "voter_ordinals": step.voters,
+        "joining": step.joining,
+        "withdrawn": step.withdrawn,
+        "replacements": (*recent, step.replaced) if step.replaced else recent,
+    }
