@@ -50,7 +50,7 @@ FIELD_MANAGER: Final = "etcd-operator"
 # name, a dash and a revision's hash in 63 characters.
 MAX_CLUSTER_NAME_LENGTH: Final = 45
 CLUSTER_NAME_PATTERN: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-RESERVED_SUFFIXES: Final = ("-peer", "-ca", "-tls", "-config")
+RESERVED_SUFFIXES: Final = ("-peer", "-ca", "-tls", "-config", "-probe")
 
 # --- names inside a member's pod
 ETCD_CONTAINER: Final = "etcd"
@@ -107,6 +107,16 @@ def config_map_name(cluster: str) -> str:
 
 def disruption_budget_name(cluster: str) -> str:
     return cluster
+
+
+def probe_name(cluster: str) -> str:
+    """Return the name of the pod that tries out another image before a member runs it."""
+    return f"{cluster}-probe"
+
+
+def probe_labels(cluster: str, cluster_uid: str) -> dict[str, str]:
+    """Return the labels of that pod: no selector of the members' finds it, and our caches do."""
+    return {**object_labels(cluster, cluster_uid), NAME_LABEL: "etcd-probe"}
 
 
 def pod_name(cluster: str, ordinal: int) -> str:

@@ -298,6 +298,11 @@ class Reason(StrEnum):
         "This etcd version can lose promotions of members: size changes wait.",
         "Upgrade to 3.5.20 or newer first.",
     )
+    PROBE_FAILED = (
+        "ProbeFailed",
+        "A pod with the new image does not report the version that was asked for.",
+        "Correct spec.version or spec.repository; no member was touched.",
+    )
     VERSION_REFUSED = (
         "VersionRefused",
         "The members cannot go from the version they run to the one that spec.version names.",

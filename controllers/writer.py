@@ -50,6 +50,16 @@ class Writer:
         )
         self._wrote(resource, answer)
 
+    async def create(self, resource: Resource, body: Mapping[str, Any]) -> None:
+        """Create an object. Raises AlreadyExistsError."""
+        answer = await self.api.create(
+            resource,
+            body,
+            namespace=body["metadata"]["namespace"],
+            timeout_s=self.timeout_s(),
+        )
+        self._wrote(resource, answer)
+
     async def dry_run(
         self, resource: Resource, body: Mapping[str, Any], *, field_manager: str
     ) -> None:

@@ -89,3 +89,14 @@ def adds_with_members_down(version: Version) -> bool:
 def reports_storage_version(version: Version) -> bool:
     """Does Status tell the storage version and a downgrade (3.6 on)?"""
     return version >= Version(3, 6, 0)
+
+
+def leaves_v2_entries(source: Version, target: Version) -> bool:
+    """Can the log hold what `target` can't read? 3.5 writes entries in the form of the v2 API, 3.6
+    still reads them, 3.7 ends on the first one (server/etcdserver/apply/apply.go of 3.7; PR 21263).
+    """
+    return source.minor_version == "3.6" and target.minor_version == "3.7"
+
+
+# Entries between two snapshots of a member, unless its options say otherwise (3.6 on).
+SNAPSHOT_COUNT: Final = 10_000

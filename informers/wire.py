@@ -141,6 +141,26 @@ class KubeApi:
         head = {"apiVersion": resource.api_version, "kind": resource.kind}
         return [head | item for item in items]
 
+    async def log(
+        self,
+        resource: Resource,
+        *,
+        namespace: str,
+        name: str,
+        container: str,
+        most_bytes: int,
+        timeout_s: float = 10,
+    ) -> str:
+        """What a container has written so far, at most its first `most_bytes` (subresource log).
+
+        NotFoundError where there is no such pod; BadRequest's StatusError before it has begun.
+        """
+        params = {"container": container, "limitBytes": str(most_bytes)}
+        path = resource.path(namespace, name, "log")
+        request = _request("get", resource, path, params=params)
+        answer = await self._transport.send(request, timeout_s=timeout_s)
+        return answer.decode(errors="replace")
+
     async def list_page(
         self,
         resource: Resource,

@@ -220,6 +220,12 @@ class UpgradeStatus(Model):
     before: DataHash | None = Field(
         default=None, description="The hash of the data before any member was touched."
     )
+    log_until: Integer | None = Field(
+        default=None,
+        description="The index of etcd's log that every member must have applied first: what 3.5"
+        " wrote is then behind a snapshot, and 3.7 never reads it.",
+        json_schema_extra=INT64,
+    )
 
 
 class PlanStatus(Model):

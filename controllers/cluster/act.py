@@ -21,6 +21,7 @@ from controllers.cluster.plan.steps import (
     Action,
     AddLearner,
     AdoptClaims,
+    AdvanceLog,
     AnnotateClaims,
     ApplyObjects,
     CancelDowngrade,
@@ -28,12 +29,14 @@ from controllers.cluster.plan.steps import (
     DeleteClaims,
     DeleteDisruptionBudget,
     DeletePod,
+    DeleteProbe,
     DeleteStatefulSet,
     DisarmCorrupt,
     DiscardClaim,
     DiscardLeftovers,
     DropRequest,
     EnableDowngrade,
+    MakeProbe,
     MoveLeader,
     PromoteLearner,
     RecordMembership,
@@ -55,19 +58,25 @@ from controllers.resources import (
     STATEFUL_SETS,
 )
 from controllers.writer import Writer
-from informers.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, StatusError
+from informers.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    StatusError,
+)
 from informers.resource import Resource
 
 # What one or more writes to the API server bring about, and no word of etcd's.
+PodStep = DeletePod | MakeProbe | DeleteProbe | DropRequest | RefreshFiles
 KubernetesStep = (
     ApplyObjects
     | DeleteClaims
-    | DeletePod
+    | PodStep
     | DeleteStatefulSet
     | DeleteDisruptionBudget
     | ClaimStep
-    | DropRequest
-    | RefreshFiles
     | SetFinalizer
 )
 
@@ -105,6 +114,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | DisarmCorrupt()
             | DiscardClaim()
             | CompareHashes()
+            | AdvanceLog()
             | EnableDowngrade()
             | CancelDowngrade()
         ):
@@ -121,24 +131,49 @@ async def _perform_in_kubernetes(
             return await _apply_all(objects, observed, writer)
         case DeleteClaims(claims=claims):
             return await _delete_claims(claims, observed, writer)
-        case DeletePod(name=name, uid=uid, force=force):
-            at_once = 0 if force else None
-            await writer.delete(PODS, observed.namespace, name, uid=uid, grace_period_s=at_once)
         case DeleteStatefulSet(name=name, uid=uid):
             await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
         case DeleteDisruptionBudget(name=name, uid=uid):
             await writer.delete(DISRUPTION_BUDGETS, observed.namespace, name, uid=uid)
         case DiscardLeftovers() | AdoptClaims() | AnnotateClaims():
             return await perform_on_claims(action, observed, writer)
+        case DeletePod() | MakeProbe() | DeleteProbe() | DropRequest() | RefreshFiles():
+            return await _perform_on_pod(action, observed, writer)
+        case SetFinalizer(present=present):
+            await _set_finalizer(observed, writer, present=present)
+        case _:
+            assert_never(action)
+    return Done()
+
+
+async def _perform_on_pod(action: PodStep, observed: Observed, writer: Writer) -> Outcome:
+    match action:
+        case DeletePod(name=name, uid=uid, force=force):
+            at_once = 0 if force else None
+            await writer.delete(PODS, observed.namespace, name, uid=uid, grace_period_s=at_once)
+        case MakeProbe(pod=pod):
+            return await _make_probe(pod, writer)
+        case DeleteProbe(name=name, uid=uid):
+            await writer.delete(PODS, observed.namespace, name, uid=uid)
         case DropRequest(name=name):
             await _drop_request(name, observed, writer)
         case RefreshFiles(name=name, uid=uid, member=member):
             note = {"annotations": {CLOSED_ANNOTATION: member}, "uid": uid}
             await writer.patch(PODS, observed.namespace, name, {"metadata": note})
-        case SetFinalizer(present=present):
-            await _set_finalizer(observed, writer, present=present)
-        case _:
-            assert_never(action)
+    return Done()
+
+
+async def _make_probe(pod: Mapping[str, Any], writer: Writer) -> Outcome:
+    try:
+        await writer.create(PODS, pod)
+    except AlreadyExistsError:
+        return Changed(what=f"pod {pod['metadata']['name']} exists")
+    except StatusError as error:
+        if not _is_final(error):
+            raise
+        return Rejected(
+            reason=Reason.PROBE_FAILED, message=f"The probe can't be made: {error.message}"
+        )
     return Done()
 
 

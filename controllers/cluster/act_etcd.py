@@ -19,6 +19,7 @@ from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.steps import (
     AddLearner,
+    AdvanceLog,
     CancelDowngrade,
     CompareHashes,
     DisarmCorrupt,
@@ -57,6 +58,7 @@ EtcdStep = (
     | EnableDowngrade
     | CancelDowngrade
     | CompareHashes
+    | AdvanceLog
 )
 
 
@@ -101,7 +103,7 @@ async def _perform(
             if sum(not member.is_learner for member in listed) != seen:
                 return Changed(what="etcd's member list")
             await client.cluster.member_remove(member_id, timeout_s=timeout_s)
-        case CompareHashes() | EnableDowngrade() | CancelDowngrade():
+        case CompareHashes() | AdvanceLog() | EnableDowngrade() | CancelDowngrade():
             asked = _voters(observed, clients)
             return await perform_on_version(step, asked, client, timeout_s=timeout_s)
         case DisarmCorrupt(id=member_id):

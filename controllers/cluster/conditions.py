@@ -17,9 +17,11 @@ from controllers.cluster.plan import health
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.admission import refuse_edit
 from controllers.cluster.plan.edits import operator_changes, wait_for_window
+from controllers.cluster.plan.probe import refuse_image
 from controllers.cluster.plan.roll import wait_for_turn
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.plan.template import is_taking_its_turn
+from controllers.cluster.plan.upgrade import wait_for_version
 from controllers.cluster.space import quota_bytes
 from etcd.ids import cluster_id_hex, member_id_hex
 from etcd.maintenance import AlarmKind
@@ -43,6 +45,7 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.MEMBER_WITHDRAWN,
         Reason.UPGRADE_FIRST,
         Reason.ROLLOUT_BLOCKED,
+        Reason.PROBE_FAILED,
         Reason.VERSION_REFUSED,
         Reason.HASHES_DIFFER,
     }
@@ -174,7 +177,12 @@ def _not_taken_up(observed: Observed, shown: Wait) -> _Verdict | None:
 
 def _not_there_yet(observed: Observed) -> _Verdict | None:
     """What was accepted has not reached every member."""
-    under_way = wait_for_turn(observed) or wait_for_window(observed)
+    under_way = (
+        refuse_image(observed)
+        or wait_for_turn(observed)
+        or wait_for_version(observed)
+        or wait_for_window(observed)
+    )
     if under_way is not None and observed.etcd.members is not None:
         return "False", under_way.reason, under_way.message
     voters = len(voters_of(observed.status))

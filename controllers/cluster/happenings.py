@@ -16,7 +16,7 @@ from api.v1alpha1.common import Condition
 from controllers.cluster.membership import voters_of
 from controllers.cluster.membership_events import event, of_membership, of_membership_step
 from controllers.cluster.observed import JsonObject, Observed
-from controllers.cluster.outcome import Done, Outcome
+from controllers.cluster.outcome import Done, Hashed, Outcome
 from controllers.cluster.plan.steps import (
     ApplyObjects,
     DeleteClaims,
@@ -26,6 +26,7 @@ from controllers.cluster.plan.steps import (
     SetFinalizer,
 )
 from controllers.cluster.render.normal import hash_of
+from controllers.cluster.version_events import of_version_step
 from controllers.events import Happening
 
 _EVENTS: Final = {reason.value: reason for reason in EventReason}
@@ -43,7 +44,7 @@ def happenings(
 
 
 def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Iterator[Happening]:
-    if not isinstance(outcome, Done):
+    if not isinstance(outcome, Done | Hashed):
         return
     match plan.step:
         case ApplyObjects(objects=objects):
@@ -59,12 +60,14 @@ def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Itera
             )
         case RecordSpec():
             yield from _of_size(observed)
+            yield from of_version_step(observed, plan.step)
         case DeleteClaims():
             yield event(EventReason.VOLUMES_DELETED, str(plan.step))
         case SetFinalizer(present=False, gave_up=(_, *_) as remains):
             yield event(EventReason.CLEANUP_INCOMPLETE, f"Not deleted: {', '.join(remains)}")
         case _:
             yield from of_membership_step(plan.step)
+            yield from of_version_step(observed, plan.step)
 
 
 def _of_size(observed: Observed) -> Iterator[Happening]:

@@ -8,17 +8,19 @@ The wall clock is read once, by the caller.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from api.errors import FieldError
 from api.labels import (
     DATA_VOLUME,
+    ETCD_CONTAINER,
     FINALIZER,
     client_service_name,
     config_map_name,
     disruption_budget_name,
     peer_service_name,
     pod_ordinal,
+    probe_name,
     stateful_set_name,
     volume_claim_name,
 )
@@ -29,9 +31,9 @@ from api.validation import parse_cluster
 from controllers.cluster.ask_etcd import ask_etcd
 from controllers.cluster.lost_nodes import lost_nodes
 from controllers.cluster.membership import voters_of
-from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod
+from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod, Probe
 from controllers.cluster.options import option_errors
-from controllers.cluster.pods import claim_from, pod_from
+from controllers.cluster.pods import claim_from, has_ended, pod_from, probe_from
 from controllers.cluster.render.identity import identity_of
 from controllers.cluster.requests import asked_to_replace, asked_to_restart
 from controllers.resources import (
@@ -45,13 +47,14 @@ from controllers.resources import (
     STATEFUL_SETS,
 )
 from etcd.pool import ChannelPool
-from informers.errors import ForbiddenError, NotFoundError
+from informers.errors import ForbiddenError, NotFoundError, StatusError
 from informers.informer_set import ObjectReader
 from informers.resource import Resource
 from informers.wire import KubeApi
 
 # The index of the informers by the label that every object of a cluster carries.
 BY_CLUSTER_UID = "cluster-uid"
+_MOST_OUTPUT: Final = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         pods_refused=await _pods_refused(metadata, live, pods, sources),
         claims=await _claims(metadata, status, sources, ask_server=unborn),
         etcd=await _etcd(metadata, status, pods, sources),
+        probe=await _probe(metadata, pod_objects, sources),
         nodes_lost=await lost_nodes(sources.api, pods, status),
         asked_to_replace=asked_to_replace(metadata, pod_objects),
         restart_asked=asked_to_restart(metadata),
@@ -185,6 +189,31 @@ def _pods(metadata: JsonObject, objects: Iterable[JsonObject]) -> tuple[Pod, ...
         if (ordinal := pod_ordinal(metadata["name"], obj["metadata"]["name"])) is not None
     ]
     return tuple(sorted(pods, key=lambda pod: pod.ordinal))
+
+
+async def _probe(
+    metadata: JsonObject, objects: Iterable[JsonObject], sources: Sources
+) -> Probe | None:
+    """The probe pod; what it wrote is read when it has ended, and a failure to read it is output
+    that says so.
+    """
+    name = probe_name(metadata["name"])
+    obj = next((obj for obj in objects if obj["metadata"]["name"] == name), None)
+    if obj is None:
+        return None
+    output = ""
+    if has_ended(obj):
+        try:
+            output = await sources.api.log(
+                PODS,
+                namespace=metadata["namespace"],
+                name=name,
+                container=ETCD_CONTAINER,
+                most_bytes=_MOST_OUTPUT,
+            )
+        except StatusError as error:
+            output = f"(its log can't be read: {error.message})"
+    return probe_from(obj, output)
 
 
 async def _pods_refused(

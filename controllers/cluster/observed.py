@@ -55,6 +55,20 @@ class Pod:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The pod that tries out another image: it prints its version and ends."""
+
+    name: str
+    uid: str
+    image: str
+    created: datetime | None
+    ended: bool
+    terminating: bool
+    problem: Problem | None
+    output: str  # what it wrote; read once it has ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One PersistentVolumeClaim under a name of ours, whoever made it."""
 
@@ -129,6 +143,7 @@ class Observed:
     pods_refused: str  # why the StatefulSet controller can't make its pods; empty when it can
     claims: tuple[Claim, ...]
     etcd: Etcd
+    probe: Probe | None = None
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     restart_asked: str = ""  # the annotation that asks for a restart of all members

@@ -18,7 +18,7 @@ from api.labels import (
     TEMPLATE_HASH_ANNOTATION,
 )
 from api.reasons import Reason
-from controllers.cluster.observed import Claim, JsonObject, Pod, Problem
+from controllers.cluster.observed import Claim, JsonObject, Pod, Probe, Problem
 
 # kubelet's waiting reasons (pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime) that a user must
 # mend.
@@ -95,6 +95,32 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         scheduled_since=_scheduled_since(status),
         created=_time(metadata.get("creationTimestamp")),
         template_hash=(metadata.get("annotations") or {}).get(TEMPLATE_HASH_ANNOTATION, ""),
+    )
+
+
+def has_ended(obj: JsonObject) -> bool:
+    """Whether a pod that is not restarted has run to its end, well or not."""
+    return obj.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+
+
+def probe_from(obj: JsonObject, output: str) -> Probe:
+    """The probe as the planner sees it; `output` is what its container wrote."""
+    metadata, status = obj["metadata"], obj.get("status", {})
+    container = _named(status.get("containerStatuses", ()), ETCD_CONTAINER)
+    problem = _problem(metadata, status, container)
+    if problem is None and status.get("phase") == "Failed":
+        # The pod as a whole was ended: evicted, or past its deadline.
+        words = str(status.get("message") or status.get("reason") or "its container failed")
+        problem = Problem(reason=Reason.PROBE_FAILED, message=words)
+    return Probe(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        image=str(_named(obj["spec"].get("containers", ()), ETCD_CONTAINER).get("image", "")),
+        created=_time(metadata.get("creationTimestamp")),
+        ended=has_ended(obj),
+        terminating="deletionTimestamp" in metadata,
+        problem=problem,
+        output=output,
     )
 
 

@@ -17,9 +17,11 @@ from controllers.cluster.plan import (
     edits,
     health,
     leftovers,
+    probe,
     repair,
     roll,
     scale,
+    upgrade,
 )
 from tests.simulation.coverage import simulate
 from tests.simulation.operator_model import CutOff
@@ -60,6 +62,20 @@ ELSEWHERE = {
     roll.restart_down,
     roll.restart_next,
     roll.wait_for_turn,
+    upgrade.accept_image_at_once,
+    upgrade.redirect,
+    upgrade.begin,
+    probe.drop_probe,
+    probe.make_probe,
+    upgrade.compare_before,
+    upgrade.leave_old_entries_behind,
+    upgrade.enable_downgrade,
+    upgrade.take_version,
+    upgrade.hold,
+    upgrade.complete,
+    upgrade.cancel_downgrade,
+    upgrade.wait_for_version,
+    probe.refuse_image,
 }
 
 

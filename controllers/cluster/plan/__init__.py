@@ -17,9 +17,11 @@ from controllers.cluster.plan import (
     joining,
     leftovers,
     objects,
+    probe,
     repair,
     roll,
     scale,
+    upgrade,
 )
 from controllers.cluster.plan.steps import Action, Plan, Wait
 
@@ -47,6 +49,8 @@ RULES: tuple[Rule, ...] = (
     edits.accept_template,
     edits.accept_restart,
     edits.accept_operator_changes,
+    upgrade.accept_image_at_once,
+    upgrade.redirect,
     # From here on there is a recorded cluster: remember what happened, then make it so.
     bootstrap.record_started,
     joining.track_joining,
@@ -62,7 +66,8 @@ RULES: tuple[Rule, ...] = (
     # Who is down anyway comes back on the newest template: it may be what helps.
     roll.restart_down,
     health.wait_for_quorum,
-    # Whoever is half-way in comes first, then who was lost, then the roll, then the size.
+    # Whoever is half-way in comes first, then who was lost, then versions
+    # and rolls, then the size.
     joining.withdraw,
     joining.remove_old,
     joining.disarm_corrupt,
@@ -74,18 +79,31 @@ RULES: tuple[Rule, ...] = (
     joining.promote,
     joining.wait_for_joining,
     repair.replace,
+    # One step of a change of version is prepared, taken and completed; in between members roll.
+    upgrade.begin,
+    probe.drop_probe,
+    probe.make_probe,
+    upgrade.compare_before,
+    upgrade.leave_old_entries_behind,
+    upgrade.enable_downgrade,
+    upgrade.take_version,
+    upgrade.hold,
     roll.restart_next,
+    upgrade.complete,
+    upgrade.cancel_downgrade,
     leftovers.annotate_claims,
     scale.discard_leftovers,
     scale.shrink,
     repair.wait_to_replace,
     roll.wait_for_turn,
+    upgrade.wait_for_version,
     scale.wait_to_shrink,
     scale.grow,
     repair.wait_to_honour,
     repair.wait_for_template,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,
+    probe.refuse_image,
     edits.wait_for_window,
     health.wait_for_members,
     health.settled,

@@ -79,7 +79,8 @@ def accept_operator_changes(observed: Observed) -> RecordSpec | None:
 def wait_for_window(observed: Observed) -> Wait | None:
     """An edit that waits for its window."""
     applied = observed.applied
-    waiting = Kind.IMAGE in edited_kinds(observed) or _waiting_template(observed) is not None
+    image = Kind.IMAGE in edited_kinds(observed) and observed.status.upgrade is None
+    waiting = image or _waiting_template(observed) is not None
     if applied is None or accepted_edit(observed) is None or not waiting or may_restart(observed):
         return None
     opens = next_opening(applied.maintenance_windows, observed.now)

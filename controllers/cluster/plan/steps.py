@@ -121,6 +121,30 @@ class RecordUpgrade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeProbe:
+    """Make the pod that tries out another image."""
+
+    pod: JsonObject
+
+    @override
+    def __str__(self) -> str:
+        return f"Try out {self.pod['spec']['containers'][0]['image']}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteProbe:
+    """Delete the pod that tried out an image."""
+
+    name: str
+    uid: str
+    why: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Delete pod {self.name}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompareHashes:
     """Ask every voter for the hash of its data at one revision; they must be alike (HashKV).
 
@@ -136,6 +160,18 @@ class CompareHashes:
     @override
     def __str__(self) -> str:
         return "Compare the data of all voters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvanceLog:
+    """Put entries without effect into etcd's log, so that every member takes a snapshot of it."""
+
+    until: int  # the index
+    missing: int
+
+    @override
+    def __str__(self) -> str:
+        return f"Bring etcd's log to index {self.until}, so that members take a snapshot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,7 +431,10 @@ Action = (
     | RecordStarted
     | RecordMembership
     | RecordUpgrade
+    | MakeProbe
+    | DeleteProbe
     | CompareHashes
+    | AdvanceLog
     | EnableDowngrade
     | CancelDowngrade
     | AddLearner
