@@ -183,7 +183,7 @@ def _not_there_yet(observed: Observed) -> _Verdict | None:
         or wait_for_version(observed)
         or wait_for_window(observed)
     )
-    if under_way is not None and observed.etcd.members is not None:
+    if under_way is not None:
         return "False", under_way.reason, under_way.message
     voters = len(voters_of(observed.status))
     wanted = observed.applied.size if observed.applied else 0
