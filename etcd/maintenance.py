@@ -206,13 +206,21 @@ class MaintenanceClient:
     async def downgrade_enable(self, target: str, *, timeout_s: float = CHANGE_TIMEOUT_S) -> None:
         """Starts the downgrade: members rewrite their storage for `target` within seconds.
 
-        Through the quorum. Repeating it raises DowngradeInProgressError, which is as good as done.
-        Wait for every member's storage_version before the first older binary. From 3.6 on.
+        Through the quorum. Repeating it raises DowngradeInProgressError, which is as good as done,
+        and DowngradeTargetError once the cluster's version is the target: look at Status first.
+        Nothing moves while any member is away, be it a learner that never started. No new member
+        can join before the end. Wait for every member's storage_version before the first older
+        binary. From 3.6 on.
         """
         await self._downgrade(pb.DowngradeRequest.ENABLE, target, timeout_s)
 
     async def downgrade_cancel(self, *, timeout_s: float = CHANGE_TIMEOUT_S) -> None:
-        """Calls the downgrade off. Where there is none: NoDowngradeJobError, or nothing (3.7)."""
+        """Calls the downgrade off. Where there is none: NoDowngradeJobError (3.5), or nothing.
+
+        With no member lower, the versions are back up within seconds, and bar the older binary;
+        else the cluster stays mixed until the last lower member is upgraded. Ask a member from 3.6
+        on: 3.5 does it, but doesn't answer (RequestTimedOutError after 7 s).
+        """
         await self._downgrade(pb.DowngradeRequest.CANCEL, "", timeout_s)
 
     async def _downgrade(

@@ -117,6 +117,19 @@ class Member:
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
 
+    async def restart(self, version):
+        """Ends the process as a kubelet does, and starts this version on the same data."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            await asyncio.to_thread(self.process.wait, STOP_DEADLINE_S)
+        self.version = version
+        self.log.rename(self.log.with_suffix(f".{self.process.pid}"))
+        self.start()
+
+    async def exit_code(self):
+        """Waits for the process to end by itself."""
+        return await asyncio.to_thread(self.process.wait, STOP_DEADLINE_S)
+
     def kill(self):
         """Ends the process at once, whatever state it is in."""
         if self.process is not None:
