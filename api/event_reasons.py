@@ -74,7 +74,7 @@ class EventReason(StrEnum):
     )
     ROLLOUT_STARTED = "RolloutStarted", "An edit is in force: members are restarted, one by one."
     MEMBER_RESTARTED = "MemberRestarted", "A member is restarted on the newest template."
-    ROLLED_OUT = "RolledOut", "Every member runs the newest template and is healthy."
+    MEMBER_RESIZED = "MemberResized", "A member is given other resources without a restart."
     UPGRADE_STARTED = "UpgradeStarted", "The members go to another version, by the path it names."
     UPGRADE_UNSAVED = (
         "UpgradeWithoutSnapshot",
@@ -85,6 +85,11 @@ class EventReason(StrEnum):
         "VersionWarning",
         "The change of version is allowed, but not what is recommended.",
         "Read the message.",
+    )
+    HASHES_UNKNOWN = (
+        "HashesNotCompared",
+        "The members' data could not be compared at one revision in time; the change goes on.",
+        "Compare it with `etcdctl endpoint hashkv --cluster` when you can.",
     )
     VERSION_REACHED = "VersionReached", "Every member runs the version, with the same data."
     DOWNGRADE_ENABLED = "DowngradeEnabled", "etcd makes its data fit the older version."

@@ -36,6 +36,9 @@ REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
 RESTART_ANNOTATION: Final = f"{GROUP}/restart"
 # On a pod and its template: changes with anything in the template but the members' resources.
 TEMPLATE_HASH_ANNOTATION: Final = f"{GROUP}/template-hash"
+# On a pod: the revision of the template whose resources it was given in place, or could not be.
+RESIZED_ANNOTATION: Final = f"{GROUP}/resized"
+NOT_RESIZED_ANNOTATION: Final = f"{GROUP}/not-resized"
 # On a pod: the ID of the member whose file is closed. Kubelet looks at its files anew for it.
 CLOSED_ANNOTATION: Final = f"{GROUP}/closed"
 # On volume claims: which cluster their data belongs to, so that a later one can adopt it.

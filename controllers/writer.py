@@ -11,7 +11,7 @@ from typing import Any, Final
 from informers.errors import NotFoundError
 from informers.expectations import OwnWrites
 from informers.resource import Resource
-from informers.wire import KubeApi
+from informers.wire import STRATEGIC_MERGE_PATCH, KubeApi
 
 _LONGEST_S: Final = 10.0
 # Between our last possible write and the end of the Lease: a slow server may still be working on
@@ -82,6 +82,27 @@ class Writer:
         """JSON merge patch."""
         answer = await self.api.patch(
             resource, patch, namespace=namespace, name=name, timeout_s=self.timeout_s()
+        )
+        self._wrote(resource, answer)
+
+    async def merge(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str,
+    ) -> None:
+        """Strategic merge patch of a subresource: lists are merged by name."""
+        answer = await self.api.patch(
+            resource,
+            patch,
+            namespace=namespace,
+            name=name,
+            subresource=subresource,
+            content_type=STRATEGIC_MERGE_PATCH,
+            timeout_s=self.timeout_s(),
         )
         self._wrote(resource, answer)
 

@@ -220,6 +220,14 @@ class UpgradeStatus(Model):
     before: DataHash | None = Field(
         default=None, description="The hash of the data before any member was touched."
     )
+    fit_since: Time | None = Field(
+        default=None,
+        description="Since when every member's data has had the form of the older version.",
+    )
+    comparing_since: Time | None = Field(
+        default=None,
+        description="Since when the members' hashes could not be compared; empty once they were.",
+    )
     log_until: Integer | None = Field(
         default=None,
         description="The index of etcd's log that every member must have applied first: what 3.5"

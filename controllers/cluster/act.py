@@ -9,11 +9,15 @@ those go up to the work queue, which retries with backoff.
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from api.labels import CLOSED_ANNOTATION, FIELD_MANAGER, FINALIZER, REPLACE_ANNOTATION
+from api.labels import (
+    FIELD_MANAGER,
+    FINALIZER,
+)
 from api.objects import read_deletion_policy
 from api.reasons import Reason
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import Clients, perform_in_etcd
+from controllers.cluster.act_pods import PodStep, is_final, perform_on_pod
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.steps import (
@@ -21,45 +25,47 @@ from controllers.cluster.plan.steps import (
     Action,
     AddLearner,
     AdoptClaims,
-    AdvanceLog,
     AnnotateClaims,
     ApplyObjects,
-    CancelDowngrade,
-    CompareHashes,
     DeleteClaims,
     DeleteDisruptionBudget,
     DeletePod,
-    DeleteProbe,
     DeleteStatefulSet,
     DisarmCorrupt,
     DiscardClaim,
     DiscardLeftovers,
     DropRequest,
-    EnableDowngrade,
-    MakeProbe,
     MoveLeader,
+    NudgeLearner,
     PromoteLearner,
     RecordMembership,
     RecordSpec,
     RecordStarted,
-    RecordUpgrade,
     RefreshFiles,
     RemoveMember,
     SetFinalizer,
 )
+from controllers.cluster.plan.version_steps import (
+    AdvanceLog,
+    CancelDowngrade,
+    CompareHashes,
+    DeleteProbe,
+    EnableDowngrade,
+    MakeProbe,
+    RecordUpgrade,
+    RefuseResize,
+    ResizePod,
+)
 from controllers.cluster.render.normal import stamped
-from controllers.cluster.requests import requested
 from controllers.resources import (
     BY_KIND,
     CLAIMS,
     CLUSTERS,
     DISRUPTION_BUDGETS,
-    PODS,
     STATEFUL_SETS,
 )
 from controllers.writer import Writer
 from informers.errors import (
-    AlreadyExistsError,
     ConflictError,
     ForbiddenError,
     InvalidError,
@@ -69,7 +75,6 @@ from informers.errors import (
 from informers.resource import Resource
 
 # What one or more writes to the API server bring about, and no word of etcd's.
-PodStep = DeletePod | MakeProbe | DeleteProbe | DropRequest | RefreshFiles
 KubernetesStep = (
     ApplyObjects
     | DeleteClaims
@@ -115,6 +120,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | DiscardClaim()
             | CompareHashes()
             | AdvanceLog()
+            | NudgeLearner()
             | EnableDowngrade()
             | CancelDowngrade()
         ):
@@ -137,8 +143,16 @@ async def _perform_in_kubernetes(
             await writer.delete(DISRUPTION_BUDGETS, observed.namespace, name, uid=uid)
         case DiscardLeftovers() | AdoptClaims() | AnnotateClaims():
             return await perform_on_claims(action, observed, writer)
-        case DeletePod() | MakeProbe() | DeleteProbe() | DropRequest() | RefreshFiles():
-            return await _perform_on_pod(action, observed, writer)
+        case (
+            DeletePod()
+            | ResizePod()
+            | RefuseResize()
+            | MakeProbe()
+            | DeleteProbe()
+            | DropRequest()
+            | RefreshFiles()
+        ):
+            return await perform_on_pod(action, observed, writer)
         case SetFinalizer(present=present):
             await _set_finalizer(observed, writer, present=present)
         case _:
@@ -146,76 +160,15 @@ async def _perform_in_kubernetes(
     return Done()
 
 
-async def _perform_on_pod(action: PodStep, observed: Observed, writer: Writer) -> Outcome:
-    match action:
-        case DeletePod(name=name, uid=uid, force=force):
-            at_once = 0 if force else None
-            await writer.delete(PODS, observed.namespace, name, uid=uid, grace_period_s=at_once)
-        case MakeProbe(pod=pod):
-            return await _make_probe(pod, writer)
-        case DeleteProbe(name=name, uid=uid):
-            await writer.delete(PODS, observed.namespace, name, uid=uid)
-        case DropRequest(name=name):
-            await _drop_request(name, observed, writer)
-        case RefreshFiles(name=name, uid=uid, member=member):
-            note = {"annotations": {CLOSED_ANNOTATION: member}, "uid": uid}
-            await writer.patch(PODS, observed.namespace, name, {"metadata": note})
-    return Done()
-
-
-async def _make_probe(pod: Mapping[str, Any], writer: Writer) -> Outcome:
-    try:
-        await writer.create(PODS, pod)
-    except AlreadyExistsError:
-        return Changed(what=f"pod {pod['metadata']['name']} exists")
-    except StatusError as error:
-        if not _is_final(error):
-            raise
-        return Rejected(
-            reason=Reason.PROBE_FAILED, message=f"The probe can't be made: {error.message}"
-        )
-    return Done()
-
-
-async def _drop_request(name: str, observed: Observed, writer: Writer) -> None:
-    """Off the cluster's list and off the pod, wherever it stands."""
-    cluster = await writer.api.get(CLUSTERS, namespace=observed.namespace, name=observed.name)
-    metadata = cluster["metadata"]
-    asked = requested(metadata)
-    if name in asked:
-        rest = ",".join(other for other in asked if other != name)
-        await writer.patch(
-            CLUSTERS,
-            observed.namespace,
-            observed.name,
-            {
-                "metadata": {
-                    "annotations": {REPLACE_ANNOTATION: rest or None},
-                    "resourceVersion": metadata["resourceVersion"],
-                    "uid": observed.uid,
-                }
-            },
-        )
-    pod = next((pod for pod in observed.pods if pod.name == name), None)
-    if pod is not None:
-        metadata = {"annotations": {REPLACE_ANNOTATION: None}, "uid": pod.uid}
-        await writer.patch(PODS, observed.namespace, name, {"metadata": metadata})
-
-
 async def _try_out(stateful_set: Mapping[str, Any], writer: Writer) -> Outcome:
     """Ask the server whether it would take the StatefulSet; nothing is stored."""
     try:
         await writer.dry_run(STATEFUL_SETS, stateful_set, field_manager=FIELD_MANAGER)
     except StatusError as error:
-        if not _is_final(error):
+        if not is_final(error):
             raise
         return Rejected(reason=Reason.TEMPLATE_REFUSED, message=error.message)
     return Done()
-
-
-def _is_final(error: StatusError) -> bool:
-    """Whether the same request would be refused again: 400 (bad field), 403 (admission), 422."""
-    return isinstance(error, InvalidError) or error.status in {400, 403}
 
 
 async def _apply_all(

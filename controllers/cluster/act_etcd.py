@@ -19,15 +19,18 @@ from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.steps import (
     AddLearner,
+    DisarmCorrupt,
+    DiscardClaim,
+    MoveLeader,
+    NudgeLearner,
+    PromoteLearner,
+    RemoveMember,
+)
+from controllers.cluster.plan.version_steps import (
     AdvanceLog,
     CancelDowngrade,
     CompareHashes,
-    DisarmCorrupt,
-    DiscardClaim,
     EnableDowngrade,
-    MoveLeader,
-    PromoteLearner,
-    RemoveMember,
 )
 from controllers.cluster.render import identity
 from controllers.resources import CLAIMS
@@ -59,6 +62,7 @@ EtcdStep = (
     | CancelDowngrade
     | CompareHashes
     | AdvanceLog
+    | NudgeLearner
 )
 
 
@@ -103,7 +107,9 @@ async def _perform(
             if sum(not member.is_learner for member in listed) != seen:
                 return Changed(what="etcd's member list")
             await client.cluster.member_remove(member_id, timeout_s=timeout_s)
-        case CompareHashes() | AdvanceLog() | EnableDowngrade() | CancelDowngrade():
+        case (
+            CompareHashes() | AdvanceLog() | NudgeLearner() | EnableDowngrade() | CancelDowngrade()
+        ):
             asked = _voters(observed, clients)
             return await perform_on_version(step, asked, client, timeout_s=timeout_s)
         case DisarmCorrupt(id=member_id):

@@ -11,7 +11,8 @@ from typing import Final
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import DataHash
 from controllers.cluster.outcome import Done, Hashed, NotYet, Outcome, Rejected
-from controllers.cluster.plan.steps import (
+from controllers.cluster.plan.steps import NudgeLearner
+from controllers.cluster.plan.version_steps import (
     AdvanceLog,
     CancelDowngrade,
     CompareHashes,
@@ -31,7 +32,7 @@ _AT_ONCE: Final = 64
 # Nobody has this ID, so no such alarm was ever raised, and taking it back does nothing.
 _NO_ALARM: Final = Alarm(member_id=MemberID(0), kind=AlarmKind.NOSPACE)
 
-VersionStep = CompareHashes | AdvanceLog | EnableDowngrade | CancelDowngrade
+VersionStep = CompareHashes | AdvanceLog | NudgeLearner | EnableDowngrade | CancelDowngrade
 
 
 async def perform_on_version(
@@ -41,6 +42,9 @@ async def perform_on_version(
     match step:
         case CompareHashes(known=known):
             return await _compare_hashes(known, voters, leader)
+        case NudgeLearner(name=name):
+            await _advance_log(1, leader, timeout_s)
+            return NotYet(message=f"{name} has not answered yet")
         case AdvanceLog(missing=missing):
             await _advance_log(min(missing, _ENTRIES), leader, timeout_s)
         case EnableDowngrade(target=target):

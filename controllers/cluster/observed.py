@@ -43,7 +43,7 @@ class Pod:
     running: bool  # the container `etcd` runs now
     ready: bool
     terminating: bool
-    revision: str  # label controller-revision-hash: which template made it
+    revision: str  # which template made it, or gave it its resources in place
     config_file: str | None  # the base name of --config-file
     restarts: int
     problem: Problem | None
@@ -51,7 +51,11 @@ class Pod:
     controlled: bool = True  # by a StatefulSet, which may be gone; not after it was orphaned
     scheduled_since: datetime | None = None  # since when it has its node
     created: datetime | None = None
-    template_hash: str = ""  # annotation etcd.etcd.io/template-hash: all but its resources
+    annotations: JsonObject = field(default_factory=dict)
+    resources: JsonObject = field(default_factory=dict)  # of the container `etcd`
+    resizing: str = ""  # why its new resources are not in force yet, in kubelet's words
+    resizing_since: datetime | None = None
+    resize_failed: bool = False  # its node can't give it these resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

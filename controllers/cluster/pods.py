@@ -15,7 +15,7 @@ from api.labels import (
     CLUSTER_UID_LABEL,
     ETCD_CONTAINER,
     MEMBERSHIP_ANNOTATION,
-    TEMPLATE_HASH_ANNOTATION,
+    RESIZED_ANNOTATION,
 )
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Probe, Problem
@@ -77,6 +77,7 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
     """A pod as the planner sees it."""
     metadata, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
     container = _named(status.get("containerStatuses", ()), ETCD_CONTAINER)
+    annotations = metadata.get("annotations") or {}
     return Pod(
         name=metadata["name"],
         ordinal=ordinal,
@@ -86,16 +87,32 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         running="running" in container.get("state", {}),
         ready=_condition(status, "Ready").get("status") == "True",
         terminating="deletionTimestamp" in metadata,
-        revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
+        revision=annotations.get(RESIZED_ANNOTATION)
+        or (metadata.get("labels") or {}).get("controller-revision-hash", ""),
         config_file=_config_file(_named(spec.get("containers", ()), ETCD_CONTAINER)),
         restarts=container.get("restartCount", 0),
         problem=_problem(metadata, status, container),
-        closed_for=(metadata.get("annotations") or {}).get(CLOSED_ANNOTATION, ""),
+        closed_for=annotations.get(CLOSED_ANNOTATION, ""),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
         scheduled_since=_scheduled_since(status),
         created=_time(metadata.get("creationTimestamp")),
-        template_hash=(metadata.get("annotations") or {}).get(TEMPLATE_HASH_ANNOTATION, ""),
+        annotations=annotations,
+        resources=_named(spec.get("containers", ()), ETCD_CONTAINER).get("resources") or {},
+        **_resize(status),
     )
+
+
+def _resize(status: JsonObject) -> dict[str, Any]:
+    """How far new resources have come (KEP-1287: conditions PodResizePending, InProgress)."""
+    pending = _condition(status, "PodResizePending")
+    going = _condition(status, "PodResizeInProgress")
+    told = next((c for c in (pending, going) if c.get("status") == "True"), {})
+    words = ": ".join(str(told[key]) for key in ("reason", "message") if told.get(key))
+    return {
+        "resizing": words or ("in progress" if told else ""),
+        "resizing_since": _time(told.get("lastTransitionTime")),
+        "resize_failed": told.get("reason") in {"Infeasible", "Error"},
+    }
 
 
 def has_ended(obj: JsonObject) -> bool:

@@ -4,21 +4,22 @@ Pure.  Called by `status`.  These are the only fields of the status that the pla
 intents that a restarted operator must find again.
 """
 
-from api.v1alpha1.cluster_status import RefusedEdit
+from datetime import datetime
+
+from api.v1alpha1.cluster_status import RefusedEdit, UpgradeStatus
 from controllers.cluster.membership import late_of, voters_of
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Hashed, Outcome, Rejected
+from controllers.cluster.outcome import Hashed, NotYet, Outcome, Rejected
 from controllers.cluster.plan.repair import WITHIN
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
-    CompareHashes,
     RecordMembership,
     RecordSpec,
     RecordStarted,
-    RecordUpgrade,
     Wait,
 )
+from controllers.cluster.plan.version_steps import CompareHashes, RecordUpgrade
 from controllers.cluster.render import identity
 
 Fields = dict[str, object]
@@ -39,11 +40,22 @@ def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -
         case RecordUpgrade(upgrade=upgrade):
             fields = {"upgrade": upgrade}
         case CompareHashes(then=then) if isinstance(outcome, Hashed):
-            then = then.model_copy(update={"before": outcome.hash}) if then else None
+            then = (
+                then.model_copy(update={"before": outcome.hash, "comparing_since": None})
+                if then
+                else None
+            )
             fields = {"upgrade": then}
+        case CompareHashes(under_way=upgrade) if isinstance(outcome, NotYet):
+            fields = {"upgrade": _comparing(upgrade, observed.now)}
         case _:
             pass
     return fields
+
+
+def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
+    since = upgrade.comparing_since or now.replace(microsecond=0)
+    return upgrade.model_copy(update={"comparing_since": since})
 
 
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:

@@ -11,13 +11,16 @@ from controllers.cluster.membership_events import event
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.steps import (
     Action,
+    DeletePod,
+    RecordSpec,
+    Wait,
+)
+from controllers.cluster.plan.version_steps import (
     CancelDowngrade,
     CompareHashes,
-    DeletePod,
     EnableDowngrade,
-    RecordSpec,
     RecordUpgrade,
-    Wait,
+    ResizePod,
 )
 from controllers.events import Happening
 
@@ -29,6 +32,8 @@ def of_version_step(observed: Observed, step: Action | Wait) -> Iterator[Happeni
             yield event(EventReason.ROLLOUT_STARTED, why)
         case DeletePod(name=name, why=why):
             yield event(EventReason.MEMBER_RESTARTED, f"{name} is restarted: {why}")
+        case ResizePod(name=name):
+            yield event(EventReason.MEMBER_RESIZED, f"{name} is given other resources in place")
         case RecordUpgrade():
             yield from _of_path(observed, step)
         case EnableDowngrade(target=target):
@@ -45,6 +50,8 @@ def of_version_step(observed: Observed, step: Action | Wait) -> Iterator[Happeni
 
 
 def _of_path(observed: Observed, step: RecordUpgrade) -> Iterator[Happening]:
+    if step.not_compared:
+        yield event(EventReason.HASHES_UNKNOWN, step.why)
     before, now = observed.status.upgrade, step.upgrade
     if now is None or (before is not None and before.path == now.path):
         return

@@ -24,6 +24,7 @@ from controllers.cluster.plan.steps import (
     DiscardClaim,
     DropRequest,
     MoveLeader,
+    NudgeLearner,
     PromoteLearner,
     RecordMembership,
     RefreshFiles,
@@ -39,6 +40,7 @@ from etcd.maintenance import AlarmKind
 _SOON_S = 0.2
 _LATER_S = 2.0
 _SOON = timedelta(seconds=20)
+_SILENT_FOR = timedelta(seconds=15)
 _DATA_GONE = frozenset({Reason.EMPTY_DATA_DIRECTORY, Reason.DATA_ERROR})
 # Their data is worth a look before it goes: of who is off the list it isn't even known why.
 _SUSPECT = frozenset(
@@ -301,6 +303,18 @@ def promote(observed: Observed) -> PromoteLearner | None:
     if view.status is None or not view.status.leader:
         return None
     return PromoteLearner(name=joining.name, id=view.member.id)
+
+
+def nudge(observed: Observed) -> NudgeLearner | None:
+    """It has run for a while without a word: perhaps it only waits for the next entry."""
+    joining = observed.status.joining
+    if joining is None or not joining.id or joining.started:
+        return None
+    pod = observed.pod(joining.ordinal)
+    late = observed.now >= joining.since + _SILENT_FOR
+    if pod is None or not pod.running or pod.problem is not None or not late:
+        return None
+    return NudgeLearner(name=joining.name)
 
 
 def wait_for_joining(observed: Observed) -> Wait | None:

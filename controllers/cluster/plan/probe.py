@@ -11,7 +11,12 @@ from typing import Final
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import UpgradeStatus
 from controllers.cluster.observed import Observed, Probe
-from controllers.cluster.plan.steps import DeleteProbe, MakeProbe, RecordUpgrade, Wait
+from controllers.cluster.plan.steps import Wait
+from controllers.cluster.plan.version_steps import (
+    DeleteProbe,
+    MakeProbe,
+    RecordUpgrade,
+)
 from controllers.cluster.plan.versions import is_taken
 from controllers.cluster.render import identity
 from controllers.cluster.render.probe import probe_pod

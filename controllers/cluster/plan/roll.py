@@ -14,6 +14,7 @@ from controllers.cluster.membership import quorum
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.proof import distrusted
+from controllers.cluster.plan.resize import is_resizable, resizing
 from controllers.cluster.plan.steps import DeletePod, MoveLeader, Wait
 from controllers.cluster.plan.template import behind, blocked, is_rolled_out, newest
 
@@ -50,7 +51,7 @@ def _is_down(observed: Observed, view: ViewOfMember) -> bool:
 
 def restart_next(observed: Observed) -> DeletePod | MoveLeader | None:
     """The next member's turn: who is unhealthy first, then followers, the leader last."""
-    turns = [view for view in behind(observed) if view in voters(observed)]
+    turns = _turns(observed)
     turns.sort(key=lambda view: (view.healthy, view.role == "leader", -view.ordinal))
     if not turns or not _can_spare(observed, turns[0]):
         return None
@@ -65,7 +66,7 @@ def restart_next(observed: Observed) -> DeletePod | MoveLeader | None:
 
 def wait_for_turn(observed: Observed) -> Wait | None:
     """A roll that is under way, or has stopped; two voters can't be rolled, so the size goes on."""
-    if not is_formed(observed) or is_rolled_out(observed):
+    if not is_formed(observed) or (is_rolled_out(observed) and not resizing(observed)):
         return None
     stopped = blocked(observed)
     if stopped is not None:
@@ -76,7 +77,13 @@ def wait_for_turn(observed: Observed) -> Wait | None:
             message="Waiting for the StatefulSet controller to see the newest template",
             recheck_s=1.0,
         )
-    turns = [view for view in behind(observed) if view in voters(observed)]
+    if resizing(observed):
+        return Wait(
+            reason=Reason.ROLLING_OUT,
+            message=f"New resources are on their way to {', '.join(resizing(observed))}",
+            recheck_s=5.0,
+        )
+    turns = _turns(observed)
     if not turns or _changes_from_two(observed):
         return None
     down = [f"{v.name} ({v.reason})" for v in members_of(observed) if not v.healthy]
@@ -87,6 +94,15 @@ def wait_for_turn(observed: Observed) -> Wait | None:
         f" waiting for {', '.join(down) or ', '.join(lagging) or 'a quorum without them'}",
         recheck_s=0.5,
     )
+
+
+def _turns(observed: Observed) -> list[ViewOfMember]:
+    """The voters that have to be restarted: not those that can have what is new in place."""
+    return [
+        view
+        for view in behind(observed)
+        if view in voters(observed) and view.pod and not is_resizable(observed, view.pod)
+    ]
 
 
 def _blocked(observed: Observed, view: ViewOfMember) -> Wait:

@@ -14,14 +14,13 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import (
     BootstrapMember,
     BootstrapStatus,
-    DataHash,
     JoiningMember,
     Rendering,
     Replacement,
-    UpgradeStatus,
     WithdrawnMember,
 )
 from controllers.cluster.observed import JsonObject
+from controllers.cluster.plan.version_steps import VersionStep
 from etcd.ids import MemberID, member_id_hex
 
 
@@ -108,92 +107,18 @@ class RecordSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordUpgrade:
-    """Record how far a change of version has got, or (None) that it is over."""
+class NudgeLearner:
+    """Put one entry without effect into etcd's log, for a learner that waits for the next one.
 
-    upgrade: UpgradeStatus | None
-    why: str
-    warnings: tuple[str, ...] = ()  # told once, by events
-
-    @override
-    def __str__(self) -> str:
-        return self.why
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MakeProbe:
-    """Make the pod that tries out another image."""
-
-    pod: JsonObject
-
-    @override
-    def __str__(self) -> str:
-        return f"Try out {self.pod['spec']['containers'][0]['image']}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteProbe:
-    """Delete the pod that tried out an image."""
-
-    name: str
-    uid: str
-    why: str
-
-    @override
-    def __str__(self) -> str:
-        return f"Delete pod {self.name}: {self.why}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompareHashes:
-    """Ask every voter for the hash of its data at one revision; they must be alike (HashKV).
-
-    `known`: a hash from before the change of version; where nothing was compacted since, it is
-    asked for once more, and the members' are compared with it too.  `then`: None when it was the
-    last step of the change.
+    Started from a snapshot, it refuses its own first request while more than 5,000 applied entries
+    are unknown to it, and on an idle cluster no other comes (server/etcdserver/v3_server.go).
     """
 
-    known: DataHash | None
-    then: UpgradeStatus | None  # recorded, with their hash, when they are alike
-    reached: str = ""  # the version that is complete then
+    name: str
 
     @override
     def __str__(self) -> str:
-        return "Compare the data of all voters"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdvanceLog:
-    """Put entries without effect into etcd's log, so that every member takes a snapshot of it."""
-
-    until: int  # the index
-    missing: int
-
-    @override
-    def __str__(self) -> str:
-        return f"Bring etcd's log to index {self.until}, so that members take a snapshot"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnableDowngrade:
-    """Have etcd make its data fit an older minor version (Downgrade, VALIDATE and ENABLE)."""
-
-    target: str  # "3.5"
-
-    @override
-    def __str__(self) -> str:
-        return f"Enable etcd's downgrade to {self.target}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelDowngrade:
-    """Take a downgrade back (Downgrade, CANCEL)."""
-
-    target: str
-
-    @override
-    def __str__(self) -> str:
-        return f"Cancel etcd's downgrade to {self.target}"
+        return f"Write an entry without effect, so that {self.name} gets on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,13 +355,8 @@ Action = (
     | RecordSpec
     | RecordStarted
     | RecordMembership
-    | RecordUpgrade
-    | MakeProbe
-    | DeleteProbe
-    | CompareHashes
-    | AdvanceLog
-    | EnableDowngrade
-    | CancelDowngrade
+    | VersionStep
+    | NudgeLearner
     | AddLearner
     | PromoteLearner
     | MoveLeader

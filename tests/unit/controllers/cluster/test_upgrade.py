@@ -11,14 +11,14 @@ from api.v1alpha1.cluster_status import DataHash, UpgradeStatus
 from controllers.cluster.observed import Probe, Problem
 from controllers.cluster.outcome import Done, Hashed
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.steps import (
+from controllers.cluster.plan.steps import RecordSpec
+from controllers.cluster.plan.version_steps import (
     AdvanceLog,
     CancelDowngrade,
     CompareHashes,
     DeleteProbe,
     EnableDowngrade,
     MakeProbe,
-    RecordSpec,
     RecordUpgrade,
 )
 from controllers.cluster.status import next_status
@@ -270,12 +270,23 @@ class TestDown:
         assert step.reason is Reason.DOWNGRADING
         assert "make its data fit 3.5" in step.message
 
-    def test_then_it_is_taken(self):
+    def test_then_it_is_taken_when_that_has_lasted(self):
         of = running(
             *self.three, wanted="v3.5.35", upgrade=self.path, downgrade="3.5.0", storage="3.5.0"
         )
+        planned = plan(of)
+        assert planned.step.upgrade.fit_since == of.now
 
+        of = dataclasses.replace(of, status=next_status(of, planned, Done()))
+        assert "make its data fit 3.5" in plan(of).step.message
+        of = dataclasses.replace(of, now=of.now + timedelta(seconds=6))
         assert plan(of).step.spec["version"] == "v3.5.35"
+
+    def test_data_that_a_member_only_said_to_fit_is_waited_for_anew(self):
+        said = self.path.model_copy(update={"fit_since": NOW - timedelta(minutes=1)})
+        of = running(*self.three, wanted="v3.5.35", upgrade=said, downgrade="3.5.0")
+
+        assert plan(of).step.upgrade.fit_since is None
 
     def test_it_is_cancelled_when_nobody_wants_it_any_more(self):
         of = running(*self.three, upgrade=self.path, downgrade="3.5.0")

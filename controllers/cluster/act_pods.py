@@ -1,0 +1,135 @@
+"""Carries out the steps on pods: restart, resize, note something on them, try out an image.
+
+Called by `act`, which turns a conflict into `Changed`.  Pods are deleted and written to by uid.
+"""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from api.labels import (
+    CLOSED_ANNOTATION,
+    ETCD_CONTAINER,
+    NOT_RESIZED_ANNOTATION,
+    REPLACE_ANNOTATION,
+    RESIZED_ANNOTATION,
+)
+from api.reasons import Reason
+from controllers.cluster.observed import Observed
+from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.plan.steps import DeletePod, DropRequest, RefreshFiles
+from controllers.cluster.plan.version_steps import (
+    DeleteProbe,
+    MakeProbe,
+    RefuseResize,
+    ResizePod,
+)
+from controllers.cluster.requests import requested
+from controllers.resources import CLUSTERS, PODS
+from controllers.writer import Writer
+from informers.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    StatusError,
+)
+
+PodStep = (
+    DeletePod | ResizePod | RefuseResize | MakeProbe | DeleteProbe | DropRequest | RefreshFiles
+)
+
+
+def is_final(error: StatusError) -> bool:
+    """Whether the same request would be refused again: 400 (bad field), 403 (admission), 422."""
+    return isinstance(error, InvalidError) or error.status in {400, 403}
+
+
+async def perform_on_pod(action: PodStep, observed: Observed, writer: Writer) -> Outcome:
+    """Take the step. Raises KubeError."""
+    match action:
+        case DeletePod(name=name, uid=uid, force=force):
+            at_once = 0 if force else None
+            await writer.delete(PODS, observed.namespace, name, uid=uid, grace_period_s=at_once)
+        case ResizePod():
+            await _resize(action, observed, writer)
+        case RefuseResize():
+            await _refuse_resize(action, observed, writer)
+        case MakeProbe(pod=pod):
+            return await _make_probe(pod, writer)
+        case DeleteProbe(name=name, uid=uid):
+            await writer.delete(PODS, observed.namespace, name, uid=uid)
+        case DropRequest(name=name):
+            await _drop_request(name, observed, writer)
+        case RefreshFiles(name=name, uid=uid, member=member):
+            note = {"annotations": {CLOSED_ANNOTATION: member}, "uid": uid}
+            await writer.patch(PODS, observed.namespace, name, {"metadata": note})
+        case _:
+            assert_never(action)
+    return Done()
+
+
+async def _resize(step: ResizePod, observed: Observed, writer: Writer) -> None:
+    """Noted first, so that it is gone on with; what the server can't do is noted instead.
+
+    By the subresource of its own (Kubernetes 1.33).
+    """
+    note = {"annotations": {RESIZED_ANNOTATION: step.revision}, "uid": step.uid}
+    await writer.patch(PODS, observed.namespace, step.name, {"metadata": note})
+    container = {"name": ETCD_CONTAINER, "resources": step.resources}
+    body = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
+    try:
+        await writer.merge(PODS, observed.namespace, step.name, body, subresource="resize")
+    except ConflictError:
+        raise
+    except StatusError as error:
+        if not is_final(error) and not isinstance(error, NotFoundError):
+            raise
+        refused = RefuseResize(
+            name=step.name, uid=step.uid, revision=step.revision, why=error.message
+        )
+        await _refuse_resize(refused, observed, writer)
+
+
+async def _refuse_resize(step: RefuseResize, observed: Observed, writer: Writer) -> None:
+    notes = {NOT_RESIZED_ANNOTATION: step.revision, RESIZED_ANNOTATION: None}
+    metadata = {"annotations": notes, "uid": step.uid}
+    await writer.patch(PODS, observed.namespace, step.name, {"metadata": metadata})
+
+
+async def _make_probe(pod: Mapping[str, Any], writer: Writer) -> Outcome:
+    try:
+        await writer.create(PODS, pod)
+    except AlreadyExistsError:
+        return Changed(what=f"pod {pod['metadata']['name']} exists")
+    except StatusError as error:
+        if not is_final(error):
+            raise
+        return Rejected(
+            reason=Reason.PROBE_FAILED, message=f"The probe can't be made: {error.message}"
+        )
+    return Done()
+
+
+async def _drop_request(name: str, observed: Observed, writer: Writer) -> None:
+    """Off the cluster's list and off the pod, wherever it stands."""
+    cluster = await writer.api.get(CLUSTERS, namespace=observed.namespace, name=observed.name)
+    metadata = cluster["metadata"]
+    asked = requested(metadata)
+    if name in asked:
+        rest = ",".join(other for other in asked if other != name)
+        await writer.patch(
+            CLUSTERS,
+            observed.namespace,
+            observed.name,
+            {
+                "metadata": {
+                    "annotations": {REPLACE_ANNOTATION: rest or None},
+                    "resourceVersion": metadata["resourceVersion"],
+                    "uid": observed.uid,
+                }
+            },
+        )
+    pod = next((pod for pod in observed.pods if pod.name == name), None)
+    if pod is not None:
+        metadata = {"annotations": {REPLACE_ANNOTATION: None}, "uid": pod.uid}
+        await writer.patch(PODS, observed.namespace, name, {"metadata": metadata})

@@ -1,0 +1,70 @@
+"""Rules that take etcd's downgrade back: nobody wants it any more, or somebody has to join.
+
+While it is on, etcd lets no new member join, of whatever version (server/etcdserver/bootstrap.go,
+allowedVersionRange).  Cancelled half-way it leaves an ordinary mixed cluster; cancelled before a
+member runs the older version, etcd makes the data fit the newer one again.
+"""
+
+from controllers.cluster.members import voters
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.edits import record
+from controllers.cluster.plan.progress import any_runs
+from controllers.cluster.plan.steps import RecordSpec
+from controllers.cluster.plan.template import is_rolled_out
+from controllers.cluster.plan.version_steps import CancelDowngrade
+from controllers.cluster.plan.versions import (
+    applied_version,
+    downgrade_target,
+    hop_spec,
+    is_taken,
+    running,
+)
+from etcd.versions import parse_version
+
+
+def retreat(observed: Observed) -> RecordSpec | None:
+    """Somebody has to join while a downgrade is on, which etcd lets nobody do: as long as no member
+    runs the older version, the template names the newer one again.
+    """
+    upgrade, applied = observed.status.upgrade, observed.applied
+    if upgrade is None or applied is None or not _bars_joining(observed):
+        return None
+    target = applied_version(observed)
+    before = parse_version(upgrade.from_version)
+    if (
+        not is_taken(observed, upgrade)
+        or before.minor <= target.minor
+        or any_runs(observed, target)
+    ):
+        return None
+    step = hop_spec(applied, applied, before)
+    return (
+        record(observed, step, f"Go back to v{before}, so that a member can join") if step else None
+    )
+
+
+def cancel_for_joining(observed: Observed) -> CancelDowngrade | None:
+    """The same: cancelled, members that run the older version go on as in any mixed cluster."""
+    target = downgrade_target(observed)
+    if target is None or not _bars_joining(observed):
+        return None
+    return CancelDowngrade(target=target.minor_version)
+
+
+def cancel_downgrade(observed: Observed) -> CancelDowngrade | None:
+    """A downgrade that nobody wants any more, once no member runs the older version."""
+    target, upgrade = downgrade_target(observed), observed.status.upgrade
+    if target is None or not is_rolled_out(observed):
+        return None
+    versions = [running(view, observed) for view in voters(observed)]
+    if any(version is None or version.minor == target.minor for version in versions):
+        return None
+    if upgrade is not None and parse_version(upgrade.path[0]).minor == target.minor:
+        return None
+    return CancelDowngrade(target=target.minor_version)
+
+
+def _bars_joining(observed: Observed) -> bool:
+    """Whether a downgrade is on, and a member that is to join has not started."""
+    joining = observed.status.joining
+    return joining is not None and not joining.started and downgrade_target(observed) is not None
