@@ -68,6 +68,7 @@ class EventReason(StrEnum):
         "VolumeKept",
         "The claim of a member that is gone was deleted, its PersistentVolume kept and labelled.",
     )
+    VOLUMES_RESIZED = "VolumesResized", "Another size was asked for of volumes that are in use."
     SHORT_OUTAGE = (
         "ShortOutage",
         "The only voter is restarted: writes wait until it is back.",

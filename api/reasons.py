@@ -110,10 +110,25 @@ class Reason(StrEnum):
         "The members are being brought to an older minor version by etcd's own downgrade.",
         "Wait; status.upgrade shows the path. Until all run it, spec.version can be put back.",
     )
+    VOLUME_RESIZING = (
+        "VolumeResizing",
+        "The members' volumes are being made larger, while the members run.",
+        "Wait. Where the message asks for a restart: annotate it with etcd.etcd.io/restart.",
+    )
+    VOLUME_MIGRATION = (
+        "VolumeMigration",
+        "A member moves to a new volume, of the class and size that spec.storage names.",
+        "Wait; status.plan says how far it got.",
+    )
     WAITING_FOR_WINDOW = (
         "WaitingForWindow",
         "An edit that restarts healthy members waits for a maintenance window.",
         "Wait for the moment in status.plan.notBefore, or change spec.maintenanceWindows.",
+    )
+    VOLUMES_DIFFER = (
+        "VolumesDiffer",
+        "Some volumes have another class than spec.storage names, or are larger; they stay.",
+        "To move the members to new volumes, set spec.storage.migrationPolicy to Replace.",
     )
     OPERATOR_CHANGES = (
         "OperatorChanges",
@@ -307,6 +322,11 @@ class Reason(StrEnum):
         "VersionRefused",
         "The members cannot go from the version they run to the one that spec.version names.",
         "Set spec.version to what the message names.",
+    )
+    VOLUME_REFUSED = (
+        "VolumeRefused",
+        "The members' volumes cannot have the size or the class that spec.storage names.",
+        "Do what the message says, or set the field back; the volumes are as they were.",
     )
     HASHES_DIFFER = (
         "HashesDiffer",

@@ -8,7 +8,7 @@ Lease does, so that a write of ours never lands after somebody else has taken ov
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from informers.errors import NotFoundError
+from informers.errors import InvalidError, NotFoundError, StatusError
 from informers.expectations import OwnWrites
 from informers.resource import Resource
 from informers.wire import STRATEGIC_MERGE_PATCH, KubeApi
@@ -21,6 +21,11 @@ _MARGIN_S: Final = 1.0
 
 class LeaseTooShortError(Exception):
     """So little of the Lease is left that a write could land after its end; the queue retries."""
+
+
+def is_final(error: StatusError) -> bool:
+    """Whether the same request would be refused again: 400 (bad field), 403 (admission), 422."""
+    return isinstance(error, InvalidError) or error.status in {400, 403}
 
 
 class Writer:
@@ -77,13 +82,25 @@ class Writer:
         )
 
     async def patch(
-        self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        dry_run: bool = False,
     ) -> None:
-        """JSON merge patch."""
+        """JSON merge patch; `dry_run`: without storing anything."""
         answer = await self.api.patch(
-            resource, patch, namespace=namespace, name=name, timeout_s=self.timeout_s()
+            resource,
+            patch,
+            namespace=namespace,
+            name=name,
+            dry_run=dry_run,
+            timeout_s=self.timeout_s(),
         )
-        self._wrote(resource, answer)
+        if not dry_run:
+            self._wrote(resource, answer)
 
     async def merge(
         self,
@@ -127,9 +144,11 @@ class Writer:
         *,
         uid: str,
         grace_period_s: int | None = None,
+        orphan: bool = False,
     ) -> None:
         """Delete exactly the object with this uid; already gone is done. Raises ConflictError for
-        another uid.  `grace_period_s` 0 does not wait for a pod's node.
+        another uid.  `grace_period_s` 0 does not wait for a pod's node.  `orphan` leaves what it
+        controls alone.
         """
         try:
             answer = await self.api.delete(
@@ -137,7 +156,7 @@ class Writer:
                 namespace=namespace,
                 name=name,
                 uid=uid,
-                propagation="Background",
+                propagation="Orphan" if orphan else "Background",
                 grace_period_s=grace_period_s,
                 timeout_s=self.timeout_s(),
             )

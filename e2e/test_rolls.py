@@ -67,6 +67,56 @@ async def test_options_labels_and_requested_restarts_reach_every_member(
     assert not before.items() & (await uids(cluster)).items()
 
 
+async def test_resources_change_in_place(kube: Kube, namespace: str, measure: Measure) -> None:
+    """Where the server and the node can (Kubernetes 1.33 and later): the processes stay."""
+    cluster = EtcdCluster(kube, namespace, "resized")
+    small = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+    await cluster.apply(size=3, resources=small, **SIZES)
+    await cluster.ready()
+    before = await processes(cluster)
+    large = {"requests": {"cpu": "30m", "memory": "96Mi"}, "limits": {"memory": "320Mi"}}
+
+    async def have_them() -> bool:
+        pods = (await cluster.pods()).values()
+        return all(in_force(pod) == large for pod in pods)
+
+    async with served(cluster, measure, "resources changed in place"):
+        began = asyncio.get_running_loop().time()
+        await cluster.edit(resources=large)
+        await until("all members to have their resources", have_them, within_s=60.0)
+        await cluster.shows("UpToDate", kind="UpToDate", status="True")
+        await cluster.ready()
+        measure("resources of three members", asyncio.get_running_loop().time() - began)
+    assert await processes(cluster) == before
+    assert "in place" in await cluster.tells("MemberResized")
+
+    more_than_any_node = {"requests": {"cpu": "900", "memory": "96Mi"}}
+    await cluster.edit(resources=more_than_any_node)
+    said = await cluster.shows("RolloutBlocked", kind="UpToDate", within_s=120.0)
+    assert "stay on the older one" in said
+    await cluster.edit(resources=large)
+    await cluster.shows("UpToDate", kind="UpToDate", status="True", within_s=ROLLED_WITHIN_S)
+    assert len(before.items() & (await processes(cluster)).items()) == 2
+
+
+async def processes(cluster: EtcdCluster) -> dict[str, tuple[str, str]]:
+    """Which process each member is: the pod's uid, and when the container began."""
+    return {
+        name: (
+            pod["metadata"]["uid"],
+            pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"],
+        )
+        for name, pod in (await cluster.pods()).items()
+    }
+
+
+def in_force(pod: Object) -> Object:
+    """The resources that the container runs with, as kubelet says."""
+    (container,) = pod["status"]["containerStatuses"]
+    found: Object = container.get("resources", {})
+    return found
+
+
 async def test_a_roll_that_does_not_heal_stops_and_the_next_edit_goes_on(
     kube: Kube, namespace: str, measure: Measure
 ) -> None:

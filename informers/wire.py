@@ -255,11 +255,13 @@ class KubeApi:
         content_type: str = MERGE_PATCH,
         subresource: str | None = None,
         field_manager: str | None = None,
+        dry_run: bool = False,
         timeout_s: float = 10,
     ) -> dict[str, Any]:
         """The object as patched. `content_type` says what `body` is: a list only for JSON_PATCH."""
         path = resource.path(namespace, name, subresource)
         params = {"fieldManager": field_manager} if field_manager else {}
+        params |= {"dryRun": "All"} if dry_run else {}
         request = _request(
             "patch", resource, path, params=params, body=body, content_type=content_type
         )

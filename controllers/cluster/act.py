@@ -17,7 +17,8 @@ from api.objects import read_deletion_policy
 from api.reasons import Reason
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import Clients, perform_in_etcd
-from controllers.cluster.act_pods import PodStep, is_final, perform_on_pod
+from controllers.cluster.act_pods import PodStep, perform_on_pod
+from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.steps import (
@@ -56,6 +57,11 @@ from controllers.cluster.plan.version_steps import (
     RefuseResize,
     ResizePod,
 )
+from controllers.cluster.plan.volume_steps import (
+    ReleaseStatefulSet,
+    ResizeClaims,
+    VolumeTrial,
+)
 from controllers.cluster.render.normal import stamped
 from controllers.resources import (
     BY_KIND,
@@ -64,7 +70,7 @@ from controllers.resources import (
     DISRUPTION_BUDGETS,
     STATEFUL_SETS,
 )
-from controllers.writer import Writer
+from controllers.writer import Writer, is_final
 from informers.errors import (
     ConflictError,
     ForbiddenError,
@@ -80,6 +86,8 @@ KubernetesStep = (
     | DeleteClaims
     | PodStep
     | DeleteStatefulSet
+    | ReleaseStatefulSet
+    | ResizeClaims
     | DeleteDisruptionBudget
     | ClaimStep
     | SetFinalizer
@@ -109,6 +117,8 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
     match action:
         case AcceptSpec(dry_run=dict() as tried) | RecordSpec(dry_run=dict() as tried):
             return await _try_out(tried, writer)
+        case RecordSpec(trial=VolumeTrial() as trial):
+            return await try_volumes(trial, observed, writer)
         case AcceptSpec() | RecordSpec() | RecordStarted() | RecordMembership() | RecordUpgrade():
             return Done()  # their whole effect is the status that is written after this
         case (
@@ -141,6 +151,10 @@ async def _perform_in_kubernetes(
             await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
         case DeleteDisruptionBudget(name=name, uid=uid):
             await writer.delete(DISRUPTION_BUDGETS, observed.namespace, name, uid=uid)
+        case ReleaseStatefulSet(name=name, uid=uid):
+            await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid, orphan=True)
+        case ResizeClaims():
+            return await resize_claims(action, observed, writer)
         case DiscardLeftovers() | AdoptClaims() | AnnotateClaims():
             return await perform_on_claims(action, observed, writer)
         case (

@@ -25,11 +25,10 @@ from controllers.cluster.plan.version_steps import (
 )
 from controllers.cluster.requests import requested
 from controllers.resources import CLUSTERS, PODS
-from controllers.writer import Writer
+from controllers.writer import Writer, is_final
 from informers.errors import (
     AlreadyExistsError,
     ConflictError,
-    InvalidError,
     NotFoundError,
     StatusError,
 )
@@ -37,11 +36,6 @@ from informers.errors import (
 PodStep = (
     DeletePod | ResizePod | RefuseResize | MakeProbe | DeleteProbe | DropRequest | RefreshFiles
 )
-
-
-def is_final(error: StatusError) -> bool:
-    """Whether the same request would be refused again: 400 (bad field), 403 (admission), 422."""
-    return isinstance(error, InvalidError) or error.status in {400, 403}
 
 
 async def perform_on_pod(action: PodStep, observed: Observed, writer: Writer) -> Outcome:

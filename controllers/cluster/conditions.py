@@ -22,6 +22,7 @@ from controllers.cluster.plan.roll import wait_for_turn
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.plan.template import is_taking_its_turn
 from controllers.cluster.plan.upgrade import wait_for_version
+from controllers.cluster.plan.volumes import that_differ, wait_for_size, wait_to_migrate
 from controllers.cluster.space import quota_bytes
 from etcd.ids import cluster_id_hex, member_id_hex
 from etcd.maintenance import AlarmKind
@@ -47,6 +48,7 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.ROLLOUT_BLOCKED,
         Reason.PROBE_FAILED,
         Reason.VERSION_REFUSED,
+        Reason.VOLUME_REFUSED,
         Reason.HASHES_DIFFER,
     }
 )
@@ -58,6 +60,9 @@ _SPACE_LOW_SHARE: Final = 0.9
 _OPERATOR_CHANGES: Final = (
     "What is wanted is what runs. Waiting for spec.acceptOperatorChanges or a maintenance window,"
     " because this version of the operator makes it otherwise"
+)
+_VOLUMES_DIFFER: Final = (
+    "What is wanted is what runs, on volumes that spec.storage would have otherwise"
 )
 
 _Verdict = tuple[ConditionStatus, Reason, str]
@@ -162,6 +167,9 @@ def _up_to_date(observed: Observed, shown: Wait) -> _Verdict:
     waiting = operator_changes(observed)
     if waiting:
         return "True", Reason.OPERATOR_CHANGES, f"{_OPERATOR_CHANGES}: {', '.join(waiting)}"
+    other = that_differ(observed)
+    if other:
+        return "True", Reason.VOLUMES_DIFFER, f"{_VOLUMES_DIFFER}: {', '.join(other)}"
     return "True", Reason.UP_TO_DATE, "What is wanted is what runs"
 
 
@@ -182,6 +190,8 @@ def _not_there_yet(observed: Observed) -> _Verdict | None:
         or wait_for_turn(observed)
         or wait_for_version(observed)
         or wait_for_window(observed)
+        or wait_to_migrate(observed)
+        or wait_for_size(observed)
     )
     if under_way is not None:
         return "False", under_way.reason, under_way.message

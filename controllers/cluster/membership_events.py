@@ -22,6 +22,7 @@ from controllers.cluster.plan.steps import (
     RemoveMember,
     Wait,
 )
+from controllers.cluster.plan.volume_steps import ResizeClaims
 from controllers.events import Happening
 from etcd.ids import member_id_hex
 
@@ -42,11 +43,19 @@ def of_membership_step(step: Action | Wait) -> Iterator[Happening]:
             yield event(EventReason.MEMBER_REMOVED, message)
         case MoveLeader(leader=leader, target=target):
             yield event(EventReason.LEADER_MOVED, f"{leader} handed leadership to {target}")
+        case _:
+            yield from _of_volume_step(step)
+
+
+def _of_volume_step(step: Action | Wait) -> Iterator[Happening]:
+    match step:
         case DiscardClaim(name=name, keep_volume=True, why=why):
             message = f"{name} was deleted and its volume kept: {why}"
             yield event(EventReason.VOLUME_KEPT, message)
         case DiscardClaim(name=name, why=why):
             yield event(EventReason.VOLUME_DISCARDED, f"{name} was deleted: {why}")
+        case ResizeClaims():
+            yield event(EventReason.VOLUMES_RESIZED, f"{step}; the members keep running")
         case DiscardLeftovers(claims=claims):
             names = ", ".join(name for name, _ in claims)
             message = f"{names} of an earlier cluster were deleted (spec.storage.existingVolumes)"

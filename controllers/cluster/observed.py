@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from api.errors import FieldError
+from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
@@ -83,6 +84,11 @@ class Claim:
     terminating: bool
     lost: bool = False  # its volume is gone: phase Lost
     unassigned: bool = False  # no volume yet, and no node that one is being made for
+    bound: bool = True
+    size: Quantity | None = None  # asked for
+    capacity: Quantity | None = None  # of its volume, as far as that has been told
+    storage_class: str | None = None
+    resizing: str = ""  # how far a new size has come, in Kubernetes' words
     membership: str = ""  # annotation etcd.etcd.io/membership as it stands
 
 

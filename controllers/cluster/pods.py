@@ -17,6 +17,7 @@ from api.labels import (
     MEMBERSHIP_ANNOTATION,
     RESIZED_ANNOTATION,
 )
+from api.quantity import parse_quantity
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Probe, Problem
 
@@ -70,7 +71,26 @@ def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
         lost=phase == "Lost",
         unassigned=phase == "Pending" and _SELECTED_NODE not in annotations,
         membership=annotations.get(MEMBERSHIP_ANNOTATION, ""),
+        **_volume(obj.get("spec", {}), obj.get("status", {})),
     )
+
+
+def _volume(spec: JsonObject, status: JsonObject) -> dict[str, Any]:
+    """Size and class of a claim's volume, and kubelet's and the resizer's words on a new size."""
+    asked = (spec.get("resources") or {}).get("requests", {}).get("storage")
+    has = status.get("capacity", {}).get("storage")
+    told = [c for c in status.get("conditions", ()) if c.get("status") == "True"]
+    return {
+        "bound": status.get("phase") == "Bound",
+        "size": parse_quantity(asked) if asked else None,
+        "capacity": parse_quantity(has) if has else None,
+        "storage_class": spec.get("storageClassName"),
+        "resizing": "; ".join(_told(condition) for condition in told),
+    }
+
+
+def _told(condition: JsonObject) -> str:
+    return ": ".join(str(condition[key]) for key in ("type", "message") if condition.get(key))
 
 
 def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:

@@ -20,6 +20,7 @@ from controllers.cluster.plan.steps import (
     Wait,
 )
 from controllers.cluster.plan.version_steps import CompareHashes, RecordUpgrade
+from controllers.cluster.plan.volume_steps import ResizeClaims
 from controllers.cluster.render import identity
 
 Fields = dict[str, object]
@@ -59,7 +60,7 @@ def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
 
 
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
-    if not isinstance(step, AcceptSpec | RecordSpec) or observed.applied is None:
+    if not isinstance(step, AcceptSpec | RecordSpec | ResizeClaims) or observed.applied is None:
         return {}
     return {
         "refused_edit": RefusedEdit(
@@ -73,8 +74,9 @@ def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fiel
 
 def _spec(observed: Observed, step: AcceptSpec | RecordSpec) -> Fields:
     if isinstance(step, RecordSpec):
-        made = {"rendered": step.rendered, "refused_edit": None} if step.rendered else {}
-        return {"applied_spec": step.spec, **made}
+        tried = {"refused_edit": None} if step.dry_run or step.trial else {}
+        made = {"rendered": step.rendered} if step.rendered else {}
+        return {"applied_spec": step.spec, **made, **tried}
     who = identity(observed, step.bootstrap)
     members = step.bootstrap.members
     return {

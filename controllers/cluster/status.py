@@ -39,6 +39,8 @@ _SAYS_NOTHING_OF_HEALTH: Final = frozenset(
         Reason.WAITING_FOR_WINDOW,
         Reason.UPGRADING,
         Reason.DOWNGRADING,
+        Reason.VOLUME_RESIZING,
+        Reason.VOLUME_MIGRATION,
     }
 )
 
@@ -93,6 +95,8 @@ def _phase_of_formed(observed: Observed) -> Phase:
     if verdict.reason in {Reason.QUORUM_LOST, Reason.QUORUM_UNRECOVERABLE}:
         return Phase.FAILED
     if observed.status.upgrade is not None or verdict.reason is Reason.ROLLING_OUT:
+        return Phase.UPGRADING
+    if joining is not None and joining.reason == Reason.VOLUME_MIGRATION:
         return Phase.UPGRADING
     if not verdict.settled or (joining is not None and replaces(joining)):
         return Phase.RECOVERING

@@ -42,6 +42,7 @@ _PLURALS = {
     "Deployment": "/apis/apps/v1 deployments",
     "PodDisruptionBudget": "/apis/policy/v1 poddisruptionbudgets",
     "Lease": "/apis/coordination.k8s.io/v1 leases",
+    "StorageClass": "/apis/storage.k8s.io/v1 storageclasses",
     "EtcdCluster": "/apis/etcd.etcd.io/v1alpha1 etcdclusters",
     "EtcdBackup": "/apis/etcd.etcd.io/v1alpha1 etcdbackups",
     "EtcdRestore": "/apis/etcd.etcd.io/v1alpha1 etcdrestores",

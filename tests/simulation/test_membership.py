@@ -26,6 +26,7 @@ from controllers.cluster.plan import (
     roll,
     scale,
     upgrade,
+    volumes,
 )
 from tests.simulation.coverage import simulate
 from tests.simulation.operator_model import CutOff
@@ -81,6 +82,13 @@ ELSEWHERE = {
     downgrade.cancel_for_joining,
     joining.nudge,
     resize.resize,
+    volumes.accept_volumes,
+    volumes.resize_claims,
+    volumes.release_stateful_set,
+    volumes.wait_for_release,
+    volumes.migrate,
+    volumes.wait_to_migrate,
+    volumes.wait_for_size,
     upgrade.hold,
     upgrade.complete,
     downgrade.cancel_downgrade,

@@ -25,6 +25,7 @@ from controllers.cluster.plan import (
     roll,
     scale,
     upgrade,
+    volumes,
 )
 from controllers.cluster.plan.steps import Action, Plan, Wait
 
@@ -52,6 +53,7 @@ RULES: tuple[Rule, ...] = (
     edits.accept_template,
     edits.accept_restart,
     edits.accept_operator_changes,
+    volumes.accept_volumes,
     upgrade.accept_image_at_once,
     upgrade.redirect,
     # From here on there is a recorded cluster: remember what happened, then make it so.
@@ -61,6 +63,9 @@ RULES: tuple[Rule, ...] = (
     objects.wait_for_orphans,
     objects.correct_drift,
     objects.drop_disruption_budget,
+    volumes.resize_claims,
+    volumes.release_stateful_set,
+    volumes.wait_for_release,
     bootstrap.restart_on_corrected_spec,
     admission.refuse_edit_too_early,
     # Membership changes only on etcd's own word: without an answer there is nothing but to wait.
@@ -107,13 +112,16 @@ RULES: tuple[Rule, ...] = (
     roll.wait_for_turn,
     upgrade.wait_for_version,
     scale.wait_to_shrink,
+    volumes.migrate,
     scale.grow,
+    volumes.wait_to_migrate,
     repair.wait_to_honour,
     repair.wait_for_template,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,
     probe.refuse_image,
     edits.wait_for_window,
+    volumes.wait_for_size,
     health.wait_for_members,
     health.settled,
 )

@@ -14,6 +14,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import RefusedEdit
 from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed, derived
+from controllers.cluster.plan.claims import refused_volumes
 from controllers.cluster.plan.versions import refused_version
 
 # A refusal of the API server may pass without an event for us: a quota, an admission webhook.
@@ -51,7 +52,8 @@ def refused_edit(observed: Observed) -> tuple[FieldError, ...]:
         return ()
     if is_formed(observed):
         return (
-            *refused_changes(applied, wanted, Kind.FIXED, Kind.VOLUME),
+            *refused_changes(applied, wanted, Kind.FIXED),
+            *refused_volumes(observed, wanted),
             *refused_version(observed),
         )
     return (*too_early(observed), *fixed_by_bootstrap(observed))

@@ -5,6 +5,7 @@ Before a spec has been accepted a refusal stops everything; afterwards the accep
 force and the refusal is only shown, so that a bad edit never stops the care for a running cluster.
 """
 
+from api.changes import Kind, kind_of
 from api.errors import FieldError
 from api.reasons import Reason, reason_of
 from api.validation import not_supported_yet
@@ -60,8 +61,7 @@ def refuse_edit(observed: Observed) -> Wait | None:
         return refusal
     errors = refused_edit(observed)
     if errors:
-        versions = [error.field for error in errors] == ["spec.version"]
-        return _wait(Reason.VERSION_REFUSED if versions else Reason.NOT_SUPPORTED_YET, errors)
+        return _wait(_reason_for(errors), errors)
     refused = refused_by_server(observed)
     if refused is None:
         return None
@@ -77,6 +77,13 @@ def _refusal(observed: Observed) -> Wait | None:
         return _wait(Reason.INVALID_SPEC, observed.spec_errors)
     unsupported = not_supported_yet(observed.spec)
     return _wait(Reason.NOT_SUPPORTED_YET, unsupported) if unsupported else None
+
+
+def _reason_for(errors: tuple[FieldError, ...]) -> Reason:
+    if [error.field for error in errors] == ["spec.version"]:
+        return Reason.VERSION_REFUSED
+    volumes = all(kind_of(error.field.split(",")[0]) is Kind.VOLUME for error in errors)
+    return Reason.VOLUME_REFUSED if volumes else Reason.NOT_SUPPORTED_YET
 
 
 def _wait(reason: Reason, errors: tuple[FieldError, ...]) -> Wait:

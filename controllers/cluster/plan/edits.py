@@ -25,6 +25,7 @@ from controllers.cluster.plan.accepted import (
     is_formed,
     refused_by_server,
 )
+from controllers.cluster.plan.claims import claims_of_members, must_move
 from controllers.cluster.plan.steps import RecordSpec, Wait
 from controllers.cluster.render import rendered_for, restarted, stateful_set_for
 from controllers.cluster.windows import is_open, may_disrupt, next_opening
@@ -80,7 +81,7 @@ def wait_for_window(observed: Observed) -> Wait | None:
     """An edit that waits for its window."""
     applied = observed.applied
     image = Kind.IMAGE in edited_kinds(observed) and observed.status.upgrade is None
-    waiting = image or _waiting_template(observed) is not None
+    waiting = image or _waiting_template(observed) is not None or _moves_members(observed)
     if applied is None or accepted_edit(observed) is None or not waiting or may_restart(observed):
         return None
     opens = next_opening(applied.maintenance_windows, observed.now)
@@ -154,6 +155,14 @@ def _waiting_template(observed: Observed) -> ClusterSpec | None:
         return None
     new = taken(applied, wanted, Kind.TEMPLATE)
     return None if option_errors(new) or not changed_fields(applied, new) else new
+
+
+def _moves_members(observed: Observed) -> bool:
+    """Whether the edit has members replaced by ones on other volumes."""
+    wanted = accepted_edit(observed)
+    if wanted is None or Kind.VOLUME not in edited_kinds(observed):
+        return False
+    return any(must_move(claim, wanted.storage) for claim in claims_of_members(observed))
 
 
 @derived

@@ -16,6 +16,7 @@ from api.v1alpha1.cluster_status import JoiningMember, WithdrawnMember
 from controllers.cluster.members import ViewOfMember, at_url, members_of, strangers
 from controllers.cluster.membership import replaces, voters_of
 from controllers.cluster.observed import Observed
+from controllers.cluster.plan.claims import has_older_templates, is_outdated
 from controllers.cluster.plan.leaving import leave
 from controllers.cluster.plan.steps import (
     AddLearner,
@@ -89,7 +90,7 @@ def _record_learner(
     if not found.started:
         found = found.model_copy(update={"listed": _listed(observed, joining)})
     if found == joining:
-        return None
+        return _give_up_outdated_claim(observed, joining)
     said = "has started: close its file" if found.started else f"is listed as {found.id}"
     return _still_joining(observed, found, f"{joining.name} {said}")
 
@@ -130,6 +131,21 @@ def _give_up_newer_claim(observed: Observed, joining: JoiningMember) -> RecordMe
         observed,
         joining.model_copy(update={"old_claim": claim.uid}),
         f"{claim.name} was made anew: it is given up as well",
+    )
+
+
+def _give_up_outdated_claim(observed: Observed, joining: JoiningMember) -> RecordMembership | None:
+    """It waits for a volume of a class or a size that was corrected since."""
+    claim, applied = observed.claim(joining.ordinal), observed.applied
+    assert applied is not None
+    if joining.started or claim is None or claim.uid == joining.old_claim:
+        return None
+    if not is_outdated(claim, applied.storage) or has_older_templates(observed):
+        return None
+    return _still_joining(
+        observed,
+        joining.model_copy(update={"old_claim": claim.uid}),
+        f"{claim.name} has no volume yet and is not what the spec names: it is made anew",
     )
 
 

@@ -21,6 +21,7 @@ from api.v1alpha1.cluster_status import (
 )
 from controllers.cluster.observed import JsonObject
 from controllers.cluster.plan.version_steps import VersionStep
+from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from etcd.ids import MemberID, member_id_hex
 
 
@@ -93,13 +94,15 @@ class RecordSpec:
     """Record an edit, or the part of it that can be done now: it is in force from then on.
 
     `rendered`: what is made of it; None leaves that as it was.  `dry_run`: the StatefulSet that the
-    server must take first; an edit that it refuses is recorded as refused, and nothing else.
+    server must take first, `trial`: what it must take of the volumes; an edit that it refuses is
+    recorded as refused, and nothing else.
     """
 
     spec: JsonObject
     why: str
     rendered: Rendering | None = None
     dry_run: JsonObject | None = None
+    trial: VolumeTrial | None = None
 
     @override
     def __str__(self) -> str:
@@ -372,6 +375,8 @@ Action = (
     | DeletePod
     | SetFinalizer
     | DeleteStatefulSet
+    | ResizeClaims
+    | ReleaseStatefulSet
     | DeleteDisruptionBudget
     | DeleteClaims
 )

@@ -93,7 +93,7 @@ def desired_objects(observed: Observed) -> tuple[JsonObject, ...]:
         orjson.dumps(rendered.to_json()),
         membership,
         voters=0 if is_asleep(observed) else len(voters_of(observed.status)),
-        live_claim_templates=orjson.dumps(_live_claim_templates(observed)),
+        live_claim_templates=orjson.dumps(live_claim_templates(observed)),
         still_mounted=_still_mounted(observed),
     )
 
@@ -152,11 +152,12 @@ def stateful_set_for(
         spec,
         rendered.pod_template,
         size=size,
-        live_claim_templates=_live_claim_templates(observed),
+        live_claim_templates=live_claim_templates(observed),
     )
 
 
-def _live_claim_templates(observed: Observed) -> list[Any]:
+def live_claim_templates(observed: Observed) -> list[Any]:
+    """Those of the StatefulSet that is there; empty without one."""
     live = observed.live.get(("StatefulSet", stateful_set_name(observed.name)), {})
     templates: list[Any] = live.get("spec", {}).get("volumeClaimTemplates", [])
     return templates
@@ -183,6 +184,7 @@ __all__ = [
     "Identity",
     "desired_objects",
     "identity",
+    "live_claim_templates",
     "rendered_for",
     "rendering",
     "restart_asked",
