@@ -84,7 +84,7 @@ async def test_volumes_grow_and_nothing_is_restarted(
         await has_grown(cluster, "3Gi")
     assert await runs(cluster) == before
     await cluster.edit(size=5)
-    await cluster.ready()
+    await cluster.shows("UpToDate", kind="UpToDate", status="True", within_s=DONE_WITHIN_S)
     sizes = {
         claim["spec"]["resources"]["requests"]["storage"]
         for claim in (await volumes(cluster)).values()

@@ -118,15 +118,27 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         created=_time(metadata.get("creationTimestamp")),
         annotations=annotations,
         resources=_named(spec.get("containers", ()), ETCD_CONTAINER).get("resources") or {},
-        **_resize(status),
+        **_resize(metadata, status),
     )
 
 
-def _resize(status: JsonObject) -> dict[str, Any]:
-    """How far new resources have come (KEP-1287: conditions PodResizePending, InProgress)."""
+def _resize(metadata: JsonObject, status: JsonObject) -> dict[str, Any]:
+    """How far new resources have come (KEP-1287: conditions PodResizePending, InProgress).
+
+    What kubelet said of an earlier request counts no more (KEP-5067, observedGeneration).
+    """
     pending = _condition(status, "PodResizePending")
     going = _condition(status, "PodResizeInProgress")
-    told = next((c for c in (pending, going) if c.get("status") == "True"), {})
+    newest = metadata.get("generation", 0)
+    told = next(
+        (
+            condition
+            for condition in (pending, going)
+            if condition.get("status") == "True"
+            and condition.get("observedGeneration", newest) >= newest
+        ),
+        {},
+    )
     words = ": ".join(str(told[key]) for key in ("reason", "message") if told.get(key))
     return {
         "resizing": words or ("in progress" if told else ""),
