@@ -4,6 +4,7 @@ Which manifests are refused, and by whom, is in tests/unit/api/refused_manifests
 tests show that the operator refuses all of them.
 """
 
+import re
 import uuid
 
 import pytest
@@ -87,6 +88,24 @@ FULL_STATUS = {
     "withdrawn": {"name": "demo-3", "message": "m", "notBefore": TIME, "generation": 2},
     "replacements": [{"name": "demo-1", "reason": "VolumeLost", "time": TIME}],
     "appliedSpec": {"size": 3, "podTemplate": {"spec": {"affinity": None}}},
+    "rendered": {
+        "podTemplate": {"spec": {"containers": [{"name": "etcd"}]}},
+        "options": {"snapshot-count": 5000},
+        "digest": "0a1b2c3d4e",
+    },
+    "refusedEdit": {"generation": 2, "reason": "TemplateRefused", "message": "m", "time": TIME},
+    "operatorChanges": ["podTemplate.spec.containers[0].image"],
+    "upgrade": {
+        "from": "v3.6.16",
+        "path": ["v3.7.3"],
+        "repository": "quay.io/coreos/etcd",
+        "since": TIME,
+        "probed": True,
+        "before": {"revision": 7, "compactRevision": -1, "hash": 4294967295},
+        "fitSince": TIME,
+        "comparingSince": TIME,
+        "logUntil": 10012,
+    },
 }
 
 
@@ -147,8 +166,10 @@ def test_a_wrong_manifest_is_refused_by_the_field_or_left_to_the_operator(apiser
     status, answer = dry_run(apiserver, refused.manifest)
     is_servers = refused.by == "schema" or (refused.by == "cel" and apiserver.knows_cel)
 
-    assert status == (422 if is_servers else 201), answer
-    assert not is_servers or refused.error in answer["message"]
+    # A list that is none can't even be read; and servers before 1.23 don't number a list's items.
+    error = refused.error if apiserver.knows_cel else re.sub(r"\[[0-9]+\]", "", refused.error)
+    assert status in ({400, 422} if is_servers else {201}), answer
+    assert not is_servers or error in answer["message"]
 
 
 def test_a_size_is_refused_with_its_reason(apiserver):
