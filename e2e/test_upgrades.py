@@ -64,7 +64,7 @@ async def test_several_minor_versions_in_one_edit_and_back(
 ) -> None:
     cluster = EtcdCluster(kube, namespace, "lift")
     await walk(cluster, measure, PATCHED, NEWEST, PATCHED)
-    assert "v3.6.16, then v3.7.3" in await cluster.tells("UpgradeStarted")
+    await cluster.tells("UpgradeStarted", of="v3.6.16, then v3.7.3")
 
 
 async def test_older_version_is_put_back_half_way(
@@ -86,7 +86,7 @@ async def test_older_version_is_put_back_half_way(
         await cluster.edit(version=PATCHED)
         await until("one member to be older", lambda: mixed(PATCHED), within_s=60.0)
         await to(cluster, NEXT)
-        assert "3.5" in await cluster.tells("DowngradeCancelled")
+        await cluster.tells("DowngradeCancelled", of="3.5")
 
 
 async def test_what_can_not_be_is_refused_and_touches_nobody(

@@ -115,14 +115,16 @@ class EtcdCluster:
 
         await until(f"the pods of {self.name} to end", no_pods, within_s=within_s)
 
-    async def tells(self, reason: str, within_s: float = 20.0) -> str:
-        """Waits for an event about the cluster with this reason; returns its message."""
+    async def tells(self, reason: str, *, of: str = "", within_s: float = 20.0) -> str:
+        """Waits for an event about the cluster with this reason that speaks `of` something; returns
+        its message.
+        """
 
         async def message() -> str | None:
             for event in await self.kube.list("Event", self.namespace):
                 about = event["involvedObject"]
                 who = (about["kind"], about["name"], event["reason"])
-                if who == ("EtcdCluster", self.name, reason):
+                if who == ("EtcdCluster", self.name, reason) and of in event["message"]:
                     return str(event["message"])
             return None
 
