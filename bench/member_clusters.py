@@ -70,10 +70,12 @@ async def wait_ready(api: KubeApi, space: str, name: str, size: int) -> float:
     return await until(all_ready)
 
 
-async def restarted(api: KubeApi, space: str, name: str, pod: str) -> float:
-    """Kills a pod; the seconds until the one in its place is ready."""
+async def restarted(
+    api: KubeApi, space: str, name: str, pod: str, *, at_once: bool = True
+) -> float:
+    """Kills a pod, or lets it end in peace; the seconds until the one in its place is ready."""
     old = (await ready_pods(api, space, name))[pod]
-    await api.delete(PODS, namespace=space, name=pod, grace_period_s=0)
+    await api.delete(PODS, namespace=space, name=pod, grace_period_s=0 if at_once else None)
 
     async def is_back() -> bool:
         return (await ready_pods(api, space, name)).get(pod, old) != old
@@ -87,13 +89,13 @@ class Managed:
     def __init__(self, api: KubeApi, space: str, name: str) -> None:
         self._api, self.space, self.name = api, space, name
 
-    async def create(self, size: int) -> float:
+    async def create(self, size: int, **spec: object) -> float:
         """Seconds from the order to Ready."""
         body = {
             "apiVersion": "etcd.etcd.io/v1alpha1",
             "kind": "EtcdCluster",
             "metadata": {"name": self.name, "namespace": self.space},
-            "spec": {**SPEC, "size": size},
+            "spec": {**SPEC, "size": size, **spec},
         }
         await self._api.create(CLUSTERS, body, namespace=self.space)
 
@@ -112,6 +114,19 @@ class Managed:
             if len(status["voterOrdinals"]) != size or status.get("joining"):
                 return False
             return len(await ready_pods(self._api, self.space, self.name)) >= size
+
+        return await until(is_so)
+
+    async def becomes(self, **spec: object) -> float:
+        """Seconds until an edit of the spec is what runs."""
+        patch = {"spec": spec}
+        await self._api.patch(CLUSTERS, patch, namespace=self.space, name=self.name)
+
+        async def is_so() -> bool:
+            cluster = await self._get()
+            done = [c for c in cluster["status"]["conditions"] if c["type"] == "UpToDate"]
+            generation = cluster["metadata"]["generation"]
+            return (done[0]["status"], done[0]["observedGeneration"]) == ("True", generation)
 
         return await until(is_so)
 

@@ -25,6 +25,7 @@ bench() {
     planner) "$py" -m bench.planner ;;
     bring-up) node_with_operator 1 && "${inside[@]}" bench/bring_up.py --kubeconfig "$kubeconfig" ;;
     scale) node_with_operator 1 && "${inside[@]}" -m bench.scale --kubeconfig "$kubeconfig" ;;
+    upgrade) node_with_operator 1 && "${inside[@]}" -m bench.upgrade --kubeconfig "$kubeconfig" ;;
     replace) node_with_operator 1 && "${inside[@]}" -m bench.replace --kubeconfig "$kubeconfig" ;;
     # The operator under measurement is a process of its own; the installed one must not help it.
     footprint) node_with_operator 0 && "${inside[@]}" bench/footprint.py --kubeconfig "$kubeconfig" --seconds "${FOOTPRINT_SECONDS:-300}" ;;
@@ -34,7 +35,7 @@ bench() {
   esac
 }
 
-[ $# -gt 0 ] || set -- queue planner list-index watch-events reconciles many-clusters bring-up scale replace footprint
+[ $# -gt 0 ] || set -- queue planner list-index watch-events reconciles many-clusters bring-up scale replace upgrade footprint
 for name in "$@"; do
   echo "=== bench $name"
   bench "$name" || status=1

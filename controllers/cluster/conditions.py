@@ -13,8 +13,8 @@ from api.v1alpha1.common import Condition
 from controllers.cluster.members import ViewOfMember
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan import health
-from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan import health, objects
+from controllers.cluster.plan.accepted import edit, is_formed
 from controllers.cluster.plan.admission import refuse_edit
 from controllers.cluster.plan.edits import operator_changes, wait_for_window
 from controllers.cluster.plan.probe import refuse_image
@@ -22,7 +22,13 @@ from controllers.cluster.plan.roll import wait_for_turn
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.plan.template import is_taking_its_turn
 from controllers.cluster.plan.upgrade import wait_for_version
-from controllers.cluster.plan.volumes import that_differ, wait_for_size, wait_to_migrate
+from controllers.cluster.plan.volumes import (
+    release_stateful_set,
+    resize_claims,
+    that_differ,
+    wait_for_size,
+    wait_to_migrate,
+)
 from controllers.cluster.space import quota_bytes
 from etcd.ids import cluster_id_hex, member_id_hex
 from etcd.maintenance import AlarmKind
@@ -195,11 +201,25 @@ def _not_there_yet(observed: Observed) -> _Verdict | None:
     )
     if under_way is not None:
         return "False", under_way.reason, under_way.message
+    unmade = (
+        _untaken(observed)
+        or objects.correct_drift(observed)
+        or resize_claims(observed)
+        or release_stateful_set(observed)
+    )
+    if unmade is not None:
+        return "False", Reason.RECONCILING, str(unmade)
     voters = len(voters_of(observed.status))
     wanted = observed.applied.size if observed.applied else 0
     if is_formed(observed) and wanted not in {0, voters}:
         return "False", Reason.SCALING, f"{voters} members vote, spec.size is {wanted}"
     return None
+
+
+def _untaken(observed: Observed) -> str | None:
+    """An edit that nothing stands against and that is taken up with the next steps."""
+    wanted = edit(observed)
+    return None if wanted is None else "The spec has changed; status.plan says what comes next"
 
 
 def _space_available(observed: Observed, views: tuple[ViewOfMember, ...]) -> _Verdict:

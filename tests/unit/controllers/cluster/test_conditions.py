@@ -8,9 +8,9 @@ from api.conditions import find_condition
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import JoiningMember, WithdrawnMember
 from controllers.cluster.observed import Etcd, Problem
-from controllers.cluster.outcome import Rejected
+from controllers.cluster.outcome import Done, Rejected
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.steps import AddLearner, Plan, Wait
+from controllers.cluster.plan.steps import AddLearner, ApplyObjects, Plan, Wait
 from controllers.cluster.status import next_status
 from tests.unit.controllers.cluster.builders import (
     NOW,
@@ -168,3 +168,35 @@ class TestReplacing:
 
         assert found["Ready"].reason == "WaitingToReplace"
         assert "db-2" in found["Ready"].message
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"version": "v3.5.35"},
+        {"size": 5},
+        {"options": {"snapshotCount": 5000}},
+        {"storage": {"size": "20Gi"}},
+        {"service": {"type": "NodePort"}},
+        {"recovery": {"nodeLossSeconds": 700}},
+    ],
+    ids=str,
+)
+def test_nobody_who_waits_for_an_edit_is_told_too_early_that_it_runs(edit):
+    """From the first look at it until what it changes has been written."""
+    of = observed()
+    wanted = spec(**{**of.applied.to_json(), **edit})
+    of = dataclasses.replace(of, spec=wanted, generation=2)
+    steps = 0
+    while not isinstance(plan(of).step, Wait) and steps < 5:
+        steps += 1
+        found = next_status(of, plan(of), Done())
+        up_to_date = find_condition(found.conditions, "UpToDate")
+        assert (up_to_date.status, up_to_date.observed_generation) == ("False", 2)
+        applied = type(wanted).model_validate(found.applied_spec)
+        of = dataclasses.replace(of, status=found, applied=applied)
+        if isinstance(plan(of).step, ApplyObjects):
+            up_to_date = conditions(of)["UpToDate"]
+            assert up_to_date.status == "False"
+            break
+    assert steps
