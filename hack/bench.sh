@@ -12,6 +12,8 @@ node_with_operator() {
   python3 hack/node/node.py up || return 1
   hack/kubectl --kubeconfig "$kubeconfig" apply --server-side -f manifests/install.yaml >/dev/null &&
     hack/kubectl --kubeconfig "$kubeconfig" -n etcd-operator-system scale deployment/etcd-operator --replicas="$1" &&
+    # The tag stays the same when the image is built anew.
+    hack/kubectl --kubeconfig "$kubeconfig" -n etcd-operator-system rollout restart deployment/etcd-operator &&
     hack/kubectl --kubeconfig "$kubeconfig" -n etcd-operator-system rollout status deployment/etcd-operator --timeout=120s
 }
 
