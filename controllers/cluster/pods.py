@@ -98,18 +98,25 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         created=_time(metadata.get("creationTimestamp")),
         annotations=annotations,
         resources=_named(spec.get("containers", ()), ETCD_CONTAINER).get("resources") or {},
-        **_resize(status),
+        **_resize(metadata, status),
     )
 
 
-def _resize(status: JsonObject) -> dict[str, Any]:
-    """How far new resources have come (KEP-1287: conditions PodResizePending, InProgress)."""
+def _resize(metadata: JsonObject, status: JsonObject) -> dict[str, Any]:
+    """How far new resources have come (KEP-1287: conditions PodResizePending, InProgress).
+
+    Before kubelet has looked at them there is no condition, only a generation that it has not seen
+    (from Kubernetes 1.34 on it tells which it has).
+    """
     pending = _condition(status, "PodResizePending")
     going = _condition(status, "PodResizeInProgress")
     told = next((c for c in (pending, going) if c.get("status") == "True"), {})
     words = ": ".join(str(told[key]) for key in ("reason", "message") if told.get(key))
+    seen = status.get("observedGeneration")
+    unseen = bool(seen) and seen < metadata.get("generation", 0)
     return {
-        "resizing": words or ("in progress" if told else ""),
+        "resizing": words
+        or ("in progress" if told else "not seen by its node yet" if unseen else ""),
         "resizing_since": _time(told.get("lastTransitionTime")),
         "resize_failed": told.get("reason") in {"Infeasible", "Error"},
     }
