@@ -38,8 +38,8 @@ def of_version_step(observed: Observed, step: Action | Wait) -> Iterator[Happeni
             yield from _of_path(observed, step)
         case EnableDowngrade(target=target):
             yield event(EventReason.DOWNGRADE_ENABLED, f"etcd makes its data fit {target}")
-        case CancelDowngrade(target=target):
-            message = f"The downgrade to {target} was cancelled: spec.version does not ask for it"
+        case CancelDowngrade(target=target, why=why):
+            message = f"The downgrade to {target} was cancelled: {why}"
             yield event(EventReason.DOWNGRADE_CANCELLED, message)
         case CompareHashes(reached=reached, then=then) if reached:
             yield event(EventReason.VERSION_REACHED, f"Every member runs {reached}, data unchanged")
