@@ -1,6 +1,7 @@
 """A downgrade of etcd is taken back when somebody has to join, or nobody wants it any more."""
 
 import dataclasses
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from controllers.cluster.membership import SCALE_OUT
 from controllers.cluster.outcome import Done
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.steps import AddLearner, RecordSpec
-from controllers.cluster.plan.version_steps import CancelDowngrade
+from controllers.cluster.plan.version_steps import CancelDowngrade, EnableDowngrade, RecordUpgrade
 from controllers.cluster.status import next_status
 from tests.unit.controllers.cluster.builders import NOW, live_of, pod
 from tests.unit.controllers.cluster.test_upgrade import HASH, going, running
@@ -106,6 +107,26 @@ class TestSomebodyHasToJoin:
         of = running(NEW, NEW, NEW, downgrade="3.5.0", size=5)
 
         assert plan(joined_by(of, joining())).rule == "cancel_for_joining"
+
+
+class TestThenItGoesOn:
+    lasting = PREPARED.model_copy(update={"fit_since": NOW - timedelta(hours=1)})
+
+    def test_data_must_fit_anew_before_it_is_enabled_again(self):
+        """What fitted before it was cancelled may just be changing back."""
+        of = going_down(NEW, NEW, NEW, upgrade=self.lasting, downgrade=None)
+        planned = plan(of)
+
+        assert planned.step.upgrade.fit_since is None
+        assert plan(after(of)).step == EnableDowngrade(target="3.5")
+
+    def test_fit_that_is_as_old_as_the_first_try_takes_nothing(self):
+        of = after(going_down(NEW, NEW, NEW, upgrade=self.lasting, downgrade=None))
+        upgrade = of.status.upgrade
+
+        step = plan(going_down(NEW, NEW, NEW, upgrade=upgrade)).step
+
+        assert (type(step), step.upgrade.fit_since) == (RecordUpgrade, NOW)
 
 
 class TestNobodyWantsIt:
