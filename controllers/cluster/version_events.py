@@ -50,9 +50,12 @@ def of_version_step(observed: Observed, step: Action | Wait) -> Iterator[Happeni
 
 
 def _of_path(observed: Observed, step: RecordUpgrade) -> Iterator[Happening]:
+    before, now = observed.status.upgrade, step.upgrade
     if step.not_compared:
         yield event(EventReason.HASHES_UNKNOWN, step.why)
-    before, now = observed.status.upgrade, step.upgrade
+        if before is not None and now is None:
+            yield event(EventReason.UPGRADED, f"The cluster runs {before.path[0]}")
+        return
     if now is None or (before is not None and before.path == now.path):
         return
     yield event(EventReason.UPGRADE_STARTED, step.why)
