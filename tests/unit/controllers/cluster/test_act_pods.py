@@ -1,4 +1,4 @@
-"""The steps on pods, against an API server with uids and versions: resized, or noted that not."""
+"""The steps on pods, against an API server with uids and versions: resizes, notes, probes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import asyncio
 
 import pytest
 
-from api.labels import NOT_RESIZED_ANNOTATION, RESIZED_ANNOTATION
+from api.labels import (
+    CLOSED_ANNOTATION,
+    NOT_RESIZED_ANNOTATION,
+    REPLACE_ANNOTATION,
+    RESIZED_ANNOTATION,
+)
 from api.reasons import Reason
 from controllers.cluster.act import perform
 from controllers.cluster.happenings import happenings
 from controllers.cluster.outcome import Changed, Done, Rejected
-from controllers.cluster.plan.steps import Plan
+from controllers.cluster.plan.steps import DropRequest, Plan, RefreshFiles
 from controllers.cluster.plan.version_steps import (
     DeleteProbe,
     MakeProbe,
@@ -19,12 +24,12 @@ from controllers.cluster.plan.version_steps import (
     ResizePod,
 )
 from controllers.cluster.status import next_status
-from controllers.resources import PODS
+from controllers.resources import CLUSTERS, PODS
 from controllers.writer import Writer
 from etcd.pool import ChannelPool
 from informers.errors import NotFoundError, ServerError
 from informers.expectations import OwnWrites
-from tests.unit.controllers.cluster.builders import observed
+from tests.unit.controllers.cluster.builders import UID, observed
 from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
@@ -181,6 +186,50 @@ async def test_refusal_is_not_noted_on_a_pod_of_another_life(server, hands):
 
     assert isinstance(await hands.take(REFUSE), Changed)
     assert notes(server) == {"theirs": "x"}
+
+
+# ------------------------------------------------------------------ other notes
+async def test_closed_file_is_noted_with_the_members_id(server, hands):
+    put_pod(server)
+
+    assert await hands.take(RefreshFiles(name="db-1", uid="pod-1", member="b7")) == Done()
+    assert notes(server) == {"theirs": "x", CLOSED_ANNOTATION: "b7"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "rest"),
+    [("db-1", None), ("db-0, db-1", "db-0"), ("db-0", "db-0")],
+    ids=["alone", "beside another", "by the pod alone"],
+)
+async def test_request_is_taken_off_the_list_and_off_the_pod(server, hands, asked, rest):
+    put_cluster(server, asked)
+    put_pod(server, **{REPLACE_ANNOTATION: "true"})
+
+    assert await hands.take(DropRequest(name="db-1")) == Done()
+    assert on_cluster(server) == rest
+    assert notes(server) == {"theirs": "x"}
+
+
+async def test_request_that_is_changed_meanwhile_is_not_overwritten(server, hands):
+    put_cluster(server, "db-1")
+    put_pod(server)
+
+    async def another(_):
+        put_cluster(server, "db-1,db-2")
+
+    server.script("patch", another)
+
+    assert isinstance(await hands.take(DropRequest(name="db-1")), Changed)
+    assert on_cluster(server) == "db-1,db-2"
+
+
+def put_cluster(server, asked):
+    annotations = {REPLACE_ANNOTATION: asked}
+    server.put(CLUSTERS.path("prod", "db"), {"metadata": {"uid": UID, "annotations": annotations}})
+
+
+def on_cluster(server):
+    return server.objects("etcdclusters")[KEY]["metadata"]["annotations"].get(REPLACE_ANNOTATION)
 
 
 # ------------------------------------------------------------------ probe
