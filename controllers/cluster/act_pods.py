@@ -28,7 +28,6 @@ from controllers.resources import CLUSTERS, PODS
 from controllers.writer import Writer
 from informers.errors import (
     AlreadyExistsError,
-    ConflictError,
     InvalidError,
     NotFoundError,
     StatusError,
@@ -79,8 +78,6 @@ async def _resize(step: ResizePod, observed: Observed, writer: Writer) -> Outcom
     body = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
     try:
         await writer.merge(PODS, observed.namespace, step.name, body, subresource="resize")
-    except ConflictError:
-        raise
     except StatusError as error:
         if not is_final(error) and not isinstance(error, NotFoundError):
             raise
