@@ -14,7 +14,9 @@ from controllers.cluster.plan import plan
 from controllers.cluster.plan.steps import AddLearner, RecordSpec
 from controllers.cluster.plan.version_steps import CancelDowngrade, EnableDowngrade, RecordUpgrade
 from controllers.cluster.status import next_status
+from etcd.ids import member_id_hex
 from tests.unit.controllers.cluster.builders import NOW, live_of, pod
+from tests.unit.controllers.cluster.test_membership import NEW_ID, learner, with_learner
 from tests.unit.controllers.cluster.test_upgrade import HASH, going, running
 
 NEW, OLDER = "3.6.16", "3.5.35"
@@ -93,15 +95,23 @@ class TestSomebodyHasToJoin:
         assert plan(joined_by(of, joining())).rule == "cancel_for_joining"
 
     def test_one_that_has_started_is_barred_no_more(self):
-        of = going_down(NEW, NEW, NEW, joins=joining(id="b7", started=True))
+        state = joining(id=member_id_hex(NEW_ID), started=True, listed=(0, 1, 2, 3))
+        of = with_learner(going_down(NEW, NEW, NEW, size=5), learner(3))
+        of = joined_by(dataclasses.replace(of, pods=(*of.pods[:3], pod(3))), state)
 
-        assert not isinstance(plan(of).step, CancelDowngrade)
+        assert plan(of).rule == "refresh_files"
 
     def test_upgrade_under_way_bars_nobody(self):
         up = going("v3.5.35", "v3.6.16", probed=True, before=HASH)
         of = running(OLDER, OLDER, OLDER, applied="v3.6.16", upgrade=up, size=5)
 
         assert isinstance(plan(joined_by(of, joining())).step, AddLearner)
+
+    def test_upgrade_is_not_taken_back_for_it(self):
+        up = going("v3.5.35", "v3.6.16", probed=True, before=HASH)
+        of = running(OLDER, OLDER, OLDER, applied="v3.6.16", upgrade=up, size=5, downgrade="3.4.0")
+
+        assert plan(joined_by(of, joining())).rule == "cancel_for_joining"
 
     def test_downgrade_of_somebody_else_is_cancelled_too(self):
         of = running(NEW, NEW, NEW, downgrade="3.5.0", size=5)

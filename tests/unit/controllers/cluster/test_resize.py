@@ -147,7 +147,15 @@ class TestRestartedInstead:
         [
             pytest.param({"annotations": {TEMPLATE_HASH_ANNOTATION: "other"}}, id="more differs"),
             pytest.param({"annotations": REFUSED}, id="refused by the server"),
-            pytest.param({"annotations": REFUSED, "resources": WANTED}, id="refused by its node"),
+            pytest.param(
+                {
+                    "annotations": REFUSED,
+                    "resources": WANTED,
+                    "resizing": "Infeasible: too much",
+                    "resize_failed": True,
+                },
+                id="refused by its node",
+            ),
         ],
     )
     def test_pod_that_cannot_have_them_as_it_is(self, changes):
