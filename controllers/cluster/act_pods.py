@@ -28,7 +28,6 @@ from controllers.resources import CLUSTERS, PODS
 from controllers.writer import Writer, is_final
 from informers.errors import (
     AlreadyExistsError,
-    ConflictError,
     NotFoundError,
     StatusError,
 )
@@ -45,7 +44,7 @@ async def perform_on_pod(action: PodStep, observed: Observed, writer: Writer) ->
             at_once = 0 if force else None
             await writer.delete(PODS, observed.namespace, name, uid=uid, grace_period_s=at_once)
         case ResizePod():
-            await _resize(action, observed, writer)
+            return await _resize(action, observed, writer)
         case RefuseResize():
             await _refuse_resize(action, observed, writer)
         case MakeProbe(pod=pod):
@@ -62,7 +61,7 @@ async def perform_on_pod(action: PodStep, observed: Observed, writer: Writer) ->
     return Done()
 
 
-async def _resize(step: ResizePod, observed: Observed, writer: Writer) -> None:
+async def _resize(step: ResizePod, observed: Observed, writer: Writer) -> Outcome:
     """Noted first, so that it is gone on with; what the server can't do is noted instead.
 
     By the subresource of its own (Kubernetes 1.33).
@@ -73,8 +72,6 @@ async def _resize(step: ResizePod, observed: Observed, writer: Writer) -> None:
     body = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
     try:
         await writer.merge(PODS, observed.namespace, step.name, body, subresource="resize")
-    except ConflictError:
-        raise
     except StatusError as error:
         if not is_final(error) and not isinstance(error, NotFoundError):
             raise
@@ -82,6 +79,8 @@ async def _resize(step: ResizePod, observed: Observed, writer: Writer) -> None:
             name=step.name, uid=step.uid, revision=step.revision, why=error.message
         )
         await _refuse_resize(refused, observed, writer)
+        return Changed(what=f"pod {step.name} can't be resized in place: {error.message}")
+    return Done()
 
 
 async def _refuse_resize(step: RefuseResize, observed: Observed, writer: Writer) -> None:

@@ -60,13 +60,19 @@ async def perform_on_version(
 
 
 async def _advance_log(entries: int, leader: EtcdClient, timeout_s: float) -> None:
+    """With the first that fails all end: what is missing then is looked at anew."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one() -> None:
         async with slots:
             await leader.maintenance.disarm(_NO_ALARM, timeout_s=timeout_s)
 
-    await asyncio.gather(*(one() for _ in range(entries)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(entries):
+                group.create_task(one())
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
 
 
 async def _compare_hashes(

@@ -125,7 +125,9 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
 def _resize(metadata: JsonObject, status: JsonObject) -> dict[str, Any]:
     """How far new resources have come (KEP-1287: conditions PodResizePending, InProgress).
 
-    What kubelet said of an earlier request counts no more (KEP-5067, observedGeneration).
+    What kubelet said of an earlier request counts no more.  Before it has looked at the newest one
+    there is no condition, only a generation that it has not seen (KEP-5067: from Kubernetes 1.34 on
+    it tells which it has).
     """
     pending = _condition(status, "PodResizePending")
     going = _condition(status, "PodResizeInProgress")
@@ -140,8 +142,11 @@ def _resize(metadata: JsonObject, status: JsonObject) -> dict[str, Any]:
         {},
     )
     words = ": ".join(str(told[key]) for key in ("reason", "message") if told.get(key))
+    seen = status.get("observedGeneration")
+    unseen = bool(seen) and seen < metadata.get("generation", 0)
     return {
-        "resizing": words or ("in progress" if told else ""),
+        "resizing": words
+        or ("in progress" if told else "not seen by its node yet" if unseen else ""),
         "resizing_since": _time(told.get("lastTransitionTime")),
         "resize_failed": told.get("reason") in {"Infeasible", "Error"},
     }

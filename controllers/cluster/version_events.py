@@ -38,8 +38,8 @@ def of_version_step(observed: Observed, step: Action | Wait) -> Iterator[Happeni
             yield from _of_path(observed, step)
         case EnableDowngrade(target=target):
             yield event(EventReason.DOWNGRADE_ENABLED, f"etcd makes its data fit {target}")
-        case CancelDowngrade(target=target):
-            message = f"The downgrade to {target} was cancelled: spec.version does not ask for it"
+        case CancelDowngrade(target=target, why=why):
+            message = f"The downgrade to {target} was cancelled: {why}"
             yield event(EventReason.DOWNGRADE_CANCELLED, message)
         case CompareHashes(reached=reached, then=then) if reached:
             yield event(EventReason.VERSION_REACHED, f"Every member runs {reached}, data unchanged")
@@ -50,9 +50,12 @@ def of_version_step(observed: Observed, step: Action | Wait) -> Iterator[Happeni
 
 
 def _of_path(observed: Observed, step: RecordUpgrade) -> Iterator[Happening]:
+    before, now = observed.status.upgrade, step.upgrade
     if step.not_compared:
         yield event(EventReason.HASHES_UNKNOWN, step.why)
-    before, now = observed.status.upgrade, step.upgrade
+        if before is not None and now is None:
+            yield event(EventReason.UPGRADED, f"The cluster runs {before.path[0]}")
+        return
     if now is None or (before is not None and before.path == now.path):
         return
     yield event(EventReason.UPGRADE_STARTED, step.why)

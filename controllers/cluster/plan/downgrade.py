@@ -46,9 +46,11 @@ def retreat(observed: Observed) -> RecordSpec | None:
 def cancel_for_joining(observed: Observed) -> CancelDowngrade | None:
     """The same: cancelled, members that run the older version go on as in any mixed cluster."""
     target = downgrade_target(observed)
-    if target is None or not _bars_joining(observed):
+    joining = observed.status.joining
+    if target is None or joining is None or not _bars_joining(observed):
         return None
-    return CancelDowngrade(target=target.minor_version)
+    why = f"while it is on, etcd would not let {joining.name} join"
+    return CancelDowngrade(target=target.minor_version, why=why)
 
 
 def cancel_downgrade(observed: Observed) -> CancelDowngrade | None:
@@ -61,7 +63,9 @@ def cancel_downgrade(observed: Observed) -> CancelDowngrade | None:
         return None
     if upgrade is not None and parse_version(upgrade.path[0]).minor == target.minor:
         return None
-    return CancelDowngrade(target=target.minor_version)
+    return CancelDowngrade(
+        target=target.minor_version, why="spec.version does not ask for it any more"
+    )
 
 
 def _bars_joining(observed: Observed) -> bool:

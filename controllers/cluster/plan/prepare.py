@@ -61,14 +61,14 @@ def give_up_comparing(observed: Observed) -> RecordUpgrade | None:
     since = upgrade.comparing_since if upgrade else None
     if upgrade is None or since is None or observed.now < since + _COMPARED_WITHIN:
         return None
-    if not is_taken(observed, upgrade):
+    if compare_before(observed) is not None:
         new: UpgradeStatus | None = upgrade.model_copy(
             update={"before": _UNKNOWN, "comparing_since": None}
         )
-    elif unfinished(observed, upgrade):
-        return None
-    else:
+    elif is_taken(observed, upgrade) and not unfinished(observed, upgrade):
         new = next_of(observed, upgrade)
+    else:
+        return None
     return RecordUpgrade(
         upgrade=new, why="Go on without comparing the members' data", not_compared=True
     )

@@ -83,17 +83,30 @@ def wait_for_turn(observed: Observed) -> Wait | None:
             message=f"New resources are on their way to {', '.join(resizing(observed))}",
             recheck_s=5.0,
         )
-    turns = _turns(observed)
-    if not turns or _changes_from_two(observed):
+    what = _still_to_do(observed)
+    if not what:
         return None
     down = [f"{v.name} ({v.reason})" for v in members_of(observed) if not v.healthy]
     lagging = [v.name for v in voters(observed) if v.healthy and not _caught_up(observed, v)]
     return Wait(
         reason=Reason.ROLLING_OUT,
-        message=f"{', '.join(v.name for v in turns)} are to be restarted on the newest template;"
-        f" waiting for {', '.join(down) or ', '.join(lagging) or 'a quorum without them'}",
+        message=f"{what}; waiting for"
+        f" {', '.join(down) or ', '.join(lagging) or 'a quorum without them'}",
         recheck_s=0.5,
     )
+
+
+def _still_to_do(observed: Observed) -> str:
+    """Whose turn has not come; empty when it is nobody's."""
+    turns = [] if _changes_from_two(observed) else _turns(observed)
+    if turns:
+        return f"{_names(turns)} are to be restarted on the newest template"
+    rest = [v for v in behind(observed) if v.pod and is_resizable(observed, v.pod)]
+    return f"{_names(rest)} are to be given other resources in place" if rest else ""
+
+
+def _names(views: list[ViewOfMember]) -> str:
+    return ", ".join(view.name for view in views)
 
 
 def _turns(observed: Observed) -> list[ViewOfMember]:

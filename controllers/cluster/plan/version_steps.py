@@ -124,10 +124,11 @@ class CancelDowngrade:
     """Take a downgrade back (Downgrade, CANCEL)."""
 
     target: str
+    why: str
 
     @override
     def __str__(self) -> str:
-        return f"Cancel etcd's downgrade to {self.target}"
+        return f"Cancel etcd's downgrade to {self.target}: {self.why}"
 
 
 VersionStep = (

@@ -412,9 +412,12 @@ def test_nothing_is_applied_to_a_cluster_that_is_being_deleted(of):
 
 
 @given(anything())
-def test_no_pod_of_a_formed_cluster_is_restarted(of):
-    if of.status.cluster_id:
-        assert not isinstance(plan(of).step, DeletePod)
+def test_only_an_older_template_restarts_a_pod_of_a_formed_cluster_and_no_voter_without_quorum(of):
+    step = plan(of).step
+    if of.status.cluster_id and isinstance(step, DeletePod):
+        restarted = [one for one in of.pods if one.uid == step.uid and one.revision == "db-old"]
+        assert restarted
+        assert of.etcd.members or not all(one.running for one in restarted)
 
 
 @given(anything())

@@ -1,14 +1,16 @@
 """Pods as kubelet and the scheduler report them, and the reason why one is stuck."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.reasons import Reason
-from controllers.cluster.pods import claim_from, pod_from
+from controllers.cluster.pods import claim_from, pod_from, probe_from
 
+SINCE = "2026-01-01T11:59:00Z"
 SELECTED = "volume.kubernetes.io/selected-node"
 
 
@@ -159,3 +161,134 @@ def test_damaged_data_is_known_by_etcds_last_words(words):
     held_back = {**waiting("CrashLoopBackOff"), "lastState": {"terminated": end}}
 
     assert problem({**held_back, "restartCount": 1}) is Reason.DATA_ERROR
+
+
+def resizing(*conditions, generation=3, seen=3):
+    """What is read of a pod with these conditions, as kubelet of Kubernetes 1.35 writes them."""
+    status = {
+        "conditions": [{"status": "True", "lastTransitionTime": SINCE, **c} for c in conditions]
+    }
+    if seen is not None:
+        status["observedGeneration"] = seen
+    obj = pod({"state": {"running": {}}}, **status)
+    obj["metadata"]["generation"] = generation
+    found = pod_from(obj, ordinal=0)
+    return found.resizing, found.resizing_since, found.resize_failed
+
+
+AT = datetime(2026, 1, 1, 11, 59, tzinfo=UTC)
+NO_ROOM = "Node didn't have enough resource: cpu, requested: 9000, used: 900, capacity: 2000"
+PENDING = {"type": "PodResizePending", "reason": "Deferred", "message": NO_ROOM}
+IN_PROGRESS = {"type": "PodResizeInProgress"}
+FAILED = {"type": "PodResizeInProgress", "reason": "Error", "message": "memory is in use"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "read"),
+    [
+        pytest.param([], ("", None, False), id="none"),
+        pytest.param([IN_PROGRESS], ("in progress", AT, False), id="in progress"),
+        pytest.param([PENDING], (f"Deferred: {NO_ROOM}", AT, False), id="deferred"),
+        pytest.param(
+            [{**PENDING, "reason": "Infeasible"}],
+            (f"Infeasible: {NO_ROOM}", AT, True),
+            id="infeasible",
+        ),
+        pytest.param([FAILED], ("Error: memory is in use", AT, True), id="error"),
+        pytest.param(
+            [IN_PROGRESS, PENDING], (f"Deferred: {NO_ROOM}", AT, False), id="newer one is pending"
+        ),
+        pytest.param([{**PENDING, "status": "False"}], ("", None, False), id="no longer"),
+    ],
+)
+def test_how_far_new_resources_have_come(conditions, read):
+    assert resizing(*conditions) == read
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"), [(2, "not seen by its node yet"), (3, ""), (0, ""), (None, "")]
+)
+def test_new_resources_are_on_their_way_before_kubelet_has_seen_them(seen, words):
+    assert resizing(generation=3, seen=seen) == (words, None, False)
+
+
+def test_pod_is_of_the_template_whose_resources_it_was_given():
+    obj = pod({"state": {"running": {}}})
+    obj["metadata"]["annotations"] = {"etcd.etcd.io/resized": "db-2", "theirs": "x"}
+    obj["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "1"}}
+    found = pod_from(obj, ordinal=0)
+
+    assert (found.revision, found.annotations["theirs"]) == ("db-2", "x")
+    assert found.resources == {"limits": {"cpu": "1"}}
+
+
+CONDITIONS = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["PodResizePending", "PodResizeInProgress", "Ready"])},
+        optional={
+            "status": st.sampled_from(["True", "False", "Unknown"]),
+            "reason": st.sampled_from(["", "Deferred", "Infeasible", "Error"]),
+            "message": TEXTS,
+            "lastTransitionTime": st.sampled_from([None, SINCE]),
+        },
+    ),
+    max_size=3,
+    unique_by=lambda condition: condition["type"],
+)
+
+
+@given(CONDITIONS, st.integers(1, 3))
+def test_whatever_is_said_of_a_resize_failure_and_time_come_only_with_words(conditions, seen):
+    obj = pod(conditions=conditions, observedGeneration=seen)
+    obj["metadata"]["generation"] = 3
+    found = pod_from(obj, ordinal=0)
+
+    assert found.resizing or (not found.resize_failed and found.resizing_since is None)
+
+
+def probed(output="", *, phase="Running", container=None, **status):
+    obj = pod(container, phase=phase, **status)
+    obj["metadata"]["creationTimestamp"] = SINCE
+    obj["spec"]["containers"][0]["image"] = "mirror/etcd:v3.6.16"
+    return probe_from(obj, output)
+
+
+class TestProbe:
+    def test_it_is_read_with_its_image_and_age(self):
+        found = probed("etcd Version: 3.6.16\n", phase="Succeeded")
+
+        assert (found.name, found.uid, found.image) == ("db-0", "u", "mirror/etcd:v3.6.16")
+        assert (found.created, found.ended, found.problem) == (AT, True, None)
+        assert found.output == "etcd Version: 3.6.16\n"
+
+    @pytest.mark.parametrize(
+        ("phase", "ended"),
+        [("Pending", False), ("Running", False), ("Succeeded", True), ("Failed", True)],
+    )
+    def test_it_has_ended_well_or_not(self, phase, ended):
+        assert probed(phase=phase).ended is ended
+
+    def test_image_that_cannot_be_pulled_is_its_problem(self):
+        found = probed(phase="Pending", container=waiting("ErrImagePull")).problem
+
+        assert (found.reason, found.message) == (Reason.IMAGE_PULL_FAILED, "ErrImagePull: why")
+
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [
+            ({"reason": "DeadlineExceeded"}, "DeadlineExceeded"),
+            ({"reason": "Evicted", "message": "low on memory"}, "low on memory"),
+            ({}, "its container failed"),
+        ],
+    )
+    def test_pod_that_was_ended_as_a_whole_says_why(self, status, words):
+        found = probed(phase="Failed", **status).problem
+
+        assert (found.reason, found.message) == (Reason.PROBE_FAILED, words)
+
+    def test_one_on_its_way_out_has_no_problem_of_its_own(self):
+        obj = pod(waiting("ErrImagePull"), phase="Pending")
+        obj["metadata"]["deletionTimestamp"] = SINCE
+        found = probe_from(obj, "")
+
+        assert (found.terminating, found.problem) == (True, None)

@@ -294,7 +294,9 @@ class TestDown:
         assert planned.step == RecordUpgrade(upgrade=None, why="spec.version is v3.6.16 again")
 
         of = dataclasses.replace(of, status=next_status(of, planned, Done()))
-        assert plan(of).step == CancelDowngrade(target="3.5")
+        assert plan(of).step == CancelDowngrade(
+            target="3.5", why="spec.version does not ask for it any more"
+        )
 
     def test_newer_one_is_put_back_half_way_before_it_is_cancelled(self):
         of = running(
