@@ -23,6 +23,8 @@ class Installation:
     async def start(self) -> None:
         """What a user does; then waits until it runs and leads."""
         if not self._is_installed:
+            # A pod of an earlier run has an older image under the same tag.
+            await self.stop()
             await manifest.install()
             self._is_installed = True
         await self.scale(1)

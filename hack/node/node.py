@@ -142,6 +142,9 @@ def up(options: argparse.Namespace) -> int:
         there = len(facts["nodes"]) or 1
         if there != options.nodes:
             raise SetupError(f"it is up with {there} node(s) already: node.py down")
+        if options.operator_image:
+            # It may have been built anew since; the other images have versions for tags.
+            load([str(artefacts.path("operator-image", quiet=True) / "image.tar")])
         say(f"the node is up; kubeconfig: {state.kubeconfig}")
         return 0
     settings = _settings(options)
