@@ -69,6 +69,10 @@ class EventReason(StrEnum):
         "The claim of a member that is gone was deleted, its PersistentVolume kept and labelled.",
     )
     VOLUMES_RESIZED = "VolumesResized", "Another size was asked for of volumes that are in use."
+    STATEFUL_SET_RENEWED = (
+        "StatefulSetRenewed",
+        "The StatefulSet was deleted without its pods and made anew, with other claim templates.",
+    )
     SHORT_OUTAGE = (
         "ShortOutage",
         "The only voter is restarted: writes wait until it is back.",

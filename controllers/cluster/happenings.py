@@ -50,7 +50,12 @@ def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Itera
         case ApplyObjects(objects=objects):
             for desired in objects:
                 key = (desired["kind"], desired["metadata"]["name"])
-                if _was_disturbed(desired, observed.live.get(key), observed):
+                if key[0] == "StatefulSet" and _was_released(observed, key):
+                    yield event(
+                        EventReason.STATEFUL_SET_RENEWED,
+                        f"{' '.join(key)} was made anew around its running pods",
+                    )
+                elif _was_disturbed(desired, observed.live.get(key), observed):
                     yield event(EventReason.DRIFT_CORRECTED, f"{' '.join(key)} was put right")
         case DeletePod(name=name, why=why) if _is_only_voter(observed, name):
             yield event(
@@ -86,6 +91,11 @@ def _is_only_voter(observed: Observed, name: str) -> bool:
     voters = voters_of(observed.status) if observed.status.cluster_id else ()
     pod = next((pod for pod in observed.pods if pod.name == name), None)
     return pod is not None and pod.running and voters == (pod.ordinal,)
+
+
+def _was_released(observed: Observed, key: tuple[str, str]) -> bool:
+    """Whether it went without its pods, which happens when its claim templates are renewed."""
+    return key not in observed.live and any(not pod.controlled for pod in observed.pods)
 
 
 def _was_disturbed(desired: JsonObject, live: JsonObject | None, observed: Observed) -> bool:

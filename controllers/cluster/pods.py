@@ -208,7 +208,9 @@ def _problem(metadata: JsonObject, status: JsonObject, etcd: JsonObject) -> Prob
     if "deletionTimestamp" in metadata or _condition(status, "Ready").get("status") == "True":
         return None
     scheduled = _condition(status, "PodScheduled")
-    if scheduled.get("status") == "False":
+    # A node was found, and the attempt to bind to it failed: the scheduler tries again by itself.
+    is_in_between = scheduled.get("reason") == "SchedulerError"
+    if scheduled.get("status") == "False" and not is_in_between:
         return Problem(reason=Reason.POD_UNSCHEDULABLE, message=scheduled.get("message", ""))
     containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
     for container in containers:

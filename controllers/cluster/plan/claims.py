@@ -99,7 +99,7 @@ def _refused_moves(
     if wanted.storage.migration_policy != "Replace":
         yield FieldError(
             field,
-            f"is nothing that {moving} can become: a volume never gets smaller, nor another class",
+            f"can't be had of {moving}: a volume never gets smaller, and keeps its class",
             "Set storage.migrationPolicy to Replace, to have each member replaced by one on a new"
             " volume, or set it back.",
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from api.conditions import ConditionType, find_condition
-from api.reasons import Reason
+from api.reasons import Reason, reason_of
 from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
@@ -15,6 +15,8 @@ _FORMING_RECHECK_S = 0.5
 _HEALING_RECHECK_S = 2.0
 # What Ready says before all members of a cluster that has formed are started at once.
 _STARTS_FROM = frozenset({Reason.STOPPED, Reason.WAITING_FOR_PODS, Reason.CREATING})
+# A member that joins in the place of a healthy one.
+_WISHED = frozenset({Reason.VOLUME_MIGRATION.value, Reason.REPLACEMENT_REQUESTED.value})
 
 
 def wait_for_cluster_id(observed: Observed) -> Wait | None:
@@ -47,6 +49,12 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
             reason=Reason.WAITING_FOR_PODS,
             message="Starting again; waiting for "
             + ", ".join(f"{view.name} ({view.reason})" for view in down),
+            recheck_s=_FORMING_RECHECK_S,
+        )
+    if len(views) == 1 and is_taking_its_turn(observed, views[0]):
+        return Wait(
+            reason=Reason.ROLLING_OUT,
+            message=f"{views[0].name} is the only member, and is restarted on the newest template",
             recheck_s=_FORMING_RECHECK_S,
         )
     lost = [view.name for view in views if _has_lost_its_data(view)]
@@ -142,10 +150,14 @@ def _unreachable(observed: Observed) -> Wait | None:
 
 def _why_unhealthy(observed: Observed, down: list[ViewOfMember]) -> Reason:
     """A cluster that is just coming up, for the first time or again, alarms nobody; nor does the
-    member whose turn it is to be restarted.
+    member whose turn it is to be restarted, or that is replaced because somebody wished it.
     """
     if all(is_taking_its_turn(observed, view) for view in down):
         return Reason.ROLLING_OUT
+    joining = observed.status.joining
+    is_its = joining is not None and [view.ordinal for view in down] == [joining.ordinal]
+    if joining is not None and is_its and joining.reason in _WISHED:
+        return reason_of(joining.reason)
     ready = find_condition(observed.status.conditions, ConditionType.READY)
     if ready is None or ready.reason == Reason.CREATING:
         return Reason.CREATING

@@ -100,9 +100,9 @@ def _still_to_do(observed: Observed) -> str:
     """Whose turn has not come; empty when it is nobody's."""
     turns = [] if _changes_from_two(observed) else _turns(observed)
     if turns:
-        return f"{_names(turns)} are to be restarted on the newest template"
+        return f"To be restarted on the newest template: {_names(turns)}"
     rest = [v for v in behind(observed) if v.pod and is_resizable(observed, v.pod)]
-    return f"{_names(rest)} are to be given other resources in place" if rest else ""
+    return f"To be given other resources in place: {_names(rest)}" if rest else ""
 
 
 def _names(views: list[ViewOfMember]) -> str:

@@ -114,7 +114,14 @@ def migrate(observed: Observed) -> RecordMembership | Wait | None:
 
 
 def wait_to_migrate(observed: Observed) -> Wait | None:
-    """Members are to move, and can't just now."""
+    """Members are to move, and can't just now, or one is on its way."""
+    joining = observed.status.joining
+    if joining is not None and joining.reason == Reason.VOLUME_MIGRATION:
+        return Wait(
+            reason=Reason.VOLUME_MIGRATION,
+            message=f"{joining.name} moves to {_described(observed)}",
+            recheck_s=1.0,
+        )
     moving = _moving(observed)
     if not moving or observed.applied is None:
         return None

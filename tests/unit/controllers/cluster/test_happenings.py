@@ -12,6 +12,7 @@ from controllers.cluster.plan import plan
 from controllers.cluster.plan.steps import (
     AddLearner,
     AnnotateClaims,
+    ApplyObjects,
     DeletePod,
     DiscardClaim,
     DiscardLeftovers,
@@ -21,6 +22,7 @@ from controllers.cluster.plan.steps import (
     RecordMembership,
     RemoveMember,
 )
+from controllers.cluster.render import desired_objects
 from controllers.cluster.status import next_status
 from tests.unit.controllers.cluster.builders import (
     NOW,
@@ -206,6 +208,21 @@ class TestSize:
         news = happenings(asleep, made, None, next_status(asleep, made, None))
 
         assert [(one.type, one.reason) for one in news] == [("Normal", "Stopped")]
+
+
+class TestStatefulSet:
+    def apply(self, **pod_fields):
+        of = observed(pods=tuple(pod(n, **pod_fields) for n in range(3)))
+        (made,) = [o for o in desired_objects(of) if o["kind"] == "StatefulSet"]
+        live = {key: obj for key, obj in of.live.items() if key[0] != "StatefulSet"}
+        of = dataclasses.replace(of, live=live)
+        return [reason for reason, _ in told(ApplyObjects(objects=(made,)), of)]
+
+    def test_one_that_somebody_deleted_is_put_right(self):
+        assert self.apply() == ["DriftCorrected"]
+
+    def test_one_that_was_released_from_its_pods_is_made_anew(self):
+        assert self.apply(controlled=False) == ["StatefulSetRenewed"]
 
 
 class TestShortOutage:

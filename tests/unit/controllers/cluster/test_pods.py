@@ -82,6 +82,13 @@ def test_pod_that_no_node_takes():
     assert problem(conditions=[condition]) is Reason.POD_UNSCHEDULABLE
 
 
+def test_scheduler_that_tries_again_is_no_problem():
+    """The node was chosen and binding failed (pkg/scheduler/schedule_one.go, SchedulerError)."""
+    condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulerError"}
+
+    assert problem(conditions=[condition]) is None
+
+
 def test_one_end_is_no_loop():
     assert problem({"state": {"running": {}}, "lastState": ended(), "restartCount": 1}) is None
 

@@ -75,7 +75,7 @@ class TestAsked:
         of = cluster(resized(ready=False))
 
         assert plan(of).step.reason is Reason.ROLLING_OUT
-        assert "db-1, db-2 are to be given other resources in place" in plan(of).step.message
+        assert "To be given other resources in place: db-1, db-2" in plan(of).step.message
         assert "waiting for db-0" in plan(of).step.message
         assert up_to_date(of) == ("False", "RollingOut")
 

@@ -7,7 +7,7 @@ import pytest
 
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import MemberStatus
-from controllers.cluster.observed import Problem
+from controllers.cluster.observed import Etcd, Problem
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.steps import DeletePod, MoveLeader, Wait
 from controllers.cluster.status import next_status
@@ -192,3 +192,26 @@ def test_member_whose_turn_it_is_alarms_nobody():
     assert shown["MembersHealthy"] == ("False", "RollingOut")
     assert shown["UpToDate"] == ("False", "RollingOut")
     assert shown["Stalled"][0] == "False"
+
+
+def test_restart_of_the_only_member_is_no_lost_quorum():
+    """Nobody answers for a moment, as was announced."""
+    before = settled(observed(1))
+    known = before.status.members[0].model_copy(update={"healthy_revision": "db-older"})
+    gone = dataclasses.replace(
+        before,
+        status=before.status.model_copy(update={"members": (known,)}),
+        pods=(pod(0, terminating=True, ready=False),),
+        etcd=Etcd(error="no member answers"),
+    )
+
+    status = next_status(gone, plan(gone), None)
+
+    reasons = {c.type: c.reason for c in status.conditions}
+    assert reasons["Ready"] == reasons["QuorumAvailable"] == "RollingOut"
+    assert status.phase == "Upgrading"
+
+
+def settled(of):
+    """The same once its status was written."""
+    return dataclasses.replace(of, status=next_status(of, plan(of), None))

@@ -298,6 +298,26 @@ class TestMoves:
         assert plan(of).rule == "settled"
         assert up_to_date(of).status == "True"
 
+    def on_its_way(self):
+        """db-2 is off etcd's list and has not joined again."""
+        of = after(self.moving())
+        members = tuple(m for m in of.etcd.members if m.name != "db-2")
+        statuses = {name: s for name, s in of.etcd.statuses.items() if name != "db-2"}
+        return dataclasses.replace(
+            of,
+            etcd=dataclasses.replace(of.etcd, members=members, statuses=statuses),
+            pods=(pod(0), pod(1), pod(2, terminating=True)),
+        )
+
+    def test_it_alarms_nobody_and_is_not_over_before_it_is(self):
+        of = self.on_its_way()
+
+        found = {c.type: c for c in next_status(of, plan(of), None).conditions}
+
+        assert {found[kind].reason for kind in ("Ready", "UpToDate")} == {"VolumeMigration"}
+        assert {found[kind].status for kind in ("Ready", "UpToDate", "Stalled")} == {"False"}
+        assert next_status(of, plan(of), None).phase == "Upgrading"
+
     def test_it_is_not_counted_as_a_loss(self):
         of = self.moving()
 
