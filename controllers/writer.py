@@ -11,7 +11,7 @@ from typing import Any, Final
 from informers.errors import InvalidError, NotFoundError, StatusError
 from informers.expectations import OwnWrites
 from informers.resource import Resource
-from informers.wire import STRATEGIC_MERGE_PATCH, KubeApi
+from informers.wire import MERGE_PATCH, KubeApi
 
 _LONGEST_S: Final = 10.0
 # Between our last possible write and the end of the Lease: a slow server may still be working on
@@ -88,40 +88,23 @@ class Writer:
         name: str,
         patch: Mapping[str, Any],
         *,
+        subresource: str | None = None,
+        content_type: str = MERGE_PATCH,
         dry_run: bool = False,
     ) -> None:
-        """JSON merge patch; `dry_run`: without storing anything."""
-        answer = await self.api.patch(
-            resource,
-            patch,
-            namespace=namespace,
-            name=name,
-            dry_run=dry_run,
-            timeout_s=self.timeout_s(),
-        )
-        if not dry_run:
-            self._wrote(resource, answer)
-
-    async def merge(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        patch: Mapping[str, Any],
-        *,
-        subresource: str,
-    ) -> None:
-        """Strategic merge patch of a subresource: lists are merged by name."""
+        """A merge patch, of the kind that `content_type` says; `dry_run` stores nothing."""
         answer = await self.api.patch(
             resource,
             patch,
             namespace=namespace,
             name=name,
             subresource=subresource,
-            content_type=STRATEGIC_MERGE_PATCH,
+            content_type=content_type,
+            dry_run=dry_run,
             timeout_s=self.timeout_s(),
         )
-        self._wrote(resource, answer)
+        if not dry_run:
+            self._wrote(resource, answer)
 
     async def replace_status(self, resource: Resource, body: Mapping[str, Any]) -> None:
         """PUT of the status, under the resourceVersion in the body."""

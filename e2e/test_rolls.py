@@ -7,6 +7,7 @@ import asyncio
 from e2e.harness.cluster import EtcdCluster
 from e2e.harness.kube import Kube, Object
 from e2e.harness.membership import served
+from e2e.harness.operator import Operator, absent
 from e2e.harness.report import Measure
 from e2e.harness.wait import until
 
@@ -151,6 +152,42 @@ async def test_an_edit_that_the_server_refuses_touches_nobody(
     await cluster.shows("UpToDate", kind="UpToDate", status="True")
     assert await uids(cluster) == before
     measure("pods restarted by a refused edit", 0)
+
+
+async def test_what_may_wait_waits_for_a_window_or_for_consent(
+    kube: Kube, namespace: str, operator: Operator, measure: Measure
+) -> None:
+    cluster = EtcdCluster(kube, namespace, "patient")
+    closed = [{"schedule": "0 3 1 1 *", "duration": "1m"}]
+    await cluster.apply(size=1, maintenanceWindows=closed, **SIZES)
+    await cluster.ready()
+    before = await uids(cluster)
+    await cluster.edit(options={"snapshotCount": 4321})
+    said = await cluster.shows("WaitingForWindow", kind="UpToDate")
+    assert "opens at" in said
+    assert await uids(cluster) == before
+    await cluster.edit(maintenanceWindows=None)
+    await cluster.shows("UpToDate", kind="UpToDate", status="True", within_s=ROLLED_WITHIN_S)
+    assert await uids(cluster) != before
+
+    # As if an operator before this one had made the pods a little otherwise.
+    other = {"podTemplate": {"metadata": {"annotations": {"made-by": "another"}}}}
+    async with absent(operator):
+        path = "EtcdCluster", namespace, cluster.name
+        await kube.patch(*path, {"status": {"rendered": other}}, subresource="status")
+    said = await cluster.shows(
+        "OperatorChanges", kind="UpToDate", status="True", within_s=ROLLED_WITHIN_S
+    )
+    assert "podTemplate.metadata.annotations.made-by" in said
+    before = await uids(cluster)
+    await cluster.edit(recovery={"nodeLossSeconds": 700})
+    await operator.kill()
+    await cluster.shows("OperatorChanges", kind="UpToDate", status="True")
+    assert await uids(cluster) == before
+    await cluster.edit(acceptOperatorChanges=True)
+    await cluster.shows("UpToDate", kind="UpToDate", status="True", within_s=ROLLED_WITHIN_S)
+    assert await uids(cluster) != before
+    measure("pods restarted by another operator without consent", 0)
 
 
 async def test_a_member_that_can_not_start_follows_the_corrected_option_without_quorum(

@@ -31,6 +31,7 @@ from informers.errors import (
     NotFoundError,
     StatusError,
 )
+from informers.wire import STRATEGIC_MERGE_PATCH
 
 PodStep = (
     DeletePod | ResizePod | RefuseResize | MakeProbe | DeleteProbe | DropRequest | RefreshFiles
@@ -71,7 +72,14 @@ async def _resize(step: ResizePod, observed: Observed, writer: Writer) -> Outcom
     container = {"name": ETCD_CONTAINER, "resources": step.resources}
     body = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
     try:
-        await writer.merge(PODS, observed.namespace, step.name, body, subresource="resize")
+        await writer.patch(
+            PODS,
+            observed.namespace,
+            step.name,
+            body,
+            subresource="resize",
+            content_type=STRATEGIC_MERGE_PATCH,  # a list of containers is merged by their names
+        )
     except StatusError as error:
         if not is_final(error) and not isinstance(error, NotFoundError):
             raise

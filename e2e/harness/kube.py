@@ -207,10 +207,13 @@ class Kube:
     async def create(self, kind: str, namespace: str | None, body: Object) -> Object:
         return await self.call("POST", path(kind, namespace), body)
 
-    async def patch(self, kind: str, namespace: str | None, name: str, body: Object) -> Object:
+    async def patch(
+        self, kind: str, namespace: str | None, name: str, body: Object, *, subresource: str = ""
+    ) -> Object:
         """A JSON merge patch."""
         content_type = "application/merge-patch+json"
-        return await self.call("PATCH", path(kind, namespace, name), body, content_type)
+        whole = path(kind, namespace, name) + (f"/{subresource}" if subresource else "")
+        return await self.call("PATCH", whole, body, content_type)
 
     async def delete(
         self, kind: str, namespace: str | None, name: str, *, grace_s: int | None = None

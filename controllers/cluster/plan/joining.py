@@ -49,6 +49,19 @@ _SUSPECT = frozenset(
 )
 
 
+def in_place_of(observed: Observed, view: ViewOfMember, reason: Reason) -> JoiningMember:
+    """The record of one that joins instead of this member, on a volume of its own."""
+    claim = observed.claim(view.ordinal)
+    return JoiningMember(
+        name=view.name,
+        ordinal=view.ordinal,
+        reason=reason.value,
+        since=observed.now.replace(microsecond=0),
+        old_id=member_id_hex(view.member.id) if view.member else "",
+        old_claim=claim.uid if claim else "",
+    )
+
+
 def track_joining(observed: Observed) -> RecordMembership | None:
     """Record what etcd's list and the member itself say of the one that joins."""
     joining = observed.status.joining

@@ -5,11 +5,11 @@ from typing import Final
 
 from api.labels import REPLACE_ANNOTATION
 from api.reasons import Reason
-from api.v1alpha1.cluster_status import JoiningMember, Replacement, WithdrawnMember
+from api.v1alpha1.cluster_status import Replacement, WithdrawnMember
 from controllers.cluster.members import ViewOfMember, keeps_quorum_without, strangers, voters
 from controllers.cluster.membership import late_of, quorum, voters_of
 from controllers.cluster.observed import Observed, derived
-from controllers.cluster.plan.joining import unknown_members
+from controllers.cluster.plan.joining import in_place_of, unknown_members
 from controllers.cluster.plan.leaving import leave
 from controllers.cluster.plan.proof import Proof, distrusted, proof_of_loss
 from controllers.cluster.plan.steps import (
@@ -19,7 +19,6 @@ from controllers.cluster.plan.steps import (
     RemoveMember,
     Wait,
 )
-from etcd.ids import member_id_hex
 from etcd.versions import adds_with_members_down, parse_version, promotions_survive
 
 # Members that are lost again and again have a cause that another replacement will not mend.
@@ -137,19 +136,11 @@ def _is_leaving(observed: Observed, view: ViewOfMember) -> bool:
 
 
 def _record(observed: Observed, view: ViewOfMember, proof: Proof) -> RecordMembership:
-    now = observed.now.replace(microsecond=0)
-    claim = observed.claim(view.ordinal)
+    joining = in_place_of(observed, view, proof.reason)
     return RecordMembership(
         voters=voters_of(observed.status),
-        joining=JoiningMember(
-            name=view.name,
-            ordinal=view.ordinal,
-            reason=proof.reason.value,
-            since=now,
-            old_id=member_id_hex(view.member.id) if view.member else "",
-            old_claim=claim.uid if claim else "",
-        ),
-        replaced=Replacement(name=view.name, reason=proof.reason.value, time=now),
+        joining=joining,
+        replaced=Replacement(name=view.name, reason=joining.reason, time=joining.since),
         why=f"Replace {view.name}: {proof.message}",
     )
 

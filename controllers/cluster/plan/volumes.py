@@ -11,7 +11,6 @@ from api.changes import Kind, taken
 from api.labels import stateful_set_name
 from api.reasons import Reason
 from api.v1alpha1.cluster import Storage
-from api.v1alpha1.cluster_status import JoiningMember
 from api.volume_claims import claim_class, claim_size
 from controllers.cluster.members import ViewOfMember, strangers, voters
 from controllers.cluster.membership import voters_of
@@ -25,11 +24,10 @@ from controllers.cluster.plan.claims import (
     too_small_for_data,
 )
 from controllers.cluster.plan.edits import may_restart
-from controllers.cluster.plan.joining import unknown_members
+from controllers.cluster.plan.joining import in_place_of, unknown_members
 from controllers.cluster.plan.steps import RecordMembership, RecordSpec, Wait
 from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
-from etcd.ids import member_id_hex
 
 _ORPHANS = "orphan"  # the finalizer under which the garbage collector sets pods free
 _FEWEST = 3
@@ -96,19 +94,9 @@ def migrate(observed: Observed) -> RecordMembership | Wait | None:
     if others:
         return unknown_members(others)
     view = min(moving, key=lambda view: (view.role == "leader", -view.ordinal))
-    claim = observed.claim(view.ordinal)
-    assert view.member is not None
-    assert claim is not None
     return RecordMembership(
         voters=voters_of(observed.status),
-        joining=JoiningMember(
-            name=view.name,
-            ordinal=view.ordinal,
-            reason=Reason.VOLUME_MIGRATION.value,
-            since=observed.now.replace(microsecond=0),
-            old_id=member_id_hex(view.member.id),
-            old_claim=claim.uid,
-        ),
+        joining=in_place_of(observed, view, Reason.VOLUME_MIGRATION),
         why=f"Move {view.name} to {_described(observed)}",
     )
 

@@ -19,10 +19,10 @@ from controllers.cluster.plan.steps import ApplyObjects, DeleteClaims, DeletePod
 from controllers.cluster.render import desired_objects
 from controllers.resources import CLAIMS, CLUSTERS, PODS, SERVICES
 from controllers.writer import LeaseTooShortError, Writer
-from etcd.pool import ChannelPool
 from informers.errors import ConflictError, TransportError
 from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster.builders import UID, accepted, unborn
+from tests.unit.controllers.cluster.steps import NO_ETCD
 from tests.unit.informers.api_faults import answer_status, hang
 
 pytestmark = pytest.mark.looptime
@@ -30,14 +30,6 @@ pytestmark = pytest.mark.looptime
 KEY = "prod/db"
 
 
-class NoWayThere:
-    """A dialer for steps that must not ask etcd anything."""
-
-    def dial(self, endpoint, tls=None):
-        raise AssertionError(f"dialled {endpoint}")
-
-
-NO_ETCD = ChannelPool(NoWayThere())
 PEER = SERVICES.path("prod", "db-peer")
 
 

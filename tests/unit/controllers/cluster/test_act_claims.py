@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -19,13 +18,11 @@ from controllers.cluster.plan.steps import (
     DiscardLeftovers,
 )
 from controllers.resources import CLAIMS, CLUSTERS, VOLUMES
-from controllers.writer import Writer
 from etcd.cluster import Member
 from etcd.ids import MemberID
-from etcd.pool import ChannelPool
 from informers.errors import TransportError
-from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster.builders import UID, accepted, unborn
+from tests.unit.controllers.cluster.steps import NO_ETCD
 from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
@@ -33,21 +30,8 @@ pytestmark = pytest.mark.looptime
 PEER_URL = "http://db-2.db-peer.prod.svc.cluster.local:2380"
 
 
-class NoWayThere:
-    """A dialer for steps that must not ask etcd anything."""
-
-    def dial(self, endpoint, tls=None):
-        raise AssertionError(f"dialled {endpoint}")
-
-
-@pytest.fixture
-async def writer(api) -> Writer:
-    own_writes = OwnWrites(clock=asyncio.get_running_loop().time)
-    return Writer(api, own_writes, "prod/db", remaining_s=lambda: 60.0)
-
-
 async def take(step, writer, seen=None):
-    return await perform(step, seen or unborn(), writer, ChannelPool(NoWayThere()))
+    return await perform(step, seen or unborn(), writer, NO_ETCD)
 
 
 def put_claim(server, name="data-db-2", uid="old", **spec):

@@ -26,10 +26,10 @@ from controllers.cluster.plan.version_steps import (
 from controllers.cluster.status import next_status
 from controllers.resources import CLUSTERS, PODS
 from controllers.writer import Writer
-from etcd.pool import ChannelPool
 from informers.errors import NotFoundError, ServerError
 from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster.builders import UID, observed
+from tests.unit.controllers.cluster.steps import NO_ETCD
 from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
@@ -42,13 +42,6 @@ REFUSE = RefuseResize(name="db-1", uid="pod-1", revision="db-new", why="Infeasib
 PROBE = {"metadata": {"name": "db-probe", "namespace": "prod"}, "spec": {"containers": []}}
 
 
-class NoWayThere:
-    """A dialer for steps that must not ask etcd anything."""
-
-    def dial(self, endpoint, tls=None):
-        raise AssertionError(f"dialled {endpoint}")
-
-
 class Hands:
     """What a reconciler writes with."""
 
@@ -57,7 +50,7 @@ class Hands:
         self._writer = Writer(api, self.own_writes, KEY, remaining_s=lambda: 60.0)
 
     async def take(self, step):
-        return await perform(step, observed(), self._writer, ChannelPool(NoWayThere()))
+        return await perform(step, observed(), self._writer, NO_ETCD)
 
     def waiting(self, up_to):
         seen = self.own_writes.waiting_for(KEY, lambda *_: up_to)

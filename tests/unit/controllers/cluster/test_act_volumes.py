@@ -1,7 +1,5 @@
 """The steps on volumes' sizes, against an API server with uids, dry runs and refusals."""
 
-import asyncio
-
 import pytest
 
 from api.reasons import Reason
@@ -10,30 +8,15 @@ from controllers.cluster.outcome import Changed, Done, Rejected
 from controllers.cluster.plan.steps import RecordSpec
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from controllers.resources import CLAIMS, STATEFUL_SETS, STORAGE_CLASSES
-from controllers.writer import Writer
-from etcd.pool import ChannelPool
 from informers.errors import StatusError
-from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster.builders import observed
+from tests.unit.controllers.cluster.steps import NO_ETCD
 from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
 
 CLAIM = CLAIMS.path("prod", "data-db-0")
 RESIZE = ResizeClaims(claims=(("data-db-0", "own"),), size="20Gi")
-
-
-class NoWayThere:
-    """A dialer for steps that must not ask etcd anything."""
-
-    def dial(self, endpoint, tls=None):
-        raise AssertionError(f"dialled {endpoint}")
-
-
-@pytest.fixture
-async def writer(api) -> Writer:
-    own_writes = OwnWrites(clock=asyncio.get_running_loop().time)
-    return Writer(api, own_writes, "prod/db", remaining_s=lambda: 60.0)
 
 
 @pytest.fixture
@@ -48,7 +31,7 @@ def size(server):
 
 
 async def take(step, writer):
-    return await perform(step, observed(), writer, ChannelPool(NoWayThere()))
+    return await perform(step, observed(), writer, NO_ETCD)
 
 
 async def accept(writer, *, resize=RESIZE, storage_class=""):
