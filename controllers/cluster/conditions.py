@@ -16,6 +16,7 @@ from controllers.cluster.observed import Observed
 from controllers.cluster.plan import health, objects
 from controllers.cluster.plan.accepted import edit, is_formed
 from controllers.cluster.plan.admission import refuse_edit
+from controllers.cluster.plan.claims import is_being_renewed
 from controllers.cluster.plan.edits import operator_changes, wait_for_window
 from controllers.cluster.plan.probe import refuse_image
 from controllers.cluster.plan.roll import wait_for_turn
@@ -23,7 +24,6 @@ from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.plan.template import is_taking_its_turn
 from controllers.cluster.plan.upgrade import wait_for_version
 from controllers.cluster.plan.volumes import (
-    release_stateful_set,
     resize_claims,
     that_differ,
     wait_for_size,
@@ -205,7 +205,7 @@ def _not_there_yet(observed: Observed) -> _Verdict | None:
         _untaken(observed)
         or objects.correct_drift(observed)
         or resize_claims(observed)
-        or release_stateful_set(observed)
+        or _being_renewed(observed)
     )
     if unmade is not None:
         return "False", Reason.RECONCILING, str(unmade)
@@ -220,6 +220,10 @@ def _untaken(observed: Observed) -> str | None:
     """An edit that nothing stands against and that is taken up with the next steps."""
     wanted = edit(observed)
     return None if wanted is None else "The spec has changed; status.plan says what comes next"
+
+
+def _being_renewed(observed: Observed) -> str | None:
+    return "The StatefulSet is to be made anew" if is_being_renewed(observed) else None
 
 
 def _space_available(observed: Observed, views: tuple[ViewOfMember, ...]) -> _Verdict:

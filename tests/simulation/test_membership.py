@@ -41,6 +41,7 @@ RUNS = 2_000
 # template changes in none of them, and some runs never have to wait before they shrink: unit tests
 # hold both.
 ELSEWHERE = {
+    deletion.delete_orphans,
     deletion.let_go,
     deletion.give_up,
     deletion.delete_pods,

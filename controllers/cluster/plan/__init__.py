@@ -33,6 +33,7 @@ Rule = Callable[[Observed], Action | Wait | None]
 
 RULES: tuple[Rule, ...] = (
     # The end of a cluster comes before everything else, a pause before any other write.
+    deletion.delete_orphans,
     deletion.let_go,
     admission.paused,
     deletion.give_up,

@@ -11,6 +11,7 @@ from typing import Final
 
 from api.changes import Kind, changed_fields, kind_of
 from api.errors import FieldError
+from api.labels import stateful_set_name
 from api.quantity import parse_quantity
 from api.v1alpha1.cluster import ClusterSpec, Storage
 from api.volume_claims import claim_class, claim_size
@@ -24,6 +25,7 @@ from etcd.versions import parse_version, promotions_survive
 _COPIES: Final = 2
 _LOG_BYTES: Final = 384 * 1024 * 1024
 _FEWEST_TO_MOVE: Final = 3
+_ORPHANS: Final = "orphan"  # the finalizer under which the garbage collector sets pods free
 
 
 def claims_of_members(observed: Observed) -> tuple[Claim, ...]:
@@ -63,6 +65,20 @@ def has_older_templates(observed: Observed) -> bool:
         or (named is not None and claim["spec"].get("storageClassName") != named)
         for claim in templates
     )
+
+
+def is_released(observed: Observed) -> bool:
+    """Whether the StatefulSet is on its way out, and leaves its pods."""
+    made = observed.live.get(("StatefulSet", stateful_set_name(observed.name)), {})
+    metadata = made.get("metadata", {})
+    return "deletionTimestamp" in metadata and _ORPHANS in metadata.get("finalizers", ())
+
+
+def is_being_renewed(observed: Observed) -> bool:
+    """Whether it is to be made anew around its pods, or has gone without them."""
+    if observed.applied is None:
+        return False
+    return has_older_templates(observed) or any(not pod.controlled for pod in observed.pods)
 
 
 def too_small_for_data(observed: Observed, storage: Storage) -> str:

@@ -1,9 +1,11 @@
-"""Rules for the end of a cluster, and for the finalizer that the policy Delete needs.
+"""Rules for the end of a cluster, and for the finalizer that it needs at times.
 
 With `storage.deletionPolicy: Retain` the operator has nothing to do: owner references take the
 objects away and the claims, which have none, stay.  With Delete a finalizer holds the EtcdCluster
 until its claims are gone; it is dropped when the namespace goes (everything in it goes anyway) and
 given up after a deadline, because an object that can't be deleted is worse than one that is listed.
+While the StatefulSet is made anew around its pods they have no owner: the finalizer holds the
+EtcdCluster then too, or pods of a cluster that is deleted just now would stay for ever.
 """
 
 from datetime import timedelta
@@ -11,11 +13,34 @@ from datetime import timedelta
 from api.labels import FINALIZER
 from api.reasons import Reason
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.steps import DeleteClaims, DeleteStatefulSet, SetFinalizer, Wait
+from controllers.cluster.plan.claims import is_being_renewed, is_released
+from controllers.cluster.plan.steps import (
+    DeleteClaims,
+    DeletePod,
+    DeleteStatefulSet,
+    SetFinalizer,
+    Wait,
+)
 
 # Pods get 30 s to end and volumes usually less; beyond this somebody has to look. Chosen, not
 # measured.
 GIVE_UP_AFTER = timedelta(minutes=10)
+
+
+def delete_orphans(observed: Observed) -> DeletePod | Wait | None:
+    """Pods that no StatefulSet takes along: it was just being made anew around them."""
+    if observed.deleting_since is None or observed.namespace_terminating:
+        return None
+    if FINALIZER not in observed.finalizers:
+        return None
+    if is_released(observed):
+        return Wait(
+            reason=Reason.DELETING, message="Waiting for the StatefulSet to set its pods free"
+        )
+    for pod in observed.pods:
+        if not pod.controlled and not pod.terminating:
+            return DeletePod(name=pod.name, uid=pod.uid, why="its cluster is deleted")
+    return None
 
 
 def let_go(observed: Observed) -> SetFinalizer | Wait | None:
@@ -74,8 +99,8 @@ def finish(observed: Observed) -> SetFinalizer | Wait | None:
 
 
 def keep_finalizer(observed: Observed) -> SetFinalizer | None:
-    """The finalizer is there exactly while the policy is Delete."""
-    wanted = observed.deletes_data
+    """It is there exactly while the policy is Delete, or pods may be without an owner."""
+    wanted = observed.deletes_data or is_being_renewed(observed)
     return None if wanted == (FINALIZER in observed.finalizers) else SetFinalizer(present=wanted)
 
 

@@ -8,7 +8,7 @@ well.
 """
 
 from api.changes import Kind, taken
-from api.labels import stateful_set_name
+from api.labels import FINALIZER, stateful_set_name
 from api.reasons import Reason
 from api.v1alpha1.cluster import Storage
 from api.volume_claims import claim_class, claim_size
@@ -19,6 +19,7 @@ from controllers.cluster.plan.accepted import accepted_edit, edited_kinds, refus
 from controllers.cluster.plan.claims import (
     claims_of_members,
     has_older_templates,
+    is_released,
     must_move,
     must_resize,
     too_small_for_data,
@@ -29,7 +30,6 @@ from controllers.cluster.plan.steps import RecordMembership, RecordSpec, Wait
 from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 
-_ORPHANS = "orphan"  # the finalizer under which the garbage collector sets pods free
 _FEWEST = 3
 
 
@@ -63,24 +63,25 @@ def release_stateful_set(observed: Observed) -> ReleaseStatefulSet | None:
     """Its claim templates are older than the spec, and claims made from now on are to follow it.
 
     A pod that ends just now would be missing until the StatefulSet is back: that is waited for.
+    The finalizer is there by now (`deletion.keep_finalizer`): the pods will have no owner.
     """
     made = observed.live.get(("StatefulSet", stateful_set_name(observed.name)))
     if made is None or observed.applied is None or "deletionTimestamp" in made["metadata"]:
         return None
-    if not has_older_templates(observed) or any(pod.terminating for pod in observed.pods):
+    if FINALIZER not in observed.finalizers or any(pod.terminating for pod in observed.pods):
+        return None
+    if not has_older_templates(observed):
         return None
     return ReleaseStatefulSet(name=made["metadata"]["name"], uid=made["metadata"]["uid"])
 
 
 def wait_for_release(observed: Observed) -> Wait | None:
     """Nobody is restarted while there is no StatefulSet that would make the pod anew."""
-    made = observed.live.get(("StatefulSet", stateful_set_name(observed.name)), {})
-    metadata = made.get("metadata", {})
-    if "deletionTimestamp" not in metadata or _ORPHANS not in metadata.get("finalizers", ()):
+    if not is_released(observed):
         return None
     return Wait(
         reason=Reason.RECONCILING,
-        message=f"StatefulSet {metadata['name']} is made anew around its running pods",
+        message=f"StatefulSet {observed.name} is made anew around its running pods",
         recheck_s=0.5,
     )
 

@@ -191,8 +191,10 @@ class TestRunning:
     def test_deleted_object_comes_back(self, kind):
         healthy = observed(pods=tuple(pod(n, controlled=False) for n in range(3)))
         live = {key: obj for key, obj in healthy.live.items() if key[0] != kind}
+        orphaned = dataclasses.replace(healthy, live=live)
+        assert plan(orphaned).step == SetFinalizer(present=True)
 
-        step = plan(dataclasses.replace(healthy, live=live)).step
+        step = plan(dataclasses.replace(orphaned, finalizers=(FINALIZER,))).step
 
         assert isinstance(step, ApplyObjects)
         assert {obj["kind"] for obj in step.objects} == {kind}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.labels import FINALIZER
 from api.quantity import parse_quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec, Storage
@@ -15,7 +16,14 @@ from api.v1alpha1.cluster_status import RefusedEdit
 from controllers.cluster.outcome import Done, Rejected
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.claims import is_outdated, must_move, must_resize
-from controllers.cluster.plan.steps import ApplyObjects, RecordMembership, RecordSpec, Wait
+from controllers.cluster.plan.steps import (
+    ApplyObjects,
+    DeletePod,
+    RecordMembership,
+    RecordSpec,
+    SetFinalizer,
+    Wait,
+)
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from controllers.cluster.status import next_status
 from tests.unit.controllers.cluster.builders import (
@@ -88,6 +96,12 @@ def consenting(of, storage):
     return edited(after(policy), storage)
 
 
+def held(of):
+    """The same with the finalizer, which is there before the StatefulSet leaves its pods."""
+    assert plan(of).step == SetFinalizer(present=True)
+    return dataclasses.replace(of, finalizers=(FINALIZER,))
+
+
 def made_anew(of):
     """The StatefulSet as it is once it was released and applied again."""
     bare = {key: obj for key, obj in of.live.items() if key[0] != "StatefulSet"}
@@ -110,7 +124,7 @@ class TestGrowth:
         )
 
     def test_claims_first_then_the_stateful_set_without_its_pods(self):
-        of = after(resized(running(), "20Gi"))
+        of = held(after(resized(running(), "20Gi")))
         assert plan(of).step == ResizeClaims(claims=ALL, size="20Gi")
 
         of = dataclasses.replace(of, claims=with_size(of, "20Gi"))
@@ -126,18 +140,9 @@ class TestGrowth:
         assert template["spec"]["resources"]["requests"]["storage"] == "20Gi"
 
     def test_nothing_happens_while_the_stateful_set_is_going(self):
-        of = dataclasses.replace(
-            after(resized(running(), "20Gi")), claims=with_size(running(), "20Gi")
-        )
-        key = ("StatefulSet", "db")
-        metadata = {
-            **of.live[key]["metadata"],
-            "deletionTimestamp": "2026-01-01T12:00:00Z",
-            "finalizers": ["orphan"],
-        }
-        going = {**of.live, key: {**of.live[key], "metadata": metadata}}
-
-        step = plan(dataclasses.replace(of, live=going)).step
+        of = held(after(resized(running(), "20Gi")))
+        of = dataclasses.replace(of, claims=with_size(of, "20Gi"))
+        step = plan(dataclasses.replace(of, live=going_without_pods(of))).step
 
         assert isinstance(step, Wait)
         assert "made anew around its running pods" in step.message
@@ -159,7 +164,7 @@ class TestGrowth:
         of = dataclasses.replace(of, etcd=lost)
 
         assert isinstance(plan(of).step, RecordSpec)
-        assert isinstance(plan(after(of)).step, ResizeClaims)
+        assert isinstance(plan(held(after(of))).step, ResizeClaims)
 
     def test_what_the_storage_has_not_given_yet_is_said(self):
         of = running(claims=volumes("20Gi", capacity="10Gi", resizing="Resizing"), size="20Gi")
@@ -173,7 +178,7 @@ class TestGrowth:
     def test_claims_without_a_volume_are_left_until_they_have_one(self):
         claims = (*volumes(members=2), *volumes(bound=False)[2:])
 
-        step = plan(after(resized(running(claims=claims), "20Gi"))).step
+        step = plan(held(after(resized(running(claims=claims), "20Gi")))).step
 
         assert step == ResizeClaims(claims=ALL[:2], size="20Gi")
 
@@ -191,7 +196,7 @@ class TestGrowth:
         assert after(later).status.refused_edit is None
 
     def test_refusal_of_the_real_thing_keeps_nothing_else_from_being_done(self):
-        of = after(resized(running(), "20Gi"))
+        of = held(after(resized(running(), "20Gi")))
         refused = Rejected(reason=Reason.VOLUME_REFUSED, message="exceeded quota")
         of = dataclasses.replace(of, status=next_status(of, plan(of), refused))
         sick = dataclasses.replace(of, pods=(pod(0), pod(1), pod(2, ready=False)))
@@ -209,6 +214,45 @@ class TestGrowth:
 
         assert plan(of).rule == "settled"
         assert up_to_date(of).reason == "VolumesDiffer"
+
+
+class TestDeletionMeanwhile:
+    """Pods without a StatefulSet would outlive their cluster."""
+
+    def deleted(self, **changes):
+        of = running(**changes.pop("storage", {}))
+        return dataclasses.replace(of, deleting_since=NOW, finalizers=(FINALIZER,), **changes)
+
+    def test_pods_that_nobody_controls_are_deleted_first(self):
+        of = self.deleted(pods=(pod(0), pod(1, controlled=False)), live={})
+        assert plan(of).step == DeletePod(name="db-1", uid="pod-1", why="its cluster is deleted")
+
+        gone = dataclasses.replace(of, pods=(pod(0), pod(1, controlled=False, terminating=True)))
+        assert plan(gone).step == SetFinalizer(present=False)
+
+    def test_stateful_set_that_is_just_going_is_waited_for(self):
+        of = running()
+        going = going_without_pods(of)
+
+        step = plan(self.deleted(live=going)).step
+
+        assert isinstance(step, Wait)
+        assert "set its pods free" in step.message
+
+    def test_finalizer_goes_when_the_pods_have_an_owner_again(self):
+        of = dataclasses.replace(running(), finalizers=(FINALIZER,))
+
+        assert plan(of).step == SetFinalizer(present=False)
+
+
+def going_without_pods(of):
+    key = ("StatefulSet", "db")
+    metadata = {
+        **of.live[key]["metadata"],
+        "deletionTimestamp": "2026-01-01T12:00:00Z",
+        "finalizers": ["orphan"],
+    }
+    return {**of.live, key: {**of.live[key], "metadata": metadata}}
 
 
 class TestMoves:
@@ -276,7 +320,9 @@ class TestMoves:
     def test_template_first(self):
         of = running(**self.new)
         old = running()
-        assert isinstance(plan(dataclasses.replace(of, live=old.live)).step, ReleaseStatefulSet)
+        assert isinstance(
+            plan(held(dataclasses.replace(of, live=old.live))).step, ReleaseStatefulSet
+        )
 
     def test_one_after_the_other_the_leader_last(self):
         of, order = self.moving(), []
