@@ -14,7 +14,7 @@ summary=""
 status=0
 
 e2e() {
-  python3 hack/build/build.py all && python3 hack/node/node.py up && "$py" -m pytest e2e -q --timeout 600 "$@"
+  python3 hack/build/build.py all && python3 hack/node/node.py up && "$py" -m pytest e2e -q --timeout 600 --durations 25 --durations-min 15 "$@"
 }
 
 tier() {
