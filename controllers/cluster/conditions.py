@@ -19,7 +19,7 @@ from controllers.cluster.plan.admission import refuse_edit
 from controllers.cluster.plan.claims import is_being_renewed
 from controllers.cluster.plan.edits import operator_changes, wait_for_window
 from controllers.cluster.plan.probe import refuse_image
-from controllers.cluster.plan.roll import wait_for_turn
+from controllers.cluster.plan.roll import coming_back, wait_for_turn
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.plan.template import is_taking_its_turn
 from controllers.cluster.plan.upgrade import wait_for_version
@@ -194,6 +194,7 @@ def _not_there_yet(observed: Observed) -> _Verdict | None:
     under_way = (
         refuse_image(observed)
         or wait_for_turn(observed)
+        or coming_back(observed)
         or wait_for_version(observed)
         or wait_for_window(observed)
         or wait_to_migrate(observed)

@@ -10,13 +10,19 @@ from typing import Final
 
 from api.reasons import Reason
 from controllers.cluster.members import ViewOfMember, members_of, voters
-from controllers.cluster.membership import quorum
+from controllers.cluster.membership import is_asleep, quorum
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.proof import distrusted
 from controllers.cluster.plan.resize import is_resizable, resizing
 from controllers.cluster.plan.steps import DeletePod, MoveLeader, Wait
-from controllers.cluster.plan.template import behind, blocked, is_rolled_out, newest
+from controllers.cluster.plan.template import (
+    behind,
+    blocked,
+    is_rolled_out,
+    is_underway,
+    newest,
+)
 
 # A voter that was restarted has its log, and only what was written meanwhile is missing: far less
 # than what etcd lets a learner lack (server/etcdserver/server.go, readyPercentThreshold).
@@ -93,6 +99,19 @@ def wait_for_turn(observed: Observed) -> Wait | None:
         message=f"{what}; waiting for"
         f" {', '.join(down) or ', '.join(lagging) or 'a quorum without them'}",
         recheck_s=0.5,
+    )
+
+
+def coming_back(observed: Observed) -> Wait | None:
+    """The last one has had its turn, and has not come back on the newest template: no rule waits
+    for that, but the roll is not over.
+    """
+    if is_asleep(observed) or not is_formed(observed) or not is_underway(observed):
+        return None
+    down = [f"{v.name} ({v.reason})" for v in voters(observed) if not v.healthy]
+    return Wait(
+        reason=Reason.ROLLING_OUT,
+        message=f"Waiting for {', '.join(down) or 'the members'} on the newest template",
     )
 
 

@@ -212,6 +212,20 @@ def test_restart_of_the_only_member_is_no_lost_quorum():
     assert status.phase == "Upgrading"
 
 
+def test_roll_is_not_over_before_the_last_one_is_back():
+    before = settled(observed(3))
+    members = [m.model_copy(update={"healthy_revision": "db-older"}) for m in before.status.members]
+    status = before.status.model_copy(update={"members": (*before.status.members[:2], members[2])})
+    last = dataclasses.replace(
+        before, status=status, pods=(*before.pods[:2], pod(2, terminating=True, ready=False))
+    )
+
+    found = {c.type: c for c in next_status(last, plan(last), None).conditions}
+
+    assert (found["UpToDate"].status, found["UpToDate"].reason) == ("False", "RollingOut")
+    assert "db-2 (pod is terminating)" in found["UpToDate"].message
+
+
 def settled(of):
     """The same once its status was written."""
     return dataclasses.replace(of, status=next_status(of, plan(of), None))
