@@ -13,7 +13,7 @@ from api.reasons import Reason
 from api.v1alpha1.cluster import Storage
 from api.v1alpha1.cluster_status import JoiningMember
 from api.volume_claims import claim_class, claim_size
-from controllers.cluster.members import ViewOfMember, strangers, voters
+from controllers.cluster.members import strangers, voters
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Claim, Observed
 from controllers.cluster.plan.accepted import accepted_edit, edited_kinds, refused_by_server
@@ -26,13 +26,12 @@ from controllers.cluster.plan.claims import (
 )
 from controllers.cluster.plan.edits import may_restart
 from controllers.cluster.plan.joining import unknown_members
+from controllers.cluster.plan.moving import can_move, moving
 from controllers.cluster.plan.steps import RecordMembership, RecordSpec, Wait
-from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from etcd.ids import member_id_hex
 
 _ORPHANS = "orphan"  # the finalizer under which the garbage collector sets pods free
-_FEWEST = 3
 
 
 def accept_volumes(observed: Observed) -> RecordSpec | None:
@@ -89,13 +88,13 @@ def wait_for_release(observed: Observed) -> Wait | None:
 
 def migrate(observed: Observed) -> RecordMembership | Wait | None:
     """The next member moves to a new volume: when all are well, the leader last."""
-    moving = _moving(observed)
-    if not moving or not _can_move(observed):
+    waiting = moving(observed)
+    if not waiting or not can_move(observed):
         return None
     others = strangers(observed)
     if others:
         return unknown_members(others)
-    view = min(moving, key=lambda view: (view.role == "leader", -view.ordinal))
+    view = min(waiting, key=lambda view: (view.role == "leader", -view.ordinal))
     claim = observed.claim(view.ordinal)
     assert view.member is not None
     assert claim is not None
@@ -115,8 +114,8 @@ def migrate(observed: Observed) -> RecordMembership | Wait | None:
 
 def wait_to_migrate(observed: Observed) -> Wait | None:
     """Members are to move, and can't just now."""
-    moving = _moving(observed)
-    if not moving or observed.applied is None:
+    waiting = moving(observed)
+    if not waiting or observed.applied is None:
         return None
     down = [f"{v.name} ({v.reason})" for v in voters(observed) if not v.healthy]
     why = (
@@ -126,7 +125,7 @@ def wait_to_migrate(observed: Observed) -> Wait | None:
     )
     return Wait(
         reason=Reason.VOLUME_MIGRATION,
-        message=f"{', '.join(v.name for v in moving)} are to move to {_described(observed)};"
+        message=f"{', '.join(v.name for v in waiting)} are to move to {_described(observed)};"
         f" waiting for: {why}",
         recheck_s=1.0,
     )
@@ -160,32 +159,6 @@ def _resize(observed: Observed, storage: Storage) -> ResizeClaims | None:
         return None
     return ResizeClaims(
         claims=tuple((claim.name, claim.uid) for claim in claims), size=claim_size(storage).text
-    )
-
-
-def _moving(observed: Observed) -> tuple[ViewOfMember, ...]:
-    """The voters whose volumes have to be others, but who is to leave anyway."""
-    applied = observed.applied
-    if applied is None or applied.storage.migration_policy != "Replace":
-        return ()
-    return tuple(
-        view
-        for view in voters(observed)
-        if view.ordinal < applied.size
-        and (claim := observed.claim(view.ordinal)) is not None
-        and not claim.terminating
-        and must_move(claim, applied.storage)
-    )
-
-
-def _can_move(observed: Observed) -> bool:
-    assert observed.applied is not None
-    return (
-        len(voters(observed)) >= _FEWEST
-        and is_rolled_out(observed)
-        and observed.status.upgrade is None
-        and not has_older_templates(observed)
-        and not too_small_for_data(observed, observed.applied.storage)
     )
 
 
