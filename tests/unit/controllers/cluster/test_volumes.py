@@ -327,6 +327,15 @@ class TestMoves:
 
         assert plan(of).rule == "add_learner"
 
+    def test_corrected_class_is_accepted_though_a_claim_waits_for_the_wrong_one(self):
+        waits = volumes(bound=False, storage_class="fats")[2:]
+        of = running(claims=(*volumes(members=2), *waits), storageClassName="fats")
+
+        step = plan(edited(of, {"storageClassName": "standard"})).step
+
+        assert isinstance(step, RecordSpec)
+        assert step.spec["storage"]["storageClassName"] == "standard"
+
     def test_it_is_not_counted_as_a_loss(self):
         of = self.moving()
 
