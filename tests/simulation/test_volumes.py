@@ -18,11 +18,13 @@ from tests.simulation.volume_world import CLOSED, VolumeWorld
 from tests.unit.controllers.cluster.builders import spec
 
 GIB = 2**30
+AS_IT_WAS = "as it was"
 SIZES = st.sampled_from(["1Gi", "2Gi", "4Gi", "4Gi", "8Gi"]).map(parse_quantity)
 CLASSES = st.sampled_from([STANDARD, FAST, FAST, RIGID, MISSING, "", None])
 GROWTH = st.sampled_from([0.0, 30.0, NEVER])
 POLICIES = st.sampled_from(["Replace", "Replace", "Refuse"])
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4])
+LITTLE, MUCH = 20480, 700 * 2**20  # twice the latter and etcd's log need 2Gi
 RUNS = 300
 COVERED = {
     volumes.accept_volumes,
@@ -47,8 +49,25 @@ class Volumes(RuleBasedStateMachine):
         unit=st.sampled_from([1, 1, 3 * GIB]),
         growth_s=GROWTH,
         recovers=st.booleans(),
+        closed=st.sampled_from([False, False, True]),
+        then=SIZES,
+        elsewhere=st.booleans(),
+        rounds=st.integers(0, 12),
     )
-    def begin(self, size, policy, named, first, unit, growth_s, recovers):
+    def begin(
+        self,
+        size,
+        policy,
+        named,
+        first,
+        unit,
+        growth_s,
+        recovers,
+        closed,
+        then,
+        elsewhere,
+        rounds,
+    ):
         storage = {"size": first, "migrationPolicy": policy}
         if named is not None:
             storage["storageClassName"] = named
@@ -56,83 +75,77 @@ class Volumes(RuleBasedStateMachine):
         storage = self.world.kubernetes.storage
         storage.unit, storage.recovers = unit, recovers
         self.world.settle()
-        storage.growth_s = growth_s
         self.world.files_arrive()
+        storage.growth_s = growth_s
+        self.world.edit(maintenance_windows=CLOSED if closed else ())
+        self.user_edits_volumes(then, FAST if elsewhere else AS_IT_WAS, None)
+        self.all_goes_on(rounds, 0)
 
     # ------------------------------------------------------------------ everybody's work
-    @rule(rounds=st.integers(1, 4), pick=st.integers(0, 3))
+    @rule(rounds=st.integers(1, 15), pick=st.integers(0, 3))
     def all_goes_on(self, rounds, pick):
         for _ in range(rounds):
             self.world.reconcile()
             self.world.everybody_works(pick)
             self.world.time_passes(2)
 
-    @rule(rounds=st.integers(6, 20))
-    def much_goes_on(self, rounds):
-        self.all_goes_on(rounds, 0)
-
     @rule(
         cut=st.sampled_from(
-            [CutOff(before_act=True), CutOff(before_status=True), CutOff(parts=0), CutOff(parts=1)]
+            [
+                CutOff(),
+                CutOff(before_act=True),
+                CutOff(before_status=True),
+                CutOff(parts=0),
+                CutOff(parts=1),
+            ]
         ),
         stale=st.booleans(),
     )
-    def operator_dies(self, cut, stale):
+    def operator_dies_or_is_behind(self, cut, stale):
         self.world.reconcile(cut, stale=stale)
 
-    @rule(steps=st.integers(1, 4))
-    def operator_reconciles_from_old_caches(self, steps):
-        for _ in range(steps):
-            self.world.reconcile(stale=True)
-
-    @rule(stale=st.booleans())
-    def kubernetes_works(self, stale):
-        self.world.kubernetes.work(stale=stale)
-
-    @rule(pick=st.integers(0, 4))
-    def etcd_works(self, pick):
-        self.world.etcd.tick(pick)
+    @rule(
+        who=st.sampled_from(["kubernetes", "slow kubernetes", "etcd", "client", "lagging client"])
+    )
+    def somebody_works(self, who):
+        match who:
+            case "kubernetes" | "slow kubernetes":
+                self.world.kubernetes.work(stale=who != "kubernetes")
+            case "etcd":
+                self.world.etcd.tick()
+            case _:
+                self.world.etcd.write(everywhere=who == "client")
 
     @rule(seconds=st.sampled_from([6, 100, 700]))
     def time_passes(self, seconds):
         self.world.time_passes(seconds)
 
     # ------------------------------------------------------------------ the user
-    @rule(size=SIZES)
-    def user_names_a_size(self, size):
-        self.world.edit_storage(size=size)
+    @rule(size=st.none() | SIZES, named=st.just(AS_IT_WAS) | CLASSES, policy=st.none() | POLICIES)
+    def user_edits_volumes(self, size, named, policy):
+        storage = self.world.spec.storage
+        self.world.edit_storage(
+            size=size or storage.size,
+            storage_class_name=storage.storage_class_name if named == AS_IT_WAS else named,
+            migration_policy=policy or storage.migration_policy,
+        )
 
-    @rule(named=CLASSES)
-    def user_names_a_class(self, named):
-        self.world.edit_storage(storage_class_name=named)
-
-    @rule(size=SIZES, named=CLASSES, policy=POLICIES)
-    def user_changes_all_of_it(self, size, named, policy):
-        self.world.edit_storage(size=size, storage_class_name=named, migration_policy=policy)
-
-    @rule(policy=POLICIES)
-    def user_changes_the_policy(self, policy):
-        self.world.edit_storage(migration_policy=policy)
-
-    @rule()
-    def user_takes_the_edit_back(self):
-        self.world.take_back()
+    @rule(
+        what=st.sampled_from(["volumes again", "windows", "data"]),
+        yes=st.booleans(),
+    )
+    def user_changes_what_edits_depend_on(self, what, yes):
+        match what:
+            case "volumes again":
+                self.world.take_back()
+            case "windows":
+                self.world.edit(maintenance_windows=CLOSED if yes else ())
+            case "data":
+                self.world.fill(MUCH if yes else LITTLE)
 
     @rule(size=st.sampled_from([0, 1, 3, 3, 5]))
     def user_resizes_the_cluster(self, size):
         self.world.edit(size=size)
-
-    @rule(closed=st.booleans())
-    def user_sets_windows(self, closed):
-        self.world.edit(maintenance_windows=CLOSED if closed else ())
-
-    @rule(db_size=st.sampled_from([20480, 700 * 2**20]))
-    def clients_fill_the_volumes(self, db_size):
-        self.world.fill(db_size)
-
-    @rule(everywhere=st.booleans())
-    def client_writes(self, everywhere):
-        self.world.etcd.write(everywhere=everywhere)
 
     # ------------------------------------------------------------------ what goes wrong
     @rule(growth_s=GROWTH, full=st.booleans(), tells=st.booleans())
@@ -140,23 +153,20 @@ class Volumes(RuleBasedStateMachine):
         storage = self.world.kubernetes.storage
         storage.growth_s, storage.full, storage.tells_classes = growth_s, full, tells
 
-    @rule(pick=st.integers(0, 4))
-    def leader_changes(self, pick):
-        self.world.etcd.step_down()
-        self.world.etcd.elect(pick)
+    @rule(ordinal=ORDINALS, how=st.sampled_from(["crash", "end", "drain", "leader"]))
+    def pod_ends(self, ordinal, how):
+        match how:
+            case "crash":
+                self.world.crash(ordinal)
+            case "end":
+                self.world.kill_pod(ordinal)
+            case "drain":
+                self.world.evict(ordinal)
+            case "leader":
+                self.world.etcd.step_down()
+                self.world.etcd.elect(ordinal)
 
-    @rule(ordinal=ORDINALS, only_process=st.booleans())
-    def pod_ends(self, ordinal, only_process):
-        if only_process:
-            self.world.crash(ordinal)
-        else:
-            self.world.kill_pod(ordinal)
-
-    @rule(ordinal=ORDINALS)
-    def pod_is_deleted(self, ordinal):
-        self.world.evict(ordinal)
-
-    @rule(ordinal=ORDINALS, how=st.sampled_from(["emptied", "volume", "claim", "node"]))
+    @rule(ordinal=ORDINALS, how=st.sampled_from(["emptied", "volume", "claim"]))
     def volume_is_lost(self, ordinal, how):
         match how:
             case "emptied":
@@ -165,21 +175,21 @@ class Volumes(RuleBasedStateMachine):
                 self.world.lose_volume(ordinal)
             case "claim":
                 self.world.delete_claim(ordinal, and_pod=True)
-            case "node":
+
+    @rule(ordinal=ORDINALS, how=st.sampled_from(["lost", "silent", "back", "full", "slow"]))
+    def nodes_are_in_trouble(self, ordinal, how):
+        match how:
+            case "lost":
                 self.world.lose_node(ordinal)
-
-    @rule(ordinal=ORDINALS)
-    def node_falls_silent(self, ordinal):
-        self.world.silence_node(ordinal)
-
-    @rule()
-    def nodes_come_back(self):
-        self.world.kubernetes.revive()
-
-    @rule(full=st.booleans(), slow=st.booleans())
-    def new_pods_are_in_trouble(self, full, slow):
-        self.world.kubernetes.full = full
-        self.world.etcd.slow = slow
+            case "silent":
+                self.world.silence_node(ordinal)
+            case "back":
+                self.world.kubernetes.revive()
+                self.world.kubernetes.full = self.world.etcd.slow = False
+            case "full":
+                self.world.kubernetes.full = True
+            case "slow":
+                self.world.etcd.slow = True
 
     @rule(orphan=st.booleans())
     def stateful_set_is_deleted(self, orphan):
@@ -191,6 +201,7 @@ class Volumes(RuleBasedStateMachine):
         self.world.settle()
         self.world.take_back()
         self.world.settle()
+        assert self.world.reconcile().rule in {"settled", "sleep"}
 
 
 @pytest.mark.timeout(300)

@@ -130,7 +130,11 @@ class VolumeWorld(World):
     def is_settled(self, plan: Plan) -> bool:
         if not self._is_as_accepted():
             return False
-        return _is_refused(plan) or super().is_settled(plan)
+        return self._keeps_sleeping(plan) or _is_refused(plan) or super().is_settled(plan)
+
+    def _keeps_sleeping(self, plan: Plan) -> bool:
+        """It is not woken up by an edit that is refused."""
+        return plan.rule == "sleep" and not self.kubernetes.pods
 
     def _is_as_accepted(self) -> bool:
         """The StatefulSet is there and owns its pods, and both they and the claims are right."""
@@ -157,11 +161,13 @@ class VolumeWorld(World):
         if not _can_follow(claim, storage):
             return storage.migration_policy == "Refuse" or asleep
         is_asked = claim.volume.size == claim_size(storage).whole
-        return is_asked and (asleep or not claim.volume.grows)
+        return asleep or (is_asked and not claim.volume.grows)
 
 
 def _can_follow(claim: Claim, storage: Storage) -> bool:
-    """Whether the volume itself can become what the spec says."""
+    """Whether the volume itself, if there is one, can become what the spec says."""
+    if not claim.volume.capacity:
+        return True
     named, size = claim_class(storage), claim_size(storage).whole
     if named and claim.volume.storage_class != named:
         return False
