@@ -83,8 +83,10 @@ def of_membership(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]
 
 
 def _is_replaced(joined: JoiningMember | None, new: ClusterStatus, wanted: int) -> bool:
-    """Whether who joined in the place of a lost member votes; not one that is no longer wanted."""
-    if joined is None or new.joining is not None or not replaces(joined):
+    """Whether who joined in the place of a lost member votes; not one that is no longer wanted, or
+    that was never added.
+    """
+    if joined is None or not joined.id or new.joining is not None or not replaces(joined):
         return False
     return joined.ordinal in voters_of(new) and joined.ordinal < wanted
 

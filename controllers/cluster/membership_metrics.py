@@ -85,6 +85,6 @@ def _join(
     if new.withdrawn is not None and new.withdrawn != old.withdrawn:
         return _Ended(kind, "withdrawn", None)
     wanted = observed.applied.size if observed.applied else 0
-    if joined.ordinal >= wanted or joined.ordinal not in voters_of(new):
+    if not joined.id or joined.ordinal >= wanted or joined.ordinal not in voters_of(new):
         return _Ended(kind, "canceled", None)
     return _Ended(kind, _DONE, (observed.now - joined.since).total_seconds())

@@ -56,6 +56,7 @@ class EtcdModel:
     history: list[tuple[int, frozenset[int]]] = field(default_factory=list)
     token: str | None = None
     slow: bool = False  # learners do not catch up
+    db_size: int = 20480  # of each member, in bytes
     now: float = 0.0
     _ids: int = FIRST_ADDED_ID
 

@@ -120,6 +120,7 @@ class Eyes:
             cluster_id=ClusterID(log.cluster_id),
             leader=None if leader is None else MemberID(leader),
             raft_index=log.index,
+            db_size=etcd.db_size,
             is_learner=entry is not None and entry.learner,
         )
 

@@ -27,13 +27,17 @@ from controllers.cluster.plan.steps import (
     DropRequest,
     MoveLeader,
     PromoteLearner,
+    RecordSpec,
     RefreshFiles,
     RemoveMember,
     SetFinalizer,
 )
+from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from controllers.cluster.render.normal import stamped
+from tests.simulation import hands_on_volumes
 from tests.simulation.etcd_process import Refused
 from tests.simulation.kubernetes_model import Claim
+from tests.simulation.release import release
 
 if TYPE_CHECKING:
     from tests.simulation.eyes import Eyes
@@ -59,6 +63,14 @@ class Hands:
                 return self._discard(step, observed, parts)
             case AnnotateClaims() | AdoptClaims() | DeleteClaims() | DiscardLeftovers():
                 self._act_on_claims(step, parts)
+            case RecordSpec(trial=VolumeTrial() as trial):
+                return hands_on_volumes.try_volumes(self.world.kubernetes, trial)
+            case ResizeClaims():
+                refused = hands_on_volumes.resize(self.world.kubernetes, step, parts)
+                self._eyes.look()
+                return refused or Done()
+            case ReleaseStatefulSet(uid=uid):
+                release(self.world.kubernetes, uid)
             case _:
                 self._act_in_kubernetes(step, parts)
         self._eyes.look()

@@ -5,7 +5,8 @@ the operator believes.
 2. The recorded voters are 0..n-1; the cluster's ID is latched once and never changes.
 3. One change of membership at a time: nobody is added or removed while another is half-way in.
 4. No step of ours takes a healthy voter away, or its pod, where the others are no quorum then.
-5. A voter is given up only when its data is lost or wrong, its node is, or somebody asked for it.
+5. A voter is given up only when its data is lost or wrong, its node is, or somebody asked for it;
+   or to move it to another volume (`judge_volumes`).
 6. A volume is discarded only when no member of etcd's list that has started lives on it.
 7. No file says `new` once the cluster has formed, and none but those of who joins is open.
 8. Nobody becomes a voter on a volume that another member lived on, or from a file that is open.
@@ -14,6 +15,7 @@ That acknowledged writes survive is checked by etcd's model, at each election an
 
 from typing import TYPE_CHECKING, Any
 
+from api.reasons import Reason
 from controllers.cluster import plan as planner
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Observed
@@ -27,6 +29,7 @@ from controllers.cluster.plan.steps import (
     RecordMembership,
     RemoveMember,
 )
+from tests.simulation import judge_volumes
 from tests.simulation.etcd_process import Broken, quorum, read_file
 from tests.simulation.kubernetes_model import is_open
 
@@ -48,6 +51,7 @@ def plan_made(world: "World", observed: Observed, plan: Plan) -> None:
 
 
 def before_act(world: "World", observed: Observed, plan: Plan) -> None:
+    judge_volumes.before_act(world, observed, plan)
     match plan.step:
         case AddLearner(name=name):
             _nobody_else_joins(world, _ordinal(name))
@@ -157,7 +161,7 @@ def _may_be_recorded(world: "World", observed: Observed, step: RecordMembership)
     joining, before = step.joining, observed.status.joining
     if joining is None or before is not None or joining.ordinal not in step.voters:
         return
-    if not is_lost(world, joining.ordinal):
+    if joining.reason != Reason.VOLUME_MIGRATION and not is_lost(world, joining.ordinal):
         raise Broken(f"member {joining.ordinal} is to be replaced though its data is good")
 
 

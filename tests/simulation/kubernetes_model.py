@@ -2,9 +2,10 @@
 
 Modelled: the StatefulSet controller (Parallel, OnDelete: a pod that is made anew follows the newest
 template; claims are made with the pod and never deleted), the scheduler (a claim ties its pod to a
-node, a claim that goes takes no new pod), kubelet (starts etcd from its own copy of the ConfigMap,
-which may be old; restarts it), claims that end only after their last pod, nodes that fall silent or
-are gone, PersistentVolumes that are kept.
+node, a claim that goes takes no new pod, and without a volume none starts), kubelet (starts etcd
+from its own copy of the ConfigMap, which may be old; restarts it), claims that end only after their
+last pod, nodes that fall silent or are gone, PersistentVolumes
+that are kept.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,15 @@ from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import (
     CLUSTER_ID,
     REMOVED,
+    Broken,
     Ending,
     Log,
     Process,
     read_file,
 )
+from tests.simulation.release import KEY, collect, is_going
 from tests.simulation.shown import ShownClaim, ShownPod
+from tests.simulation.storage_model import StorageModel, Volume
 
 # Kubelet brings a mounted ConfigMap up to date at least this often (syncFrequency and cache TTL).
 SYNC_S = 90.0
@@ -32,6 +36,7 @@ class Claim:
 
     uid: str
     owner: str | None
+    volume: Volume
     log: Log | None = None
     node: str = ""
     terminating: bool = False
@@ -79,6 +84,7 @@ class KubernetesModel:
     now: float = 0.0
     owner: str = ""
     newest: bool = True
+    storage: StorageModel = field(default_factory=StorageModel)
     _old_files: Mapping[str, str] = field(default_factory=dict)
     _replaced: float = 0.0
     _uids: int = 0
@@ -98,7 +104,10 @@ class KubernetesModel:
             "uid": old["metadata"]["uid"] if old else self.uid(),
             "generation": 1,
             "resourceVersion": self.uid(),
+            **_end_of(old),
         }
+        if key == KEY and old and _claim_templates(old) != _claim_templates(obj):
+            raise Broken("the claim templates of a StatefulSet are to be changed in place")
         stored = {**obj, "metadata": metadata}
         if key[0] == "StatefulSet":
             stored["status"] = {"observedGeneration": 1, "updateRevision": _template(obj)}
@@ -125,6 +134,7 @@ class KubernetesModel:
     # ------------------------------------------------------------------ controllers
     def work(self, *, stale: bool = False) -> None:
         """One round of everybody: ends what ends, makes what is missing, runs what can run."""
+        collect(self)
         self.end_pods()
         self.end_claims()
         self.make_pods()
@@ -138,10 +148,11 @@ class KubernetesModel:
         """
         stateful_set = self.live.get(("StatefulSet", "db"))
         owner = stateful_set["metadata"]["uid"] if stateful_set else None
+        works = stateful_set and not is_going(stateful_set)
         for ordinal, pod in list(self.pods.items()):
-            if stateful_set and pod.owner is None:
+            if works and pod.owner is None and not pod.terminating:
                 pod.owner = owner
-            surplus = stateful_set and ordinal >= stateful_set["spec"]["replicas"]
+            surplus = works and ordinal >= stateful_set["spec"]["replicas"]
             if surplus or pod.owner not in {None, owner}:
                 pod.terminating = True
             if pod.node in self.gone or (pod.terminating and pod.node not in self.silent):
@@ -161,12 +172,13 @@ class KubernetesModel:
 
     def make_pods(self) -> None:
         stateful_set = self.live.get(("StatefulSet", "db"))
-        if stateful_set is None:
+        if stateful_set is None or is_going(stateful_set):
             return
         owner, template = stateful_set["metadata"]["uid"], _template(stateful_set)
         for ordinal in range(stateful_set["spec"]["replicas"]):
             if ordinal not in self.claims and (self.newest or ordinal not in self.pods):
-                self.claims[ordinal] = Claim(uid=self.uid(), owner=self.owner)
+                volume = self.storage.claimed(_claim_templates(stateful_set)[0])
+                self.claims[ordinal] = Claim(uid=self.uid(), owner=self.owner, volume=volume)
             if ordinal not in self.pods:
                 self.pods[ordinal] = Pod(self.uid(), ordinal, template, owner)
 
@@ -177,7 +189,7 @@ class KubernetesModel:
                 continue
             if claim is None or claim.terminating or claim.lost or claim.node in self.gone:
                 continue
-            if claim.node in self.silent:
+            if claim.node in self.silent or not self.storage.provides(claim.volume):
                 continue
             pod.node = claim.node = claim.node or self._next_node()
             pod.files = dict(self.old_files() if stale else self.files())
@@ -200,6 +212,8 @@ class KubernetesModel:
                 self.crash(ordinal, REMOVED)
             if pod.process is None and not pod.image_missing:
                 self._start(pod)
+            if pod.process is not None:
+                self.storage.grow(self.claims[ordinal].volume, self.now)
 
     def _told(self, pod: Pod) -> bool:
         """Whether a removed member has heard of it: from any other that still serves."""
@@ -308,6 +322,9 @@ class KubernetesModel:
             owner=claim.owner,
             terminating=claim.terminating,
             lost=claim.lost,
+            size=claim.volume.size,
+            capacity=claim.volume.capacity,
+            storage_class=claim.volume.storage_class,
             membership=claim.membership,
         )
 
@@ -326,3 +343,14 @@ def foreign_log(ordinal: int) -> Log:
 def _template(stateful_set: Mapping[str, Any]) -> str:
     args = stateful_set["spec"]["template"]["spec"]["containers"][0]["args"][0]
     return str(args.rpartition("-")[2])
+
+
+def _claim_templates(stateful_set: Mapping[str, Any]) -> list[Any]:
+    templates: list[Any] = stateful_set["spec"]["volumeClaimTemplates"]
+    return templates
+
+
+def _end_of(old: Mapping[str, Any] | None) -> dict[str, Any]:
+    """That an object is on its way out outlives every update."""
+    metadata = old["metadata"] if old else {}
+    return {key: metadata[key] for key in ("deletionTimestamp", "finalizers") if key in metadata}

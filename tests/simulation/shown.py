@@ -72,6 +72,9 @@ class ShownClaim:
     owner: str | None
     terminating: bool
     lost: bool
+    size: int
+    capacity: int
+    storage_class: str
     membership: str
 
     def to_object(self) -> dict[str, Any]:
@@ -83,4 +86,21 @@ class ShownClaim:
         }
         if self.terminating:
             metadata["deletionTimestamp"] = "2026-01-01T12:00:00Z"
-        return {"metadata": metadata, "status": {"phase": "Lost" if self.lost else "Bound"}}
+        return {
+            "metadata": metadata,
+            "spec": {
+                "storageClassName": self.storage_class,
+                "resources": {"requests": {"storage": str(self.size)}},
+            },
+            "status": self._status(),
+        }
+
+    def _status(self) -> dict[str, Any]:
+        if not self.capacity:
+            return {"phase": "Pending"}
+        grows = self.capacity < self.size
+        return {
+            "phase": "Lost" if self.lost else "Bound",
+            "capacity": {"storage": str(self.capacity)},
+            "conditions": [{"type": "Resizing", "status": "True"}] if grows else [],
+        }

@@ -26,10 +26,10 @@ from controllers.cluster.plan import (
     roll,
     scale,
     upgrade,
-    volumes,
 )
 from tests.simulation.coverage import simulate
 from tests.simulation.operator_model import CutOff
+from tests.simulation.test_volumes import COVERED as OF_VOLUMES
 from tests.simulation.world import World
 from tests.unit.controllers.cluster.builders import spec
 
@@ -37,9 +37,9 @@ SIZES = st.sampled_from([1, 3, 3, 3, 5, 5, 7, 9])
 # Most clusters are small, and the first members are in all of them.
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
 RUNS = 2_000
-# Before a cluster has formed, and when it ends, is for the other two simulations; a pod
-# template changes in none of them, and some runs never have to wait before they shrink: unit tests
-# hold both.
+# Before a cluster has formed, when it ends, and what changes its volumes (OF_VOLUMES) is for other
+# simulations; a pod template changes in none of them, and some runs never have to wait before they
+# shrink: unit tests hold both.
 ELSEWHERE = {
     deletion.delete_orphans,
     deletion.let_go,
@@ -64,7 +64,6 @@ ELSEWHERE = {
     edits.accept_template,
     edits.accept_restart,
     edits.accept_operator_changes,
-    edits.wait_for_window,
     roll.restart_down,
     roll.restart_next,
     roll.wait_for_turn,
@@ -83,13 +82,6 @@ ELSEWHERE = {
     downgrade.cancel_for_joining,
     joining.nudge,
     resize.resize,
-    volumes.accept_volumes,
-    volumes.resize_claims,
-    volumes.release_stateful_set,
-    volumes.wait_for_release,
-    volumes.migrate,
-    volumes.wait_to_migrate,
-    volumes.wait_for_size,
     upgrade.hold,
     upgrade.complete,
     downgrade.cancel_downgrade,
@@ -244,5 +236,5 @@ class Membership(RuleBasedStateMachine):
 def test_members_change_while_the_cluster_serves(record_property):
     how = settings(stateful_step_count=30, max_examples=RUNS)
     fired = simulate(Membership, how, record_property)
-    elsewhere = {rule.__name__ for rule in ELSEWHERE}
+    elsewhere = {rule.__name__ for rule in ELSEWHERE | OF_VOLUMES}
     assert {rule.__name__ for rule in RULES} - elsewhere <= fired.keys()

@@ -35,8 +35,10 @@ def claims_of_members(observed: Observed) -> tuple[Claim, ...]:
 
 
 def must_move(claim: Claim, storage: Storage) -> bool:
-    """Whether only another volume has this class, or so small a size."""
-    return _is_elsewhere(claim, storage) or _is_too_large(claim, storage)
+    """Whether only another volume has this class, or so small a size.  Without a volume there is
+    nothing to move: `is_outdated` is the question then.
+    """
+    return claim.bound and (_is_elsewhere(claim, storage) or _is_too_large(claim, storage))
 
 
 def must_resize(claim: Claim, storage: Storage) -> bool:

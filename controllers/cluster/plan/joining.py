@@ -18,6 +18,7 @@ from controllers.cluster.membership import replaces, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.claims import has_older_templates, is_outdated
 from controllers.cluster.plan.leaving import leave
+from controllers.cluster.plan.moving import can_move, moving
 from controllers.cluster.plan.steps import (
     AddLearner,
     DeletePod,
@@ -197,7 +198,21 @@ def _gives_up(observed: Observed, joining: JoiningMember) -> str:
         return f"spec.size is {observed.applied.size} now"
     if _is_late(observed, joining):
         return f"{int(_deadline(observed).total_seconds())} s are over"
-    return ""
+    return _stays(observed, joining)
+
+
+def _stays(observed: Observed, joining: JoiningMember) -> str:
+    """Why a member that was to move is left on its volume: as long as it is in etcd's list it is
+    needed, and what it was to move for may have changed.
+    """
+    if joining.reason != Reason.VOLUME_MIGRATION or joining.id:
+        return ""
+    view = _view(observed, joining)
+    if view.member is None or member_id_hex(view.member.id) != joining.old_id:
+        return ""
+    if view not in moving(observed):
+        return "its volume can stay"
+    return "" if can_move(observed) else "it is needed where it is"
 
 
 def _is_late(observed: Observed, joining: JoiningMember) -> bool:

@@ -12,7 +12,7 @@ from api.labels import FINALIZER, stateful_set_name
 from api.reasons import Reason
 from api.v1alpha1.cluster import Storage
 from api.volume_claims import claim_class, claim_size
-from controllers.cluster.members import ViewOfMember, strangers, voters
+from controllers.cluster.members import strangers, voters
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Claim, Observed
 from controllers.cluster.plan.accepted import accepted_edit, edited_kinds, refused_by_server
@@ -26,11 +26,9 @@ from controllers.cluster.plan.claims import (
 )
 from controllers.cluster.plan.edits import may_restart
 from controllers.cluster.plan.joining import in_place_of, unknown_members
+from controllers.cluster.plan.moving import can_move, moving
 from controllers.cluster.plan.steps import RecordMembership, RecordSpec, Wait
-from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
-
-_FEWEST = 3
 
 
 def accept_volumes(observed: Observed) -> RecordSpec | None:
@@ -88,13 +86,13 @@ def wait_for_release(observed: Observed) -> Wait | None:
 
 def migrate(observed: Observed) -> RecordMembership | Wait | None:
     """The next member moves to a new volume: when all are well, the leader last."""
-    moving = _moving(observed)
-    if not moving or not _can_move(observed):
+    waiting = moving(observed)
+    if not waiting or not can_move(observed):
         return None
     others = strangers(observed)
     if others:
         return unknown_members(others)
-    view = min(moving, key=lambda view: (view.role == "leader", -view.ordinal))
+    view = min(waiting, key=lambda view: (view.role == "leader", -view.ordinal))
     return RecordMembership(
         voters=voters_of(observed.status),
         joining=in_place_of(observed, view, Reason.VOLUME_MIGRATION),
@@ -111,8 +109,8 @@ def wait_to_migrate(observed: Observed) -> Wait | None:
             message=f"{joining.name} moves to {_described(observed)}",
             recheck_s=1.0,
         )
-    moving = _moving(observed)
-    if not moving or observed.applied is None:
+    waiting = moving(observed)
+    if not waiting or observed.applied is None:
         return None
     down = [f"{v.name} ({v.reason})" for v in voters(observed) if not v.healthy]
     why = (
@@ -122,7 +120,7 @@ def wait_to_migrate(observed: Observed) -> Wait | None:
     )
     return Wait(
         reason=Reason.VOLUME_MIGRATION,
-        message=f"{', '.join(v.name for v in moving)} are to move to {_described(observed)};"
+        message=f"{', '.join(v.name for v in waiting)} are to move to {_described(observed)};"
         f" waiting for: {why}",
         recheck_s=1.0,
     )
@@ -156,32 +154,6 @@ def _resize(observed: Observed, storage: Storage) -> ResizeClaims | None:
         return None
     return ResizeClaims(
         claims=tuple((claim.name, claim.uid) for claim in claims), size=claim_size(storage).text
-    )
-
-
-def _moving(observed: Observed) -> tuple[ViewOfMember, ...]:
-    """The voters whose volumes have to be others, but who is to leave anyway."""
-    applied = observed.applied
-    if applied is None or applied.storage.migration_policy != "Replace":
-        return ()
-    return tuple(
-        view
-        for view in voters(observed)
-        if view.ordinal < applied.size
-        and (claim := observed.claim(view.ordinal)) is not None
-        and not claim.terminating
-        and must_move(claim, applied.storage)
-    )
-
-
-def _can_move(observed: Observed) -> bool:
-    assert observed.applied is not None
-    return (
-        len(voters(observed)) >= _FEWEST
-        and is_rolled_out(observed)
-        and observed.status.upgrade is None
-        and not has_older_templates(observed)
-        and not too_small_for_data(observed, observed.applied.storage)
     )
 
 

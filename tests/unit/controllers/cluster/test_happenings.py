@@ -133,6 +133,15 @@ class TestJoining:
 
         assert told(step, before) == [("MemberReplaced", "db-1 was replaced (VolumeLost)")]
 
+    def test_replacement_that_never_began_is_not_called_done(self):
+        before = with_status(observed(), joining=joining(1, "VolumeMigration", old_id="a1"))
+        step = RecordMembership(voters=(0, 1, 2), joining=None, why="Give up on db-1")
+        made = Plan(rule="withdraw", step=step)
+
+        news = happenings(before, made, Done(), next_status(before, made, Done()))
+
+        assert "MemberReplaced" not in [one.reason for one in news]
+
     def test_replacement_that_is_no_longer_wanted_is_not_called_done(self):
         before = observed(spec_fields={"size": 1})
         before = with_status(before, voter_ordinals=(0, 1, 2), joining=joining(1, "VolumeLost"))

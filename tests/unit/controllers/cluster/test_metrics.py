@@ -108,14 +108,16 @@ class TestLeader:
 
 
 class TestMembership:
-    def joining(self, ordinal, reason):
-        return JoiningMember(name=f"db-{ordinal}", ordinal=ordinal, reason=reason, since=NOW)
+    def joining(self, ordinal, reason, joined_as="abc"):
+        return JoiningMember(
+            name=f"db-{ordinal}", ordinal=ordinal, reason=reason, since=NOW, id=joined_as
+        )
 
-    def ends(self, scrape, reason, *, ordinal=1, size=3, **after):
+    def ends(self, scrape, reason, *, ordinal=1, size=3, joined_as="abc", **after):
         """A change that was under way ends 12 s after it was decided."""
         of = observed(applied=spec(size=size))
         status = of.status.model_copy(update={"voter_ordinals": (0, 1, 2)})
-        under_way = status.model_copy(update={"joining": self.joining(ordinal, reason)})
+        under_way = status.model_copy(update={"joining": self.joining(ordinal, reason, joined_as)})
         scrape.see(of, under_way)
         scrape.see(of, status.model_copy(update=after), after_s=12)
 
@@ -149,6 +151,11 @@ class TestMembership:
         self.ends(scrape, reason, ordinal=3, size=3)
 
         assert scrape.operations(kind, "canceled") == 1
+
+    def test_replacement_that_never_began_is_canceled(self, scrape):
+        self.ends(scrape, "VolumeMigration", joined_as="")
+
+        assert scrape.operations("replace", "canceled") == 1
 
     def test_member_that_leaves_is_counted(self, scrape):
         of = observed()

@@ -364,6 +364,44 @@ class TestMoves:
         assert {found[kind].status for kind in ("Ready", "UpToDate", "Stalled")} == {"False"}
         assert next_status(of, plan(of), None).phase == "Upgrading"
 
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            ({"pods": (pod(0), pod(1, ready=False), pod(2))}, "needed where it is"),
+            ({"claims": volumes(storage_class="fast")}, "its volume can stay"),
+        ],
+        ids=["another is unwell", "nothing to move for"],
+    )
+    def test_who_has_not_left_yet_stays_where_the_ground_is_gone(self, change, why):
+        of = after(self.moving())
+        assert plan(of).rule == "remove_old"
+
+        step = plan(dataclasses.replace(of, **change)).step
+
+        assert isinstance(step, RecordMembership)
+        assert step.joining is step.withdrawn is None
+        assert why in step.why
+
+    def test_who_has_left_comes_back_whoever_is_unwell(self):
+        of = after(self.moving())
+        rest = tuple(m for m in of.etcd.members if m.name != "db-2")
+        of = dataclasses.replace(
+            of,
+            etcd=dataclasses.replace(of.etcd, members=rest),
+            pods=(pod(0), pod(1, ready=False), pod(2)),
+        )
+
+        assert plan(of).rule == "add_learner"
+
+    def test_corrected_class_is_accepted_though_a_claim_waits_for_the_wrong_one(self):
+        waits = volumes(bound=False, storage_class="fats")[2:]
+        of = running(claims=(*volumes(members=2), *waits), storageClassName="fats")
+
+        step = plan(edited(of, {"storageClassName": "standard"})).step
+
+        assert isinstance(step, RecordSpec)
+        assert step.spec["storage"]["storageClassName"] == "standard"
+
     def test_it_is_not_counted_as_a_loss(self):
         of = self.moving()
 
