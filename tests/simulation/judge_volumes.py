@@ -4,16 +4,18 @@
    StatefulSet, restart nobody.
 2. A healthy member is moved to another volume only with the policy Replace, when every other voter
    is healthy, and when the data fits: when that is decided, and when its member leaves.
-3. The StatefulSet goes only without its pods, as long as the cluster is not deleted.
-4. Claims are resized only to the accepted size, and no volume is asked to be smaller than it is.
+3. The StatefulSet goes only without its pods, and not while one ends that it is to make anew, as
+   long as the cluster is not deleted.
+4. Claims are resized only to the size that is wanted, and none whose member is to move.
 5. Nobody becomes a voter on a volume that is smaller than the data.
 """
 
 from typing import TYPE_CHECKING, TypeGuard
 
 from api.reasons import Reason
+from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import JoiningMember
-from api.volume_claims import claim_size
+from api.volume_claims import claim_class, claim_size
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.steps import (
     DeletePod,
@@ -21,10 +23,11 @@ from controllers.cluster.plan.steps import (
     Plan,
     PromoteLearner,
     RecordMembership,
+    RecordSpec,
     RemoveMember,
 )
 from controllers.cluster.plan.template import is_behind
-from controllers.cluster.plan.volume_steps import ResizeClaims
+from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from tests.simulation.etcd_process import Broken
 
 if TYPE_CHECKING:
@@ -37,21 +40,44 @@ def before_act(world: "World", observed: Observed, plan: Plan) -> None:
     match plan.step:
         case DeletePod(name=name, uid=uid):
             _may_be_deleted(world, observed, _ordinal(name), uid)
-        case DeleteStatefulSet():
-            if world.deleting_since is None:
-                raise Broken("the StatefulSet is deleted with its pods")
         case RecordMembership(joining=joining) if observed.status.joining is None:
             if _moves(joining):
                 _may_move(world, observed, joining.ordinal)
         case RemoveMember(id=member):
             _may_leave(world, observed, member)
-        case ResizeClaims(claims=claims, size=size):
-            if observed.applied is None or size != claim_size(observed.applied.storage).text:
-                raise Broken(f"{claims} are resized to {size}, which nobody accepted")
         case PromoteLearner(id=member):
             _may_vote(world, member)
         case _:
+            _before_volumes(world, observed, plan)
+
+
+def _before_volumes(world: "World", observed: Observed, plan: Plan) -> None:
+    match plan.step:
+        case ReleaseStatefulSet():
+            ends = [pod.name for pod in observed.pods if pod.terminating]
+            if ends:
+                raise Broken(f"nobody makes {ends} anew that end just now")
+        case DeleteStatefulSet():
+            if world.deleting_since is None:
+                raise Broken("the StatefulSet is deleted with its pods")
+        case ResizeClaims():
+            assert observed.applied is not None
+            _may_be_resized(world, plan.step, observed.applied)
+        case RecordSpec(trial=VolumeTrial(resize=ResizeClaims() as resize)):
+            assert observed.spec is not None
+            _may_be_resized(world, resize, observed.spec)
+        case _:
             pass
+
+
+def _may_be_resized(world: "World", step: ResizeClaims, spec: ClusterSpec) -> None:
+    if step.size != claim_size(spec.storage).text:
+        raise Broken(f"claims are resized to {step.size}, which nobody asked for")
+    for name, uid in step.claims:
+        claim = world.kubernetes.claims.get(_ordinal(name))
+        named = claim_class(spec.storage)
+        if claim and claim.uid == uid and named not in {None, claim.volume.storage_class}:
+            raise Broken(f"{name} is resized, and its member is to move to another class")
 
 
 def _may_be_deleted(world: "World", observed: Observed, ordinal: int, uid: str) -> None:

@@ -105,7 +105,7 @@ class Bootstrap(RuleBasedStateMachine):
     @invariant()
     def finalizer_is_there_before_anything_is_made(self):
         if self.world.kubernetes.live and self.world.spec.storage.deletion_policy == "Delete":
-            assert self.world.finalizers or self.world.gone
+            assert self.world.finalizers or self.world.deleting_since
 
     def teardown(self):
         if not hasattr(self, "world"):

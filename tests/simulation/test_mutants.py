@@ -1,7 +1,8 @@
 """The simulation finds what it is for: planners from which one guard was taken are caught.
 
 Each mutant is the real planner but for one decision.  It has to break an invariant, or to keep a
-cluster from settling, within a bounded number of runs of test_membership's machine.
+cluster from settling, within a bounded number of runs of the machine of test_membership, or of
+test_volumes.
 """
 
 import dataclasses
@@ -14,21 +15,29 @@ from api.labels import volume_claim_name
 from api.reasons import Reason
 from controllers.cluster import membership, plan, render
 from controllers.cluster.plan import (
+    claims,
+    edits,
+    joining,
     leaving,
+    moving,
     objects,
     proof,
     repair,
     scale,
+    volumes,
 )
 from controllers.cluster.plan.steps import (
     DeletePod,
+    DeleteStatefulSet,
     DiscardClaim,
     PromoteLearner,
     RecordMembership,
     RemoveMember,
 )
+from controllers.cluster.plan.volume_steps import ReleaseStatefulSet
 from tests.simulation.etcd_process import Broken
 from tests.simulation.test_membership import Membership
+from tests.simulation.test_volumes import Volumes
 
 RUNS = 300
 
@@ -244,10 +253,81 @@ MUTANTS = [
 ]
 
 
+def moves_whoever_is_unwell(patch):
+    for room in (volumes, joining):
+        patch.setattr(room, "can_move", lambda observed: len(scale.voters(observed)) > 2)
+
+
+def decision_to_move_is_final(patch):
+    patch.setattr(joining, "_stays", lambda *_: "")
+
+
+def moves_against_the_policy(patch):
+    real = moving.moving
+
+    def moved(observed):
+        wanted = observed.applied.to_json()
+        storage = {**wanted["storage"], "migrationPolicy": "Replace"}
+        agreed = type(observed.applied).model_validate({**wanted, "storage": storage})
+        return real(dataclasses.replace(observed, applied=agreed))
+
+    for room in (volumes, joining):
+        patch.setattr(room, "moving", moved)
+
+
+def moves_before_the_template_is_renewed(patch):
+    patch.setattr(moving, "has_older_templates", lambda observed: False)
+    first("migrate", before="release_stateful_set")(patch)
+
+
+def resizes_what_is_to_move(patch):
+    def asked(claim, storage):
+        return claim.bound and claim.size not in {None, claims.claim_size(storage)}
+
+    patch.setattr(volumes, "must_resize", asked)
+
+
+def windows_are_not_waited_for(patch):
+    patch.setattr(edits, "may_restart", lambda observed: True)
+    patch.setattr(volumes, "may_restart", lambda observed: True)
+
+
+def released_with_its_pods(observed, real):
+    step = real(observed)
+    if not isinstance(step, ReleaseStatefulSet):
+        return None
+    return DeleteStatefulSet(name=step.name, uid=step.uid)
+
+
+MUTANTS_OF_VOLUMES = [
+    moves_whoever_is_unwell,
+    decision_to_move_is_final,
+    moves_against_the_policy,
+    moves_before_the_template_is_renewed,
+    resizes_what_is_to_move,
+    windows_are_not_waited_for,
+    pytest.param(
+        with_rule("release_stateful_set", released_with_its_pods), id="released_with_its_pods"
+    ),
+    pytest.param(without("release_stateful_set"), id="templates_stay"),
+]
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutate", MUTANTS)
 def test_mutant_is_caught(mutate, monkeypatch):
     mutate(monkeypatch)
+    is_caught_by(Membership)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutate", MUTANTS_OF_VOLUMES)
+def test_mutant_of_the_rules_of_volumes_is_caught(mutate, monkeypatch):
+    mutate(monkeypatch)
+    is_caught_by(Volumes)
+
+
+def is_caught_by(machine):
     how = settings(
         stateful_step_count=30,
         max_examples=RUNS,
@@ -257,4 +337,4 @@ def test_mutant_is_caught(mutate, monkeypatch):
         report_multiple_bugs=False,
     )
     with pytest.raises(Broken):
-        run_state_machine_as_test(Membership, settings=how)
+        run_state_machine_as_test(machine, settings=how)

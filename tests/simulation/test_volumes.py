@@ -25,7 +25,7 @@ GROWTH = st.sampled_from([0.0, 30.0, NEVER])
 POLICIES = st.sampled_from(["Replace", "Replace", "Refuse"])
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4])
 LITTLE, MUCH = 20480, 700 * 2**20  # twice the latter and etcd's log need 2Gi
-RUNS = 300
+RUNS = 200
 COVERED = {
     volumes.accept_volumes,
     volumes.resize_claims,
@@ -49,10 +49,12 @@ class Volumes(RuleBasedStateMachine):
         unit=st.sampled_from([1, 1, 3 * GIB]),
         growth_s=GROWTH,
         recovers=st.booleans(),
-        closed=st.sampled_from([False, False, True]),
+        closed=st.sampled_from([False, False, False, True]),
         then=SIZES,
-        elsewhere=st.booleans(),
-        rounds=st.integers(0, 12),
+        elsewhere=st.sampled_from([False, True, True]),
+        rounds=st.integers(0, 9),
+        db_size=st.sampled_from([LITTLE, LITTLE, MUCH]),
+        what=st.sampled_from(["nothing", "drain", "silence", "silence", "policy"]),
     )
     def begin(
         self,
@@ -67,6 +69,8 @@ class Volumes(RuleBasedStateMachine):
         then,
         elsewhere,
         rounds,
+        db_size,
+        what,
     ):
         storage = {"size": first, "migrationPolicy": policy}
         if named is not None:
@@ -77,9 +81,22 @@ class Volumes(RuleBasedStateMachine):
         self.world.settle()
         self.world.files_arrive()
         storage.growth_s = growth_s
+        self.world.fill(db_size)
         self.world.edit(maintenance_windows=CLOSED if closed else ())
         self.user_edits_volumes(then, FAST if elsewhere else AS_IT_WAS, None)
         self.all_goes_on(rounds, 0)
+        self.happens_meanwhile(what)
+
+    def happens_meanwhile(self, what):
+        """What matters between two certain steps, which chance alone seldom hits."""
+        match what:
+            case "drain":
+                self.world.evict(1)
+            case "silence":
+                self.world.silence_node(0)
+            case "policy":
+                self.world.edit_storage(migration_policy="Refuse")
+        self.all_goes_on(4, 0)
 
     # ------------------------------------------------------------------ everybody's work
     @rule(rounds=st.integers(1, 15), pick=st.integers(0, 3))

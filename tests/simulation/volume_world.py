@@ -65,11 +65,11 @@ class VolumeWorld(World):
     # ------------------------------------------------------------------ at every step
     @override
     def reconcile(self, cut: CutOff = NOWHERE, *, stale: bool = False) -> Plan:
-        before = self._accepted()
+        before = self.status.applied_spec
         plan = super().reconcile(cut, stale=stale)
-        after = self._accepted()
-        if before is not None and after is not None and before.storage != after.storage:
-            self._may_be_accepted(before.storage, after)
+        after = self._accepted() if self.status.applied_spec is not before else None
+        if before is not None and after is not None:
+            self._may_be_accepted(ClusterSpec.model_validate(before).storage, after)
         if cut == NOWHERE and not stale:
             self._is_not_missing_for_long()
         return plan
@@ -110,13 +110,18 @@ class VolumeWorld(World):
         storage.growth_s, storage.full, storage.tells_classes = 0.0, False, True
         self.etcd.db_size = _SMALL
         accepted = self._accepted()
-        if accepted is not None and claim_class(accepted.storage) not in storage.expandable:
-            # Nobody else can mend a class that does not exist.
-            named = claim_class(accepted.storage)
-            if named is not None:
-                self.edit_storage(storage_class_name=STANDARD)
+        if accepted is not None:
+            self._correct_class(accepted)
         self.edit(maintenance_windows=())
         super().heal()
+
+    def _correct_class(self, accepted: ClusterSpec) -> None:
+        """Nobody but the user can mend a class that does not exist, and was accepted."""
+        if claim_class(accepted.storage) in {None, *self.kubernetes.storage.expandable}:
+            return
+        wanted = {"storage_class_name": STANDARD, "migration_policy": "Replace"}
+        storage = accepted.storage.model_copy(update=wanted)
+        self.edit(storage=storage, size=max(3, accepted.size))
 
     @override
     def _person_helps(self, plan: Plan) -> None:
@@ -130,7 +135,23 @@ class VolumeWorld(World):
     def is_settled(self, plan: Plan) -> bool:
         if not self._is_as_accepted():
             return False
+        if _is_refused(plan) and not self._has_ground():
+            raise Broken(f"the edit is refused without a ground: {plan.step}")
         return self._keeps_sleeping(plan) or _is_refused(plan) or super().is_settled(plan)
+
+    def _has_ground(self) -> bool:
+        """Whether anything is against the edit, now that no fault is."""
+        accepted, storage = self._accepted(), self.spec.storage
+        assert accepted is not None
+        named, last = claim_class(storage), claim_class(accepted.storage)
+        if named != last and named not in self.kubernetes.storage.expandable:
+            return True
+        moving = [claim for claim in self._claims() if not _can_follow(claim, storage)]
+        if moving and (storage.migration_policy == "Refuse" or self.spec.size < 3):
+            return True
+        size = claim_size(storage).whole
+        rest = (c.volume for c in self._claims() if c.volume.capacity and c not in moving)
+        return any(self.kubernetes.storage.refusal(v, size) for v in rest if v.size != size)
 
     def _keeps_sleeping(self, plan: Plan) -> bool:
         """It is not woken up by an edit that is refused."""
