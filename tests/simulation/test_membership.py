@@ -50,6 +50,7 @@ ELSEWHERE = {
     admission.refuse_first_spec,
     admission.wait_for_names,
     admission.refuse_edit_too_early,
+    admission.refuse_edit_asleep,
     admission.refuse_edit,
     bootstrap.sleep_unborn,
     bootstrap.restart_on_corrected_spec,

@@ -70,6 +70,7 @@ RULES: tuple[Rule, ...] = (
     admission.refuse_edit_too_early,
     # Membership changes only on etcd's own word: without an answer there is nothing but to wait.
     health.wait_for_cluster_id,
+    admission.refuse_edit_asleep,
     scale.sleep,
     # Who is down anyway comes back on the newest template: it may be what helps.
     roll.restart_down,
