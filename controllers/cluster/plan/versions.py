@@ -75,6 +75,7 @@ def path(observed: Observed) -> VersionPath | PathRefusedError:
         found = _by_putting_back(observed, wanted) or version_path(
             applied_version(observed), wanted
         )
+        _check_those_between(observed, found)
     except PathRefusedError as refused:
         return refused
     except ValueError:
@@ -129,6 +130,17 @@ def _by_putting_back(observed: Observed, wanted: Version) -> VersionPath | None:
         return VersionPath(hops=(wanted,))
     rest = version_path(before, wanted)
     return VersionPath(hops=(before, *rest.hops), warnings=rest.warnings)
+
+
+def _check_those_between(observed: Observed, found: VersionPath) -> None:
+    """Members that don't run yet what the template names take the first step from what they run:
+    where that is another minor version, its gate holds for them. Raises PathRefusedError.
+    """
+    first = found.hops[0] if found.hops else applied_version(observed)
+    for view in voters(observed):
+        version = running(view, observed)
+        if version is not None and abs(first.minor - version.minor) == 1:
+            version_path(version, first)
 
 
 def _can_put_back(observed: Observed, before: Version) -> bool:

@@ -353,6 +353,14 @@ class TestBack:
         made = probe(ended=False, image="quay.io/coreos/etcd:v3.5.34")
         assert plan(dataclasses.replace(of, pods=behind, probe=made)).rule == "hold"
 
+    @pytest.mark.parametrize("wanted", ["v3.6.1", "v3.5.21"])
+    def test_gate_holds_for_members_that_have_not_crossed_it_yet(self, wanted):
+        """From 3.5.35 to 3.6.1, or from 3.6.16 to 3.5.21, no member may go, whoever else has."""
+        of = self.mixed("3.6.16", "3.5.35", "3.5.35", wanted=wanted)
+
+        assert plan(of).rule not in {"redirect", "accept_image_at_once"}
+        assert conditions(of)["UpToDate"][1] == "VersionRefused"
+
     def test_further_target_waits_for_the_step_under_way(self):
         of = self.mixed("3.6.16", "3.5.35", "3.5.35", wanted="v3.7.3")
 
