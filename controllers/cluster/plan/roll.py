@@ -98,7 +98,7 @@ def wait_for_turn(observed: Observed) -> Wait | None:
 
 def _still_to_do(observed: Observed) -> str:
     """Whose turn has not come; empty when it is nobody's."""
-    turns = [] if _changes_from_two(observed) else _turns(observed)
+    turns = [] if changes_from_two(observed) else _turns(observed)
     if turns:
         return f"{_names(turns)} are to be restarted on the newest template"
     rest = [v for v in behind(observed) if v.pod and is_resizable(observed, v.pod)]
@@ -133,7 +133,7 @@ def _blocked(observed: Observed, view: ViewOfMember) -> Wait:
     )
 
 
-def _changes_from_two(observed: Observed) -> bool:
+def changes_from_two(observed: Observed) -> bool:
     """Neither of two voters can be spared: the next size is what helps."""
     size = observed.applied.size if observed.applied else 0
     return len(voters(observed)) == 2 != size
