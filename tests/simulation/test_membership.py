@@ -79,6 +79,7 @@ ELSEWHERE = {
     prepare.take_version,
     prepare.give_up_comparing,
     prepare.watch_data_fit,
+    downgrade.stay_newer,
     downgrade.retreat,
     downgrade.cancel_for_joining,
     joining.nudge,

@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     volumes.accept_volumes,
     upgrade.accept_image_at_once,
     upgrade.redirect,
+    downgrade.stay_newer,
     # From here on there is a recorded cluster: remember what happened, then make it so.
     bootstrap.record_started,
     joining.track_joining,

@@ -8,6 +8,7 @@ downgrade always, the newer one reads both.
 
 from api.changes import Kind, taken
 from api.errors import FieldError
+from api.labels import ETCD_CONTAINER, stateful_set_name
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import UpgradeStatus
 from controllers.cluster.members import ViewOfMember, voters
@@ -22,6 +23,19 @@ def applied_version(observed: Observed) -> Version:
     """What the template names, and a pod that is made now runs."""
     assert observed.applied is not None
     return parse_version(observed.applied.version)
+
+
+def template_version(observed: Observed) -> Version | None:
+    """What the template names that is there, and may be older than what is recorded."""
+    made = observed.live.get(("StatefulSet", stateful_set_name(observed.name)))
+    containers = made["spec"]["template"]["spec"]["containers"] if made else ()
+    for container in containers:
+        if container["name"] == ETCD_CONTAINER:
+            try:
+                return parse_version(container["image"].rpartition(":")[2])
+            except ValueError:
+                return None
+    return None
 
 
 def running(view: ViewOfMember, observed: Observed) -> Version | None:
