@@ -132,8 +132,9 @@ def _stalled(plan: Plan, shown: Wait) -> _Verdict:
 def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
     if not is_formed(observed):
         return "Unknown", shown.reason, "The cluster has not formed yet"
-    if shown.reason is Reason.STOPPED:
-        return "Unknown", Reason.STOPPED, shown.message
+    stopped = _stopped(observed)
+    if stopped is not None:
+        return stopped
     if observed.etcd.members is None:
         lost = health.verdict(observed)
         unknown = lost.reason is Reason.MEMBERS_UNREACHABLE
@@ -141,10 +142,19 @@ def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
     return "True", Reason.QUORUM_PRESENT, "A linearizable read was answered"
 
 
+def _stopped(observed: Observed) -> _Verdict | None:
+    """What is said of members that are not to run, whatever else the plan is about."""
+    verdict = health.verdict(observed)
+    if verdict.reason is not Reason.STOPPED:
+        return None
+    return "Unknown", Reason.STOPPED, verdict.message
+
+
 def _members_healthy(observed: Observed, shown: Wait) -> _Verdict:
     """Of the voters: who joins as one more is not missed by anyone yet."""
-    if shown.reason is Reason.STOPPED:
-        return "Unknown", Reason.STOPPED, shown.message
+    stopped = _stopped(observed)
+    if stopped is not None:
+        return stopped
     voters = health.judged(observed)
     if not voters:
         return "Unknown", Reason.UNKNOWN, "There are no members yet"

@@ -83,7 +83,7 @@ def _shown(observed: Observed, plan: Plan, outcome: Outcome | None) -> Wait:
 def _phase(observed: Observed, shown: Wait) -> Phase:
     if observed.deleting_since is not None:
         return Phase.DELETING
-    if shown.reason is Reason.STOPPED:
+    if Reason.STOPPED in {shown.reason, health.verdict(observed).reason}:
         return Phase.STOPPED
     if not is_formed(observed):
         return Phase.FAILED if shown.reason in NEEDS_SOMEONE else Phase.CREATING

@@ -6,7 +6,8 @@ under IDs that never come back; strict reconfiguration with its five seconds; pr
 caught up; members that were removed and exit with 0; what a first start does with each kind of
 file, and that an emptied voter comes back under its old ID once nobody remembers it.
 
-Not modelled: terms and entries that are not acknowledged, versions, TLS, anything of a key.
+Versions are in `etcd_versions`.  Not modelled: terms and entries that are not acknowledged, TLS,
+anything of a key.
 
 `Broken` is raised by the model itself where acknowledged data is lost or put at risk.
 """
@@ -14,6 +15,7 @@ Not modelled: terms and entries that are not acknowledged, versions, TLS, anythi
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from etcd.versions import Version, adds_with_members_down
 from tests.simulation.etcd_process import (
     BOOTSTRAPPED,
     CLUSTER_ID,
@@ -33,17 +35,19 @@ from tests.simulation.etcd_process import (
     Refused,
     quorum,
 )
+from tests.simulation.etcd_versions import ClusterVersion
 
 HEALTH_INTERVAL_S = 5.0
+# A member whose cluster has no leader fails its probe so often that it is not ready any more.
+_READY_FOR_S = 10.0
 # A joining member has the leader's snapshot after so many ticks.
 _TICKS_TO_CATCH_UP = 2
 
 
 @dataclass
 class EtcdModel:
-    """One etcd cluster.  `needs_all`: before 3.5.30 and 3.6.11 MemberAdd asks for all voters."""
+    """One etcd cluster."""
 
-    needs_all: bool = False
     entries: dict[int, Entry] = field(default_factory=dict)
     removed: set[int] = field(default_factory=set)
     by_hand: set[int] = field(default_factory=set)  # members that a person added
@@ -57,7 +61,10 @@ class EtcdModel:
     token: str | None = None
     slow: bool = False  # learners do not catch up
     db_size: int = 20480  # of each member, in bytes
+    compacting: bool = False  # hashes can't be compared
+    version: ClusterVersion = field(default_factory=ClusterVersion)
     now: float = 0.0
+    led: float = 0.0  # when there was a leader last
     _ids: int = FIRST_ADDED_ID
 
     # ------------------------------------------------------------------ questions
@@ -77,6 +84,13 @@ class EtcdModel:
 
     def has_quorum(self) -> bool:
         return self.leader is not None and self._leads(self.leader)
+
+    def is_ready(self, member: int) -> bool:
+        """What kubelet's probe finds of a member that serves."""
+        entry = self.entries.get(member)
+        if entry is None or entry.learner:
+            return False
+        return self.has_quorum() or self.now < self.led + _READY_FOR_S
 
     def _listed_at(self, index: int) -> frozenset[int]:
         """The voters that a log of this length names."""
@@ -102,13 +116,26 @@ class EtcdModel:
             if log.behind and not self.slow:
                 log.behind -= 1
             if not log.behind:
-                log.index = head
+                process.reach(head)
             self.progress[log.id] = not log.behind
             if log.id in self.entries:
                 self.entries[log.id].published = True
+        self._agree_on_version()
+
+    def _agree_on_version(self) -> None:
+        running = {process.log.id: process for process in self.reachable()}
+        for process in running.values():
+            if not process.announced and process.log.id in self.entries:
+                process.announced = True
+                self.version.begin(process.version)
+                self._commit()
+        everyone = [running[member].version.minor for member in self.entries if member in running]
+        self.version.look(everyone if len(everyone) == len(self.entries) else None, self.now)
+        for process in running.values():
+            self.version.migrate(process, self.now)
 
     def elect(self, pick: int = 0) -> None:
-        if self.leader is not None and self._leads(self.leader):
+        if self.has_quorum():
             return
         self.leader = None
         winners = sorted(p.log.id for p in self.reachable() if self._can_win(p.log))
@@ -131,6 +158,7 @@ class EtcdModel:
 
     def step_down(self) -> None:
         """The leader is deposed; whoever is next knows nobody's progress."""
+        self._remember_leader()
         self.leader = None
 
     def write(self, *, everywhere: bool) -> bool:
@@ -140,14 +168,20 @@ class EtcdModel:
         self._commit(everywhere=everywhere)
         return True
 
-    def _commit(self, *, everywhere: bool = True) -> None:
+    def advance_log(self, entries: int) -> None:
+        """Entries that change nothing, one by one through the quorum."""
+        self._need_quorum()
+        self._commit(entries)
+
+    def _commit(self, entries: int = 1, *, everywhere: bool = True) -> None:
         assert self.leader is not None
-        self.acked += 1
+        self.acked += entries
+        self.version.wrote(self.acked, {p.version.minor for p in self.reachable()})
         healthy = self.healthy_voters()
         first = [self.leader, *sorted(healthy - {self.leader})]
         for member in first if everywhere else first[: quorum(len(self.voters()))]:
-            log = self.serving[member].log
-            log.index, log.behind = self.acked, 0
+            self.serving[member].reach(self.acked)
+            self.serving[member].log.behind = 0
 
     def _reconfigured(self) -> None:
         """The change is one more entry of the log; the old configuration has agreed to it."""
@@ -155,26 +189,40 @@ class EtcdModel:
         self.history.append((self.acked, frozenset(entry.id for entry in self.voters())))
 
     # ------------------------------------------------------------------ a process starts
-    def start(self, ordinal: int, file: File, log: Log | None) -> Log | Ending:
+    def start(self, ordinal: int, file: File, log: Log | None, version: Version) -> Log | Ending:
         """What becomes of an etcd that starts on this log with this file: its log, or its end."""
         if log is not None:
-            return self._restart(log)
+            return self._restart(log, version)
         if file.state == "new":
             return self._begin(ordinal, file)
-        return self._join(ordinal, file)
+        return self._join(ordinal, file, version)
 
-    def serve(self, ordinal: int, log: Log) -> Process:
-        process = Process(ordinal=ordinal, log=log, since=self.now)
+    def serve(self, ordinal: int, file: File, log: Log, version: Version) -> Process:
+        process = Process(
+            ordinal=ordinal,
+            log=log,
+            since=self.now,
+            version=version,
+            snapshot_count=file.snapshot_count,
+            unsure=self.version.unsure,
+        )
         self.serving[log.id] = process
         return process
 
+    def _remember_leader(self) -> None:
+        if self.has_quorum():
+            self.led = self.now
+
     def stop(self, process: Process) -> None:
+        self._remember_leader()
         if self.serving.get(process.log.id) is process:
             del self.serving[process.log.id]
         if self.leader == process.log.id:
             self.step_down()
 
-    def _restart(self, log: Log) -> Log | Ending:
+    def _restart(self, log: Log, version: Version) -> Log | Ending:
+        if log.cluster_id == CLUSTER_ID and (barred := self.version.bars(log, version)):
+            return barred
         if log.corrupt and log.id not in self.alarms:
             return CORRUPT_WAL
         if log.id in self.removed and any(self.reachable()):
@@ -199,7 +247,7 @@ class EtcdModel:
         self.had_data.add(member)
         return Log(member)
 
-    def _join(self, ordinal: int, file: File) -> Log | Ending:
+    def _join(self, ordinal: int, file: File, version: Version) -> Log | Ending:
         """A start from `existing`: it asks the others who it is."""
         asked = [p for p in self.reachable() if p.ordinal != ordinal and p.ordinal in file.listed]
         if not asked:
@@ -211,8 +259,11 @@ class EtcdModel:
             return PANIC
         if entry.id in self.had_data and not entry.learner:
             raise Broken(f"member {ordinal} votes again under its old ID without its data")
+        snapshot = self.serving[self.leader].log.snapshot if self.leader else 0
+        if barred := self.version.bars_joining(version, snapshot):
+            return barred
         self.had_data.add(entry.id)
-        return Log(entry.id, behind=_TICKS_TO_CATCH_UP)
+        return Log(entry.id, behind=_TICKS_TO_CATCH_UP, form=self.version.minor, snapshot=snapshot)
 
     # ------------------------------------------------------------------ changes of membership
     def add_learner(self, ordinal: int) -> int:
@@ -222,7 +273,7 @@ class EtcdModel:
             raise Refused("etcdserver: Peer URLs already exists", now=False)
         connected = self._connected()
         voters = len(self.voters())
-        needed = voters if self.needs_all else quorum(voters + 1)
+        needed = quorum(voters + 1) if self._adds_with_members_down() else voters
         if voters > 1 and connected < needed:
             raise Refused("etcdserver: unhealthy cluster")
         if any(entry.learner for entry in self.entries.values()):
@@ -231,6 +282,10 @@ class EtcdModel:
         self.entries[self._ids] = Entry(self._ids, ordinal, learner=True)
         self._reconfigured()
         return self._ids
+
+    def _adds_with_members_down(self) -> bool:
+        assert self.leader is not None
+        return adds_with_members_down(self.serving[self.leader].version)
 
     def promote(self, member: int) -> None:
         self._need_quorum()
@@ -261,7 +316,7 @@ class EtcdModel:
         if member == self.leader:
             self.acked += 1
             for voter in self.healthy_voters() | {member}:
-                self.serving[voter].log.index = self.acked
+                self.serving[voter].reach(self.acked)
             self.history.append((self.acked, frozenset(e.id for e in self.voters())))
             self.step_down()
         else:
@@ -280,12 +335,25 @@ class EtcdModel:
         self._need_quorum()
         if target not in self.healthy_voters():
             raise Refused("etcdserver: bad leader transferee")
-        self.serving[target].log.index = self.acked
+        self.serving[target].reach(self.acked)
         self._lead(target)
 
     def disarm(self, member: int) -> None:
         self._need_quorum()
         self.alarms.discard(member)
+
+    def enable_downgrade(self, target: int) -> None:
+        self._need_quorum()
+        self.version.enable(target)
+        self._commit()
+
+    def cancel_downgrade(self) -> Process:
+        """Return who was asked: the leader."""
+        self._need_quorum()
+        assert self.leader is not None
+        self.version.downgrade = None
+        self._commit()
+        return self.serving[self.leader]
 
     def _connected(self) -> int:
         """How many voters have been connected for five seconds."""

@@ -5,6 +5,8 @@ from functools import lru_cache
 
 import yaml
 
+from etcd.versions import SNAPSHOT_COUNT, Version
+
 CLUSTER_ID = 0xCAFE
 FIRST_ID = 0xA0
 FIRST_ADDED_ID = 0x1000
@@ -24,11 +26,12 @@ class Refused(Exception):  # noqa: N818 - etcd's word for it
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a configuration file says about membership."""
+    """What a configuration file says about membership, and how often the log is snapshotted."""
 
     state: str
     listed: frozenset[int]
     token: str
+    snapshot_count: int
 
 
 @lru_cache(maxsize=4096)
@@ -39,28 +42,52 @@ def read_file(text: str) -> File:
         state=content["initial-cluster-state"],
         listed=frozenset(int(name.rpartition("-")[2]) for name in names),
         token=content["initial-cluster-token"],
+        snapshot_count=content.get("snapshot-count", SNAPSHOT_COUNT),
     )
 
 
 @dataclass(slots=True)
 class Log:
-    """A member's data on its volume: who it is, and how much of the common log it holds."""
+    """A member's data on its volume: who it is, and how much of the common log it holds.
+
+    `form`: the minor version whose form the data has, None where nobody knows.  `snapshot`: the
+    index up to which the log is behind a snapshot.
+    """
 
     id: int
     cluster_id: int = CLUSTER_ID
     index: int = 0
     behind: int = 0
     corrupt: bool = False
+    form: int | None = None
+    snapshot: int = 0
+
+    def reach(self, index: int, snapshot_count: int) -> None:
+        """The log grows; after so many entries it is snapshotted."""
+        self.index = index
+        since = index - self.snapshot
+        if since > snapshot_count:
+            self.snapshot += since // (snapshot_count + 1) * (snapshot_count + 1)
 
 
 @dataclass(slots=True)
 class Process:
-    """A running etcd. `cut`: neither members nor the operator reach it."""
+    """A running etcd. `cut`: neither members nor the operator reach it.
+
+    `unsure`: at first it tells an older form of its data than it has.
+    """
 
     ordinal: int
     log: Log
     since: float
+    version: Version
+    snapshot_count: int = SNAPSHOT_COUNT
     cut: bool = False
+    announced: bool = False
+    unsure: bool = False
+
+    def reach(self, index: int) -> None:
+        self.log.reach(index, self.snapshot_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +131,18 @@ CORRUPT_WAL = Ending(
     '{"level":"fatal","msg":"failed to read WAL, cannot be repaired",'
     '"error":"walpb: crc mismatch"}',
 )
+
+TOO_OLD = Ending(
+    1,
+    '{"level":"fatal","msg":"invalid downgrade; server version is lower than determined cluster'
+    ' version"}',
+)
+INCOMPATIBLE = Ending(
+    1,
+    '{"level":"fatal","msg":"discovery failed",'
+    '"error":"incompatible with current running cluster"}',
+)
+UNREADABLE = Ending(2, "panic: proto: cannot parse invalid wire-format data")
 
 
 def quorum(voters: int) -> int:

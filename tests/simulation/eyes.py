@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from api.v1alpha1.cluster import ClusterSpec
-from controllers.cluster.observed import Claim, Etcd, LostNode, Observed, Pod
-from controllers.cluster.pods import claim_from, pod_from
+from controllers.cluster.observed import Claim, Etcd, LostNode, Observed, Pod, Probe
+from controllers.cluster.pods import claim_from, pod_from, probe_from
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
-from etcd.maintenance import Alarm, AlarmKind, Status
+from etcd.maintenance import Alarm, AlarmKind, Downgrade, Status
 from tests.simulation.etcd_process import CLUSTER_ID, Process
 from tests.simulation.shown import ShownClaim, ShownPod
 from tests.unit.controllers.cluster.builders import NOW, status_of, unborn
@@ -43,8 +43,8 @@ class Eyes:
             self._base,
             now=world.when(),
             generation=world.generation,
-            spec=None if world.invalid else world.spec,
-            spec_errors=world.invalid,
+            spec=None if world.invalid or world.unfit else world.spec,
+            spec_errors=(*world.invalid, *world.unfit),
             deletes_data=world.spec.storage.deletion_policy == "Delete",
             status=world.status,
             applied=_spec_of(world.status.applied_spec),
@@ -55,6 +55,8 @@ class Eyes:
             live=dict(world.kubernetes.live),
             pods=pods,
             claims=claims,
+            probe=self._probe(),
+            restart_asked=world.restart_asked,
             etcd=self._etcd(pods),
             nodes_lost=self._nodes_lost(pods),
             asked_to_replace=world.asked(),
@@ -66,6 +68,13 @@ class Eyes:
 
     def _claims(self) -> tuple[Claim, ...]:
         return tuple(map(_claim_from, self.world.kubernetes.claims_shown()))
+
+    def _probe(self) -> Probe | None:
+        kubernetes = self.world.kubernetes
+        shown = kubernetes.probe_shown()
+        if shown is None or kubernetes.probe is None:
+            return None
+        return probe_from(shown.to_object(), kubernetes.probe.printed or "")
 
     def _nodes_lost(self, pods: tuple[Pod, ...]) -> tuple[LostNode, ...]:
         """Of members that are not ready: of the node that they run on, or last ran on."""
@@ -114,13 +123,18 @@ class Eyes:
         foreign = log.cluster_id != CLUSTER_ID
         entry = etcd.entries.get(log.id)
         leader = log.id if foreign else etcd.leader if etcd.has_quorum() and entry else None
+        target = etcd.version.told_downgrade(process)
         return status_of(
             process.ordinal,
             member_id=MemberID(log.id),
             cluster_id=ClusterID(log.cluster_id),
             leader=None if leader is None else MemberID(leader),
-            raft_index=log.index,
+            version=str(process.version),
+            storage_version=etcd.version.told_form(process, self.world.now),
+            downgrade=Downgrade(target_version=target) if target else None,
             db_size=etcd.db_size,
+            raft_index=etcd.acked if entry else log.index,
+            raft_applied_index=log.index,
             is_learner=entry is not None and entry.learner,
         )
 

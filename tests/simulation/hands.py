@@ -32,12 +32,15 @@ from controllers.cluster.plan.steps import (
     RemoveMember,
     SetFinalizer,
 )
+from controllers.cluster.plan.version_steps import DeleteProbe, MakeProbe
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from controllers.cluster.render.normal import stamped
 from tests.simulation import hands_on_volumes
 from tests.simulation.etcd_process import Refused
 from tests.simulation.kubernetes_model import Claim
 from tests.simulation.release import release
+from tests.simulation.template_model import ProbePod
+from tests.simulation.version_hands import VersionStep, act_on_version
 
 if TYPE_CHECKING:
     from tests.simulation.eyes import Eyes
@@ -59,6 +62,12 @@ class Hands:
         match step:
             case AddLearner() | PromoteLearner() | MoveLeader() | RemoveMember() | DisarmCorrupt():
                 return self._act_in_etcd(step, observed)
+            case _ if isinstance(step, VersionStep):
+                if not self._leader_is_known(observed):
+                    return Changed(what="no member leads any more")
+                return act_on_version(step, self.world.etcd, parts)
+            case MakeProbe() | DeleteProbe():
+                self._try_out(step)
             case DiscardClaim():
                 return self._discard(step, observed, parts)
             case AnnotateClaims() | AdoptClaims() | DeleteClaims() | DiscardLeftovers():
@@ -107,6 +116,16 @@ class Hands:
                 kubernetes.delete_object("StatefulSet")
             case SetFinalizer(present=present):
                 world.finalizers = (FINALIZER,) if present else ()
+
+    def _try_out(self, step: MakeProbe | DeleteProbe) -> None:
+        kubernetes = self.world.kubernetes
+        probe = kubernetes.probe
+        match step:
+            case MakeProbe(pod=pod) if probe is None:
+                image = pod["spec"]["containers"][0]["image"]
+                kubernetes.probe = ProbePod(kubernetes.uid(), image, kubernetes.now)
+            case DeleteProbe(uid=uid) if probe is not None and probe.uid == uid:
+                probe.terminating = True
 
     def _delete_pod(self, ordinal: int, uid: str, *, force: bool) -> None:
         pod = self.world.kubernetes.pods.get(ordinal)

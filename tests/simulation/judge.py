@@ -32,9 +32,12 @@ from controllers.cluster.plan.steps import (
 from tests.simulation import judge_volumes
 from tests.simulation.etcd_process import Broken, quorum, read_file
 from tests.simulation.kubernetes_model import is_open
+from tests.simulation.template_model import template_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+_STATEFUL_SET = ("StatefulSet", "db")
 
 
 def plan_made(world: "World", observed: Observed, plan: Plan) -> None:
@@ -120,8 +123,25 @@ def _may_be_discarded(world: "World", ordinal: int, uid: str) -> None:
 
 def _may_be_deleted(world: "World", ordinal: int, uid: str) -> None:
     pod = world.kubernetes.pods.get(ordinal)
+    if is_outdated(world, ordinal) and not _others_matter(world, ordinal):
+        return
     if pod is not None and pod.uid == uid and world.status.cluster_id:
         _keeps_quorum_without(world, {ordinal}, "deleting its pod")
+
+
+def _others_matter(world: "World", ordinal: int) -> bool:
+    """Not to an only voter, whose restart is a short outage; nor where there has been no leader for
+    so long that nobody is ready: what is newer may be what helps.
+    """
+    pod = world.kubernetes.pods[ordinal]
+    ready = pod.process is not None and world.etcd.is_ready(pod.process.log.id)
+    return ready and len(world.etcd.voters()) > 1
+
+
+def is_outdated(world: "World", ordinal: int) -> bool:
+    """Whether a pod is made from an older template than one that was made now would be."""
+    pod, newest = world.kubernetes.pods.get(ordinal), world.kubernetes.live.get(_STATEFUL_SET)
+    return pod is not None and newest is not None and pod.template != template_of(newest)
 
 
 def _keeps_quorum_without(world: "World", ordinals: set[int], what: str) -> None:

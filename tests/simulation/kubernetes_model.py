@@ -1,17 +1,18 @@
 """What Kubernetes does with our objects, as far as an operator can be surprised by it.
 
 Modelled: the StatefulSet controller (Parallel, OnDelete: a pod that is made anew follows the newest
-template; claims are made with the pod and never deleted), the scheduler (a claim ties its pod to a
-node, a claim that goes takes no new pod, and without a volume none starts), kubelet (starts etcd
-from its own copy of the ConfigMap, which may be old; restarts it), claims that end only after their
-last pod, nodes that fall silent or are gone, PersistentVolumes
-that are kept.
+revision of the template; claims are made with the pod and never deleted), the scheduler (a claim
+ties its pod to a node, a claim that goes takes no new pod, and without a volume none starts),
+kubelet (starts etcd from its own copy of the ConfigMap, which may be old; restarts it), claims that
+end only after their last pod, nodes that fall silent or are gone, PersistentVolumes that are kept,
+the pod that tries out an image.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from etcd.versions import parse_version
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import (
     CLUSTER_ID,
@@ -23,8 +24,9 @@ from tests.simulation.etcd_process import (
     read_file,
 )
 from tests.simulation.release import KEY, collect, is_going
-from tests.simulation.shown import ShownClaim, ShownPod
+from tests.simulation.shown import ShownClaim, ShownPod, ShownProbe
 from tests.simulation.storage_model import StorageModel, Volume
+from tests.simulation.template_model import ProbePod, Registry, Template, template_of
 
 # Kubelet brings a mounted ConfigMap up to date at least this often (syncFrequency and cache TTL).
 SYNC_S = 90.0
@@ -47,12 +49,13 @@ class Claim:
 
 @dataclass(slots=True)
 class Pod:
-    """A pod. `template`: the end of the name of its configuration file; `node`: empty, pending."""
+    """A pod. `template`: what it was made from; `node`: empty, pending."""
 
     uid: str
     ordinal: int
-    template: str
+    template: Template
     owner: str | None  # the uid of its StatefulSet; None: orphaned
+    created: float
     node: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     synced: float = 0.0
@@ -79,6 +82,8 @@ class KubernetesModel:
     silent: dict[str, float] = field(default_factory=dict)  # nodes, and since when
     gone: set[str] = field(default_factory=set)
     kept: int = 0  # volumes that outlived their claim
+    registry: Registry = field(default_factory=Registry)
+    probe: ProbePod | None = None
     image_missing: bool = False
     full: bool = False  # no node takes another pod
     now: float = 0.0
@@ -102,15 +107,13 @@ class KubernetesModel:
         metadata = {
             **obj["metadata"],
             "uid": old["metadata"]["uid"] if old else self.uid(),
-            "generation": 1,
+            "generation": _generation(old, obj),
             "resourceVersion": self.uid(),
             **_end_of(old),
         }
         if key == KEY and old and _claim_templates(old) != _claim_templates(obj):
             raise Broken("the claim templates of a StatefulSet are to be changed in place")
-        stored = {**obj, "metadata": metadata}
-        if key[0] == "StatefulSet":
-            stored["status"] = {"observedGeneration": 1, "updateRevision": _template(obj)}
+        stored = {**obj, "metadata": metadata, "status": old.get("status", {}) if old else {}}
         if key[0] == "ConfigMap":
             self._old_files, self._replaced = self.files(), self.now
         self.live[key] = stored
@@ -140,6 +143,7 @@ class KubernetesModel:
         self.make_pods()
         self.schedule(stale=stale)
         self.run()
+        self.try_out()
 
     def end_pods(self) -> None:
         """Kubelet ends what is deleted; on a lost node nobody does, until the node itself is gone.
@@ -174,13 +178,29 @@ class KubernetesModel:
         stateful_set = self.live.get(("StatefulSet", "db"))
         if stateful_set is None or is_going(stateful_set):
             return
-        owner, template = stateful_set["metadata"]["uid"], _template(stateful_set)
+        owner, template = stateful_set["metadata"]["uid"], template_of(stateful_set)
+        self._tell_revision(stateful_set, template)
         for ordinal in range(stateful_set["spec"]["replicas"]):
             if ordinal not in self.claims and (self.newest or ordinal not in self.pods):
                 volume = self.storage.claimed(_claim_templates(stateful_set)[0])
                 self.claims[ordinal] = Claim(uid=self.uid(), owner=self.owner, volume=volume)
             if ordinal not in self.pods:
-                self.pods[ordinal] = Pod(self.uid(), ordinal, template, owner)
+                self.pods[ordinal] = Pod(self.uid(), ordinal, template, owner, self.now)
+
+    def _tell_revision(self, stateful_set: dict[str, Any], template: Template) -> None:
+        """The controller has seen the newest template: its status says so."""
+        generation = stateful_set["metadata"]["generation"]
+        status = {"observedGeneration": generation, "updateRevision": template.revision}
+        if stateful_set["status"] != status:
+            metadata = {**stateful_set["metadata"], "resourceVersion": self.uid()}
+            told = {**stateful_set, "metadata": metadata, "status": status}
+            self.live["StatefulSet", "db"] = told
+
+    def try_out(self) -> None:
+        if self.probe is not None and self.probe.terminating:
+            self.probe = None
+        if self.probe is not None and not self.full:
+            self.registry.run(self.probe)
 
     def schedule(self, *, stale: bool = False) -> None:
         for ordinal, pod in self.pods.items():
@@ -224,7 +244,7 @@ class KubernetesModel:
         pod.files, pod.synced = self.files(), self.now
 
     def _start(self, pod: Pod) -> None:
-        text = pod.files.get(f"db-{pod.ordinal}-{pod.template}")
+        text = pod.files.get(f"db-{pod.ordinal}-{pod.template.file}")
         claim = self.claims.get(pod.ordinal)
         if claim is None:
             return
@@ -234,13 +254,14 @@ class KubernetesModel:
                 pod.restarts + 1,
             )
             return
-        came_of_it = self.etcd.start(pod.ordinal, read_file(text), claim.log)
+        file, version = read_file(text), parse_version(pod.template.version)
+        came_of_it = self.etcd.start(pod.ordinal, file, claim.log, version)
         if isinstance(came_of_it, Ending):
             pod.ending, pod.restarts = came_of_it, pod.restarts + 1
             return
         claim.log = came_of_it
         claim.ids.add(came_of_it.id)
-        pod.process = self.etcd.serve(pod.ordinal, came_of_it)
+        pod.process = self.etcd.serve(pod.ordinal, file, came_of_it, version)
 
     def touch(self, pod: Pod) -> None:
         """The pod was changed: kubelet looks at its ConfigMap when it comes to it next."""
@@ -288,6 +309,7 @@ class KubernetesModel:
             uid=pod.uid,
             ordinal=pod.ordinal,
             template=pod.template,
+            created=pod.created,
             node=pod.node,
             ready=self._is_ready(pod),
             running=pod.process is not None,
@@ -300,11 +322,23 @@ class KubernetesModel:
             closed_for=pod.closed_for,
         )
 
+    def probe_shown(self) -> ShownProbe | None:
+        probe = self.probe
+        if probe is None:
+            return None
+        return ShownProbe(
+            uid=probe.uid,
+            image=probe.image,
+            created=probe.created,
+            missing=probe.missing,
+            ended=probe.printed is not None,
+            terminating=probe.terminating,
+        )
+
     def _is_ready(self, pod: Pod) -> bool:
-        entry = self.etcd.entries.get(pod.process.log.id) if pod.process else None
-        if entry is None or entry.learner or pod.node in self.silent:
+        if pod.process is None or pod.node in self.silent:
             return False
-        return self.etcd.has_quorum()
+        return self.etcd.is_ready(pod.process.log.id)
 
     def _why_pending(self, pod: Pod) -> str:
         claim = self.claims.get(pod.ordinal)
@@ -340,11 +374,6 @@ def foreign_log(ordinal: int) -> Log:
     return Log(id=0xF00 + ordinal, cluster_id=CLUSTER_ID ^ 0xFF)
 
 
-def _template(stateful_set: Mapping[str, Any]) -> str:
-    args = stateful_set["spec"]["template"]["spec"]["containers"][0]["args"][0]
-    return str(args.rpartition("-")[2])
-
-
 def _claim_templates(stateful_set: Mapping[str, Any]) -> list[Any]:
     templates: list[Any] = stateful_set["spec"]["volumeClaimTemplates"]
     return templates
@@ -354,3 +383,11 @@ def _end_of(old: Mapping[str, Any] | None) -> dict[str, Any]:
     """That an object is on its way out outlives every update."""
     metadata = old["metadata"] if old else {}
     return {key: metadata[key] for key in ("deletionTimestamp", "finalizers") if key in metadata}
+
+
+def _generation(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> int:
+    """It counts the changes of an object's spec."""
+    if old is None:
+        return 1
+    generation: int = old["metadata"]["generation"]
+    return generation + (old.get("spec") != new.get("spec"))

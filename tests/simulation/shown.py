@@ -1,10 +1,13 @@
 """Pods and claims as the API server shows them: what the operator's real eyes are fed with."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from api.labels import CLOSED_ANNOTATION, CLUSTER_UID_LABEL, MEMBERSHIP_ANNOTATION
 from tests.simulation.etcd_process import Ending
+from tests.simulation.template_model import Template
+from tests.unit.controllers.cluster.builders import NOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +16,8 @@ class ShownPod:
 
     uid: str
     ordinal: int
-    template: str
+    template: Template
+    created: float
     node: str
     ready: bool
     running: bool
@@ -29,13 +33,14 @@ class ShownPod:
         metadata: dict[str, Any] = {
             "name": f"db-{self.ordinal}",
             "uid": self.uid,
-            "labels": {"controller-revision-hash": self.template},
-            "annotations": {CLOSED_ANNOTATION: self.closed_for},
+            "creationTimestamp": _time(self.created),
+            "labels": {"controller-revision-hash": self.template.revision},
+            "annotations": {**dict(self.template.annotations), CLOSED_ANNOTATION: self.closed_for},
             "ownerReferences": [{"controller": True}] if self.controlled else [],
         }
         if self.terminating:
             metadata["deletionTimestamp"] = "2026-01-01T12:00:00Z"
-        args = [f"--config-file=/etc/etcd/$(POD_NAME)-{self.template}"]
+        args = [f"--config-file=/etc/etcd/$(POD_NAME)-{self.template.file}"]
         conditions = [{"type": "Ready", "status": str(self.ready)}]
         if self.pending:
             conditions.append({"type": "PodScheduled", "status": "False", "message": self.pending})
@@ -104,3 +109,38 @@ class ShownClaim:
             "capacity": {"storage": str(self.capacity)},
             "conditions": [{"type": "Resizing", "status": "True"}] if grows else [],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownProbe:
+    """All that the API server shows of the pod that tries out an image."""
+
+    uid: str
+    image: str
+    created: float
+    missing: bool
+    ended: bool
+    terminating: bool
+
+    def to_object(self) -> dict[str, Any]:
+        metadata = {
+            "name": "db-probe",
+            "uid": self.uid,
+            "creationTimestamp": _time(self.created),
+        }
+        if self.terminating:
+            metadata["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+        waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+        state = {"waiting": waiting} if self.missing else {}
+        return {
+            "metadata": metadata,
+            "spec": {"containers": [{"name": "etcd", "image": self.image}]},
+            "status": {
+                "phase": "Succeeded" if self.ended else "Pending",
+                "containerStatuses": [{"name": "etcd", "state": state}],
+            },
+        }
+
+
+def _time(seconds: float) -> str:
+    return (NOW + timedelta(seconds=seconds)).isoformat()

@@ -104,8 +104,10 @@ class Bootstrap(RuleBasedStateMachine):
 
     @invariant()
     def finalizer_is_there_before_anything_is_made(self):
-        if self.world.kubernetes.live and self.world.spec.storage.deletion_policy == "Delete":
-            assert self.world.finalizers or self.world.deleting_since
+        world = self.world
+        is_wanted = world.spec.storage.deletion_policy == "Delete" and not world.deleting_since
+        if world.kubernetes.live and is_wanted:
+            assert world.finalizers
 
     def teardown(self):
         if not hasattr(self, "world"):

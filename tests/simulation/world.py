@@ -11,18 +11,25 @@ from api.errors import FieldError
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from controllers.cluster.options import option_errors
 from controllers.cluster.plan.steps import Plan, Wait
 from etcd.cluster import Member
 from etcd.ids import MemberID
-from etcd.versions import adds_with_members_down, parse_version
+from tests.simulation import judge_versions
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import Broken, Refused
 from tests.simulation.faults import Faults
 from tests.simulation.kubernetes_model import SYNC_S, KubernetesModel, foreign_log
 from tests.simulation.operator_model import NOWHERE, CutOff, OperatorModel
+from tests.simulation.template_model import template_of
 from tests.unit.controllers.cluster.builders import NOW, UID
 
+_REFUSALS = frozenset({Reason.VERSION_REFUSED, Reason.NOT_SUPPORTED_YET, Reason.INVALID_SPEC})
+_DISTRUSTS = frozenset(
+    {Reason.ROLLOUT_BLOCKED, Reason.EMPTY_DATA_DIRECTORY, Reason.MEMBER_WITHDRAWN}
+)
 _FOR_A_PERSON = frozenset({Reason.LEFTOVER_VOLUMES, Reason.STATUS_LOST})
+_TAKEN_BACK = ("version", "repository", "options", "pod_template")
 # The ordinals of members that a person added under URLs that are none of ours.
 _STRANGER = 70
 
@@ -39,12 +46,16 @@ class World(Faults):
         self.namespace_terminating = False
         self.gone = False
         self.invalid: tuple[FieldError, ...] = ()
+        self.unfit: tuple[FieldError, ...] = ()  # options that its version does not have
         self.foreign: tuple[str, ...] = ()
-        self.etcd = EtcdModel(needs_all=not adds_with_members_down(parse_version(wanted.version)))
+        self.etcd = EtcdModel()
         self.kubernetes = KubernetesModel(self.etcd, owner=UID, newest=newest)
         self.operator = OperatorModel(self)
         self.ever_asked: set[int] = set()
         self.annotation: set[int] = set()  # on the EtcdCluster
+        self.restart_asked = ""  # by another one
+        self.recorded_versions = {wanted.version}
+        self.restarted: set[int] = set()  # healthy voters that the operator restarts
         self.cluster_id = ""
         self.steps = 0
         self.now = 0.0
@@ -65,10 +76,15 @@ class World(Faults):
         return plan
 
     def everybody_works(self, pick: int = 0) -> None:
-        self.kubernetes.work()
+        self.kubernetes_works()
         self.etcd.tick(pick)
+        judge_versions.after_anything(self)
         if self.deleting_since is not None and not self.finalizers:
             self._is_collected()
+
+    def kubernetes_works(self, *, stale: bool = False) -> None:
+        self.kubernetes.work(stale=stale)
+        judge_versions.after_anything(self)
 
     def _is_collected(self) -> None:
         """Without a finalizer the EtcdCluster is gone, and what it owns follows: not the claims."""
@@ -92,7 +108,13 @@ class World(Faults):
     def edit(self, **fields: object) -> None:
         """Another spec: `size=5`, `paused=True`."""
         self.spec = self.spec.model_copy(update=fields)
+        self.unfit = option_errors(self.spec)
         self.generation += 1
+
+    def take_edit_back(self) -> None:
+        """The spec says again what the members were made from, but for their number."""
+        applied = ClusterSpec.model_validate(self.status.applied_spec)
+        self.edit(**{name: getattr(applied, name) for name in _TAKEN_BACK})
 
     def break_spec(self, *, broken: bool) -> None:
         """The spec says what the operator has to refuse, or no longer does."""
@@ -127,7 +149,7 @@ class World(Faults):
 
     def _begin_anew(self) -> None:
         """What is on the volumes is of another cluster from now on."""
-        self.etcd = self.kubernetes.etcd = EtcdModel(needs_all=self.etcd.needs_all, now=self.now)
+        self.etcd = self.kubernetes.etcd = EtcdModel(now=self.now)
         for ordinal, claim in self.kubernetes.claims.items():
             claim.log = foreign_log(ordinal)
 
@@ -174,16 +196,27 @@ class World(Faults):
     def heal(self) -> None:
         self.kubernetes.revive()
         self.kubernetes.image_missing = self.kubernetes.full = self.etcd.slow = False
+        self.etcd.compacting = self.etcd.version.unsure = False
+        self.kubernetes.registry.missing, self.kubernetes.registry.instead = False, ""
         for pod in self.kubernetes.pods.values():
             pod.image_missing = False
         self.invalid, self.foreign = (), ()
-        running = (self.status.applied_spec or {}).get("version", self.spec.version)
-        self.edit(paused=False, version=running)
+        self.edit(paused=False)
 
     def _person_helps(self, plan: Plan) -> None:
         """Decides about leftovers, takes away the members that a person has added, and takes back
-        the request to replace an only member.
+        the request to replace an only member, or an edit that is refused; asks for the replacement
+        of who has no data on a template that nobody knows to be good.
         """
+        told = {plan.step.reason} if isinstance(plan.step, Wait) else set()
+        told |= {condition.reason for condition in self.status.conditions}
+        if told & _REFUSALS:
+            self.take_edit_back()
+        if told & _DISTRUSTS and self.status.joining is None:
+            for entry in self.etcd.voters():
+                claim = self.kubernetes.claims.get(entry.ordinal)
+                if claim is not None and claim.log is None and len(self.etcd.voters()) > 1:
+                    self.ask_to_replace(entry.ordinal, on_pod=False)
         if plan.rule == "wait_to_honour" and self.spec.size == 1:
             self.annotation.clear()
             for pod in self.kubernetes.pods.values():
@@ -225,7 +258,15 @@ class World(Faults):
         wanted = set(range(self.spec.size))
         voting = {self.etcd.entries[m].ordinal for m in self.etcd.healthy_voters()}
         everyone = {entry.ordinal for entry in self.etcd.entries.values()}
-        return wanted == voting == everyone == set(self.kubernetes.claims) and not self.etcd.alarms
+        if not wanted == voting == everyone == set(self.kubernetes.claims):
+            return False
+        return self._is_rolled_out() and not self.etcd.alarms
+
+    def _is_rolled_out(self) -> bool:
+        """Whether every pod is made from the newest template, which names what the spec does."""
+        newest = template_of(self.kubernetes.live["StatefulSet", "db"])
+        alike = all(pod.template == newest for pod in self.kubernetes.pods.values())
+        return alike and newest.image == f"{self.spec.repository}:{self.spec.version}"
 
 
 @lru_cache(maxsize=4096)

@@ -57,6 +57,7 @@ RULES: tuple[Rule, ...] = (
     volumes.accept_volumes,
     upgrade.accept_image_at_once,
     upgrade.redirect,
+    downgrade.stay_newer,
     # From here on there is a recorded cluster: remember what happened, then make it so.
     bootstrap.record_started,
     joining.track_joining,
@@ -71,6 +72,7 @@ RULES: tuple[Rule, ...] = (
     admission.refuse_edit_too_early,
     # Membership changes only on etcd's own word: without an answer there is nothing but to wait.
     health.wait_for_cluster_id,
+    admission.refuse_edit_asleep,
     scale.sleep,
     # Who is down anyway comes back on the newest template: it may be what helps.
     roll.restart_down,

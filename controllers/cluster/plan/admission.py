@@ -9,6 +9,7 @@ from api.changes import Kind, kind_of
 from api.errors import FieldError
 from api.reasons import Reason, reason_of
 from api.validation import not_supported_yet
+from controllers.cluster.membership import is_asleep
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed, refused_by_server, refused_edit
 from controllers.cluster.plan.steps import Wait
@@ -52,6 +53,11 @@ def wait_for_names(observed: Observed) -> Wait | None:
 def refuse_edit_too_early(observed: Observed) -> Wait | None:
     """The same while the first members still start: nothing else would mend a bad first spec."""
     return None if is_formed(observed) else refuse_edit(observed)
+
+
+def refuse_edit_asleep(observed: Observed) -> Wait | None:
+    """The same while nobody runs: whoever wants to wake the cluster up with this edit can't."""
+    return refuse_edit(observed) if is_asleep(observed) and not observed.pods else None
 
 
 def refuse_edit(observed: Observed) -> Wait | None:

@@ -1,4 +1,5 @@
-"""Rules that take etcd's downgrade back: nobody wants it any more, or somebody has to join.
+"""Rules that take etcd's downgrade back: nobody wants it any more, or somebody has to join; and an
+older version that can't be put back any more.
 
 While it is on, etcd lets no new member join, of whatever version (server/etcdserver/bootstrap.go,
 allowedVersionRange).  Cancelled half-way it leaves an ordinary mixed cluster; cancelled before a
@@ -7,8 +8,9 @@ member runs the older version, etcd makes the data fit the newer one again.
 
 from controllers.cluster.members import voters
 from controllers.cluster.observed import Observed
+from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.edits import record
-from controllers.cluster.plan.progress import any_runs
+from controllers.cluster.plan.progress import any_runs, starts_everywhere
 from controllers.cluster.plan.steps import RecordSpec
 from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.version_steps import CancelDowngrade
@@ -18,8 +20,42 @@ from controllers.cluster.plan.versions import (
     hop_spec,
     is_taken,
     running,
+    storage_minor,
+    template_version,
 )
-from etcd.versions import parse_version
+from etcd.versions import Version, parse_version
+
+
+def stay_newer(observed: Observed) -> RecordSpec | None:
+    """An older version was to be put back, and the last member that ran it was restarted on the
+    newer one before the template named it: etcd has raised its version since, or is about to, and
+    nobody could start on the older one.
+    """
+    applied = observed.applied
+    if applied is None or not is_formed(observed) or observed.status.bootstrap is None:
+        return None
+    newer = _unfit(observed)
+    if newer is None:
+        return None
+    step = hop_spec(applied, applied, newer)
+    why = f"Stay with v{newer}: members can't start on {applied.version} any more"
+    return record(observed, step, why) if step else None
+
+
+def _unfit(observed: Observed) -> Version | None:
+    """The version that the members run, where the recorded one is older and they can't start on it:
+    before the template names it when in doubt, afterwards only by what they say of their data.
+    """
+    target, live = applied_version(observed), template_version(observed)
+    if live is not None and live.minor > target.minor:
+        return None if starts_everywhere(observed, target) else live
+    answers = [view.status for view in voters(observed) if view.status is not None]
+    versions = [parse_version(status.version) for status in answers]
+    newer = any((storage_minor(status) or 0) > target.minor for status in answers)
+    is_older_run = any(version.minor == target.minor for version in versions)
+    if not newer or is_older_run or downgrade_target(observed) is not None:
+        return None
+    return max(versions)
 
 
 def retreat(observed: Observed) -> RecordSpec | None:

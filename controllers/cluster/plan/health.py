@@ -7,6 +7,7 @@ from api.reasons import Reason, reason_of
 from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.scale import sleep
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.plan.template import is_taking_its_turn
 
@@ -112,7 +113,7 @@ def verdict(observed: Observed) -> Wait:
     """How the cluster is, whatever else the plan is about: the first of the rules above that
     speaks.
     """
-    for rule in (wait_for_cluster_id, wait_for_quorum, wait_for_members):
+    for rule in (wait_for_cluster_id, sleep, wait_for_quorum, wait_for_members):
         wait = rule(observed)
         if wait is not None:
             return wait

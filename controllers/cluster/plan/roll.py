@@ -117,7 +117,7 @@ def coming_back(observed: Observed) -> Wait | None:
 
 def _still_to_do(observed: Observed) -> str:
     """Whose turn has not come; empty when it is nobody's."""
-    turns = [] if _changes_from_two(observed) else _turns(observed)
+    turns = [] if changes_from_two(observed) else _turns(observed)
     if turns:
         return f"To be restarted on the newest template: {_names(turns)}"
     rest = [v for v in behind(observed) if v.pod and is_resizable(observed, v.pod)]
@@ -152,7 +152,7 @@ def _blocked(observed: Observed, view: ViewOfMember) -> Wait:
     )
 
 
-def _changes_from_two(observed: Observed) -> bool:
+def changes_from_two(observed: Observed) -> bool:
     """Neither of two voters can be spared: the next size is what helps."""
     size = observed.applied.size if observed.applied else 0
     return len(voters(observed)) == 2 != size

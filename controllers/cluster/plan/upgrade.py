@@ -23,6 +23,7 @@ from controllers.cluster.plan.progress import (
     unfinished,
     unprepared,
 )
+from controllers.cluster.plan.roll import changes_from_two
 from controllers.cluster.plan.steps import RecordSpec, Wait
 from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.version_steps import CompareHashes, RecordUpgrade
@@ -104,9 +105,11 @@ def hold(observed: Observed) -> Wait | None:
 
 
 def wait_for_version(observed: Observed) -> Wait | None:
-    """A change of version is under way, and its next step is not ours."""
+    """A change of version is under way, and its next step is not ours; of two voters neither can
+    be restarted, so the size goes on.
+    """
     upgrade = observed.status.upgrade
-    if upgrade is None or refuse_image(observed) is not None:
+    if upgrade is None or refuse_image(observed) is not None or changes_from_two(observed):
         return None
     missing = (
         unfinished(observed, upgrade)

@@ -8,6 +8,7 @@ downgrade always, the newer one reads both.
 
 from api.changes import Kind, taken
 from api.errors import FieldError
+from api.labels import ETCD_CONTAINER, stateful_set_name
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import UpgradeStatus
 from controllers.cluster.members import ViewOfMember, voters
@@ -22,6 +23,19 @@ def applied_version(observed: Observed) -> Version:
     """What the template names, and a pod that is made now runs."""
     assert observed.applied is not None
     return parse_version(observed.applied.version)
+
+
+def template_version(observed: Observed) -> Version | None:
+    """What the template names that is there, and may be older than what is recorded."""
+    made = observed.live.get(("StatefulSet", stateful_set_name(observed.name)))
+    containers = made["spec"]["template"]["spec"]["containers"] if made else ()
+    for container in containers:
+        if container["name"] == ETCD_CONTAINER:
+            try:
+                return parse_version(container["image"].rpartition(":")[2])
+            except ValueError:
+                return None
+    return None
 
 
 def running(view: ViewOfMember, observed: Observed) -> Version | None:
@@ -75,6 +89,7 @@ def path(observed: Observed) -> VersionPath | PathRefusedError:
         found = _by_putting_back(observed, wanted) or version_path(
             applied_version(observed), wanted
         )
+        _check_those_between(observed, found)
     except PathRefusedError as refused:
         return refused
     except ValueError:
@@ -129,6 +144,17 @@ def _by_putting_back(observed: Observed, wanted: Version) -> VersionPath | None:
         return VersionPath(hops=(wanted,))
     rest = version_path(before, wanted)
     return VersionPath(hops=(before, *rest.hops), warnings=rest.warnings)
+
+
+def _check_those_between(observed: Observed, found: VersionPath) -> None:
+    """Members that don't run yet what the template names take the first step from what they run:
+    where that is another minor version, its gate holds for them. Raises PathRefusedError.
+    """
+    first = found.hops[0] if found.hops else applied_version(observed)
+    for view in voters(observed):
+        version = running(view, observed)
+        if version is not None and abs(first.minor - version.minor) == 1:
+            version_path(version, first)
 
 
 def _can_put_back(observed: Observed, before: Version) -> bool:

@@ -69,6 +69,29 @@ class TestSleep:
         assert found["Reconciling"].status == "True"
         assert found["QuorumAvailable"].reason == "Stopped"
 
+    @pytest.mark.parametrize(
+        ("wanted", "reason"),
+        [
+            ({"version": "v3.7.3", "size": 3}, Reason.VERSION_REFUSED),
+            ({"clusterDomain": "other.local"}, Reason.NOT_SUPPORTED_YET),
+        ],
+    )
+    def test_edit_that_can_not_wake_it_is_refused_and_no_outage(self, wanted, reason):
+        of = dataclasses.replace(self.asleep, spec=spec(**{"size": 0, **wanted}))
+        shown = next_status(of, plan(of), None)
+        found = conditions(of)
+
+        assert shown.plan.reason == reason.value
+        assert shown.phase == "Stopped"
+        assert found["Stalled"].reason == found["UpToDate"].reason == reason.value
+        assert found["QuorumAvailable"].reason == found["MembersHealthy"].reason == "Stopped"
+
+    def test_pause_asleep_is_no_outage(self):
+        shown = conditions(dataclasses.replace(self.asleep, spec=spec(size=0, paused=True)))
+
+        assert shown["Paused"].status == "True"
+        assert shown["QuorumAvailable"].reason == "Stopped"
+
     def test_members_that_wake_are_no_outage(self):
         stopped = next_status(self.asleep, plan(self.asleep), None)
         wanted = spec(size=3)

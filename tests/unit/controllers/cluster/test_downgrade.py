@@ -1,4 +1,6 @@
-"""A downgrade of etcd is taken back when somebody has to join, or nobody wants it any more."""
+"""A downgrade of etcd is taken back when somebody has to join, or nobody wants it any more; what an
+upgrade replaced is not put back too late.
+"""
 
 import dataclasses
 from datetime import timedelta
@@ -11,7 +13,7 @@ from controllers.cluster.happenings import happenings
 from controllers.cluster.membership import SCALE_OUT
 from controllers.cluster.outcome import Done
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.steps import AddLearner, RecordSpec
+from controllers.cluster.plan.steps import AddLearner, ApplyObjects, RecordSpec
 from controllers.cluster.plan.version_steps import CancelDowngrade, EnableDowngrade, RecordUpgrade
 from controllers.cluster.status import next_status
 from etcd.ids import member_id_hex
@@ -117,6 +119,48 @@ class TestSomebodyHasToJoin:
         of = running(NEW, NEW, NEW, downgrade="3.5.0", size=5)
 
         assert plan(joined_by(of, joining())).rule == "cancel_for_joining"
+
+
+class TestTooLateToPutBack:
+    """The older version is recorded, and nobody runs it when the template would name it."""
+
+    back = going("v3.6.16", "v3.5.35", probed=True)
+
+    def recorded(self, *versions, storage, named="v3.6.16"):
+        fields = {"wanted": "v3.5.35", "storage": storage, "upgrade": self.back}
+        of = running(*versions, applied="v3.5.35", **fields)
+        live = running(*versions, applied=named).live
+        return dataclasses.replace(of, live=live)
+
+    def test_older_one_is_put_back_while_somebody_runs_it(self):
+        of = self.recorded(NEW, OLDER, OLDER, storage="3.5.0")
+
+        assert isinstance(plan(of).step, ApplyObjects)
+
+    def test_afterwards_the_template_stays_as_it_is(self):
+        of = self.recorded(NEW, NEW, NEW, storage="3.6.0")
+        planned = plan(of)
+
+        assert planned.rule == "stay_newer"
+        assert planned.step.spec["version"] == "v3.6.16"
+        assert plan(after(of)).rule != "correct_drift"
+
+    def test_member_that_is_silent_is_not_counted_on(self):
+        of = self.recorded(NEW, NEW, NEW, storage="3.5.0")
+        told = {name: s for name, s in of.etcd.statuses.items() if name != "db-0"}
+        of = dataclasses.replace(of, etcd=dataclasses.replace(of.etcd, statuses=told))
+
+        assert plan(of).rule == "stay_newer"
+
+    def test_template_that_names_it_already_is_taken_back(self):
+        of = self.recorded(NEW, NEW, NEW, storage="3.6.0", named="v3.5.35")
+
+        assert plan(of).rule == "stay_newer"
+
+    def test_downgrade_by_etcd_goes_on(self):
+        of = going_down(NEW, NEW, NEW, applied="v3.5.35")
+
+        assert plan(of).rule != "stay_newer"
 
 
 class TestThenItGoesOn:

@@ -11,7 +11,7 @@ from api.v1alpha1.cluster_status import DataHash, UpgradeStatus
 from controllers.cluster.observed import Probe, Problem
 from controllers.cluster.outcome import Done, Hashed
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.steps import RecordSpec
+from controllers.cluster.plan.steps import RecordMembership, RecordSpec
 from controllers.cluster.plan.version_steps import (
     AdvanceLog,
     CancelDowngrade,
@@ -23,7 +23,15 @@ from controllers.cluster.plan.version_steps import (
 )
 from controllers.cluster.status import next_status
 from etcd.maintenance import Downgrade
-from tests.unit.controllers.cluster.builders import NOW, etcd, observed, pod, status_of
+from tests.unit.controllers.cluster.builders import (
+    NOW,
+    annotated,
+    etcd,
+    live_of,
+    observed,
+    pod,
+    status_of,
+)
 
 HASH = DataHash(revision=7, compact_revision=-1, hash=42)
 
@@ -353,10 +361,41 @@ class TestBack:
         made = probe(ended=False, image="quay.io/coreos/etcd:v3.5.34")
         assert plan(dataclasses.replace(of, pods=behind, probe=made)).rule == "hold"
 
+    @pytest.mark.parametrize("wanted", ["v3.6.1", "v3.5.21"])
+    def test_gate_holds_for_members_that_have_not_crossed_it_yet(self, wanted):
+        """From 3.5.35 to 3.6.1, or from 3.6.16 to 3.5.21, no member may go, whoever else has."""
+        of = self.mixed("3.6.16", "3.5.35", "3.5.35", wanted=wanted)
+
+        assert plan(of).rule not in {"redirect", "accept_image_at_once"}
+        assert conditions(of)["UpToDate"][1] == "VersionRefused"
+
     def test_further_target_waits_for_the_step_under_way(self):
         of = self.mixed("3.6.16", "3.5.35", "3.5.35", wanted="v3.7.3")
 
         assert plan(of).step.upgrade.path == ("v3.6.16", "v3.7.3")
+
+
+class TestTwoVoters:
+    """On the way from one size to another neither of two can be restarted."""
+
+    def test_next_member_joins_before_the_version_goes_on(self):
+        half_way = going("v3.5.35", "v3.6.16", probed=True, before=HASH)
+        of = running("3.5.35", "3.5.35", "3.5.35", applied="v3.6.16", upgrade=half_way)
+        told = {name: of.etcd.statuses[name] for name in ("db-0", "db-1")}
+        two = dataclasses.replace(of.etcd, members=of.etcd.members[:2], statuses=told)
+        of = dataclasses.replace(
+            of,
+            etcd=two,
+            status=of.status.model_copy(update={"voter_ordinals": (0, 1)}),
+            pods=tuple(pod(n, revision="db-old") for n in range(2)),
+            claims=of.claims[:2],
+        )
+        of = dataclasses.replace(of, live=live_of(of), claims=annotated(of))
+
+        step = plan(of).step
+
+        assert isinstance(step, RecordMembership)
+        assert step.joining.name == "db-2"
 
 
 class TestTrouble:
