@@ -32,7 +32,7 @@ from tests.unit.controllers.cluster.builders import spec
 SIZES = st.sampled_from([1, 3, 3, 3, 5, 5, 7, 9])
 # Most clusters are small, and the first members are in all of them.
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
-RUNS = 2_000
+RUNS = 1_600
 # Before a cluster has formed, and when it ends, is for other simulations, and so are versions and
 # templates.  Windows, volumes and what a newer operator makes otherwise change in none of them, and
 # some runs never have to wait before they shrink: unit tests hold these.

@@ -24,7 +24,7 @@ from tests.simulation.operator_model import CutOff
 from tests.simulation.world import World
 from tests.unit.controllers.cluster.builders import spec
 
-RUNS = 500
+RUNS = 450
 NEXT_SIZE = {0: 1, 1: 3, 3: 5, 5: 3}
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4])
 VERSIONS = st.sampled_from(["v3.5.35", "v3.5.35", "v3.6.16", "v3.6.16", "v3.6.16", "v3.7.3"])
