@@ -19,7 +19,7 @@ from controllers.cluster.plan.accepted import refused_edit
 from controllers.cluster.plan.steps import AcceptSpec, DeletePod, Plan, RecordSpec
 from controllers.cluster.plan.version_steps import RecordUpgrade
 from etcd.version_path import PathRefusedError, version_path
-from etcd.versions import parse_version
+from etcd.versions import Version, parse_version
 from tests.simulation.etcd_process import Broken
 from tests.simulation.template_model import template_of
 
@@ -80,16 +80,24 @@ def _nothing_refused(observed: Observed, plan: Plan) -> None:
 
 
 def _is_safe(world: "World", source: str, path: tuple[str, ...]) -> None:
+    first = parse_version(path[0])
+    for process in world.etcd.serving.values():
+        if abs(process.version.minor - first.minor) == 1:
+            _passes_gate(process.version, first)
     still = {process.version.minor for process in world.etcd.serving.values()}
     for before, after in zip((source, *path), path, strict=False):
         if parse_version(after).minor in still:
             continue
-        try:
-            hops = version_path(parse_version(before), parse_version(after)).hops
-        except PathRefusedError as refused:
-            raise Broken(f"from {before} to {after}: {refused}") from refused
-        if len(hops) > 1:
-            raise Broken(f"from {before} to {after} in one step")
+        _passes_gate(parse_version(before), parse_version(after))
+
+
+def _passes_gate(before: Version, after: Version) -> None:
+    try:
+        hops = version_path(before, after).hops
+    except PathRefusedError as refused:
+        raise Broken(f"from {before} to {after}: {refused}") from refused
+    if len(hops) > 1:
+        raise Broken(f"from {before} to {after} in one step")
 
 
 def _may_be_in_force(world: "World", observed: Observed, spec: Any) -> None:

@@ -32,7 +32,7 @@ from tests.unit.controllers.cluster.builders import spec
 SIZES = st.sampled_from([1, 3, 3, 3, 5, 5, 7, 9])
 # Most clusters are small, and the first members are in all of them.
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
-RUNS = 2_000
+RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), version or template
 # (OF_VERSIONS) is for other simulations.  What a newer operator makes otherwise changes in
 # none of them, and some runs never have to wait before they shrink: unit tests hold these.

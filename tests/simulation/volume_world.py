@@ -197,7 +197,7 @@ def _can_follow(claim: Claim, storage: Storage) -> bool:
 
 def _is_refused(plan: Plan) -> bool:
     return (
-        plan.rule == "refuse_edit"
+        plan.rule in {"refuse_edit", "refuse_edit_asleep"}
         and isinstance(plan.step, Wait)
         and plan.step.reason is Reason.VOLUME_REFUSED
         and bool(plan.step.message)

@@ -48,6 +48,8 @@ def unfit_data(observed: Observed, upgrade: UpgradeStatus, target: Version) -> s
         return "the comparison of the members' data"
     if is_down(observed, upgrade) and not has_settled(observed, upgrade, target):
         return f"etcd to make its data fit {target.minor_version}"
+    if not is_down(observed, upgrade) and not starts_everywhere(observed, target):
+        return "etcd to make its data fit the version that runs, after a downgrade"
     if upgrade.log_until is not None and missing_entries(observed, upgrade) > 0:
         return f"every member to reach index {upgrade.log_until} of the log"
     if upgrade.log_until is None and leaves_v2_entries(applied_version(observed), target):
@@ -65,14 +67,17 @@ def puts_back(observed: Observed, target: Version) -> bool:
 
 
 def starts_everywhere(observed: Observed, target: Version) -> bool:
-    """Whether every voter could start on a version now, whichever of them restarts first."""
+    """Whether every voter could start on a version now, whichever of them restarts first.
+
+    Its data may be older than its version: after a downgrade that was prepared and not done.
+    """
     for view in voters(observed):
         version = running(view, observed)
         above = target.minor - version.minor if version else None
-        if above in {0, 1}:
+        form = storage_minor(view.status) if view.status else None
+        if above in {0, 1} and (form is None or target.minor - form <= 1):
             continue
-        fits = view.status is not None and storage_minor(view.status) == target.minor
-        if above != -1 or not fits:
+        if above != -1 or form != target.minor:
             return False
     return True
 

@@ -99,9 +99,9 @@ def hold(observed: Observed) -> Wait | None:
     upgrade = observed.status.upgrade
     if upgrade is None or is_taken(observed, upgrade) or is_rolled_out(observed):
         return None
-    return (
-        wait_for_version(observed) if puts_back(observed, parse_version(upgrade.path[0])) else None
-    )
+    if not puts_back(observed, parse_version(upgrade.path[0])):
+        return None
+    return refuse_image(observed) or wait_for_version(observed)
 
 
 def wait_for_version(observed: Observed) -> Wait | None:

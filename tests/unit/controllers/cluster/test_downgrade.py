@@ -121,6 +121,24 @@ class TestSomebodyHasToJoin:
         assert plan(joined_by(of, joining())).rule == "cancel_for_joining"
 
 
+class TestUpInstead:
+    """A downgrade was prepared, and a newer version than the one that runs is wanted now."""
+
+    up = going("v3.6.16", "v3.7.3", probed=True, before=HASH, log_until=10)
+
+    def wanted(self, **fields):
+        return running(NEW, NEW, NEW, wanted="v3.7.3", upgrade=self.up, **fields)
+
+    def test_it_is_cancelled_before_the_newer_version_is_taken(self):
+        step = plan(self.wanted(downgrade="3.5.0", storage="3.5.0")).step
+
+        assert isinstance(step, CancelDowngrade)
+
+    def test_data_is_of_the_version_that_runs_by_then(self):
+        assert plan(self.wanted(storage="3.5.0")).rule == "wait_for_version"
+        assert plan(self.wanted(storage="3.6.0")).step.spec["version"] == "v3.7.3"
+
+
 class TestTooLateToPutBack:
     """The older version is recorded, and nobody runs it when the template would name it."""
 

@@ -360,6 +360,9 @@ class TestBack:
         assert isinstance(step, DeleteProbe)  # of the image before
         made = probe(ended=False, image="quay.io/coreos/etcd:v3.5.34")
         assert plan(dataclasses.replace(of, pods=behind, probe=made)).rule == "hold"
+        other = dataclasses.replace(made, ended=True, output="etcd Version: 3.5.33")
+        held = plan(dataclasses.replace(of, pods=behind, probe=other))
+        assert (held.rule, held.step.reason) == ("hold", Reason.PROBE_FAILED)
 
     @pytest.mark.parametrize("wanted", ["v3.6.1", "v3.5.21"])
     def test_gate_holds_for_members_that_have_not_crossed_it_yet(self, wanted):
