@@ -52,10 +52,12 @@ def _unfit(observed: Observed) -> Version | None:
     answers = [view.status for view in voters(observed) if view.status is not None]
     versions = [parse_version(status.version) for status in answers]
     newer = any((storage_minor(status) or 0) > target.minor for status in answers)
+    # Once the last one that ran it is off the list, etcd raises its version.
+    newer = newer or (observed.status.joining is not None and not any_runs(observed, target))
     is_older_run = any(version.minor == target.minor for version in versions)
-    if not newer or is_older_run or downgrade_target(observed) is not None:
+    if not newer or not versions or is_older_run or downgrade_target(observed) is not None:
         return None
-    return max(versions)
+    return max(versions) if max(versions).minor > target.minor else None
 
 
 def retreat(observed: Observed) -> RecordSpec | None:

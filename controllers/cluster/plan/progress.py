@@ -98,7 +98,12 @@ def unfinished(observed: Observed, upgrade: UpgradeStatus) -> str:
 
 
 def any_runs(observed: Observed, target: Version) -> bool:
-    versions = [running(view, observed) for view in voters(observed)]
+    """Whether some voter runs this minor version, or did when it was last heard of; not one that is
+    being replaced: etcd asks it no more.
+    """
+    joining = observed.status.joining
+    stay = [v for v in voters(observed) if joining is None or v.ordinal != joining.ordinal]
+    versions = [running(view, observed) for view in stay]
     return any(version is not None and version.minor == target.minor for version in versions)
 
 

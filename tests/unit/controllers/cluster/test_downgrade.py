@@ -175,6 +175,19 @@ class TestTooLateToPutBack:
 
         assert plan(of).rule == "stay_newer"
 
+    def test_template_is_taken_back_before_the_last_one_that_ran_it_is_replaced(self):
+        """Off the list it keeps etcd from raising its version no more."""
+        of = self.recorded(OLDER, NEW, NEW, storage="3.5.0", named="v3.5.35")
+        known = next_status(of, plan(of), None).members
+        told = {name: s for name, s in of.etcd.statuses.items() if name != "db-0"}
+        lost = JoiningMember(name="db-0", ordinal=0, reason="DataError", since=NOW, old_id="a0")
+        status = of.status.model_copy(update={"members": known, "joining": lost})
+        of = dataclasses.replace(
+            of, status=status, etcd=dataclasses.replace(of.etcd, statuses=told)
+        )
+
+        assert plan(of).rule == "stay_newer"
+
     def test_downgrade_by_etcd_goes_on(self):
         of = going_down(NEW, NEW, NEW, applied="v3.5.35")
 
