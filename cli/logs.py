@@ -50,11 +50,18 @@ def configure_logging(settings: Settings) -> None:
 
 def _renderers(log_format: str) -> list[Any]:
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    # Without local variables, which may hold a Secret's value, or a token.
     if log_format == "console":
-        return [remove, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [
+            remove,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         remove,
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(tracebacks),
         structlog.processors.JSONRenderer(serializer=_dumps),
     ]
 
