@@ -47,11 +47,12 @@ def loses_any(pod: Pod, wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def keeps_refused(observed: Observed, pod: Pod) -> bool:
-    """Whether other resources that it was refused are still in its spec: its label may name the
-    newest template all the same, once that is the one that made it again.
+def keeps_refused(observed: Observed, pod: Pod, revision: str) -> bool:
+    """Whether it was refused the resources of this template, or those of another are still in its
+    spec: its label may name this one all the same, when it made the pod and was gone meanwhile.
     """
-    if NOT_RESIZED_ANNOTATION not in pod.annotations:
-        return False
+    refused = pod.annotations.get(NOT_RESIZED_ANNOTATION)
+    if refused in {None, revision}:
+        return refused is not None
     wanted = wanted_resources(observed)
     return not has_resources(pod, wanted) or loses_any(pod, wanted)

@@ -79,7 +79,8 @@ def blocked(observed: Observed) -> ViewOfMember | None:
 
 
 def _is_newest(observed: Observed, pod: Pod) -> bool:
-    return pod.revision == newest(observed) and not keeps_refused(observed, pod)
+    revision = newest(observed)
+    return pod.revision == revision and not keeps_refused(observed, pod, revision)
 
 
 def _runs_newest(observed: Observed, pod: Pod) -> bool:

@@ -184,6 +184,14 @@ class TestRestartedInstead:
         assert (type(plan(of).step), plan(of).step.name) == (DeletePod, "db-2")
         assert up_to_date(of)[0] == "False"
 
+    def test_pod_that_was_refused_what_the_template_that_made_it_names_again(self):
+        """Given less in place since, it asks for the right resources and does not have them."""
+        has = {"revision": REVISION, "resources": WANTED}
+        of = cluster(has, has, {**has, "annotations": REFUSED})
+
+        assert (type(plan(of).step), plan(of).step.name) == (DeletePod, "db-2")
+        assert up_to_date(of)[0] == "False"
+
     def test_pod_whose_container_would_be_restarted_by_it(self):
         policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
         template = {"containers": [{"name": "etcd", "resizePolicy": policy}]}
