@@ -32,10 +32,15 @@ from controllers.cluster.plan.steps import (
     RemoveMember,
     SetFinalizer,
 )
-from controllers.cluster.plan.version_steps import DeleteProbe, MakeProbe
+from controllers.cluster.plan.version_steps import (
+    DeleteProbe,
+    MakeProbe,
+    RefuseResize,
+    ResizePod,
+)
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from controllers.cluster.render.normal import stamped
-from tests.simulation import hands_on_volumes
+from tests.simulation import hands_on_volumes, resize_model
 from tests.simulation.etcd_process import Refused
 from tests.simulation.kubernetes_model import Claim
 from tests.simulation.release import release
@@ -66,8 +71,8 @@ class Hands:
                 if not self._leader_is_known(observed):
                     return Changed(what="no member leads any more")
                 return act_on_version(step, self.world.etcd, parts)
-            case MakeProbe() | DeleteProbe():
-                self._try_out(step)
+            case MakeProbe() | DeleteProbe() | ResizePod() | RefuseResize():
+                return self._act_on_pod(step, parts)
             case DiscardClaim():
                 return self._discard(step, observed, parts)
             case AnnotateClaims() | AdoptClaims() | DeleteClaims() | DiscardLeftovers():
@@ -116,6 +121,18 @@ class Hands:
                 kubernetes.delete_object("StatefulSet")
             case SetFinalizer(present=present):
                 world.finalizers = (FINALIZER,) if present else ()
+
+    def _act_on_pod(
+        self, step: MakeProbe | DeleteProbe | ResizePod | RefuseResize, parts: int | None
+    ) -> Outcome:
+        outcome: Outcome = Done()
+        match step:
+            case MakeProbe() | DeleteProbe():
+                self._try_out(step)
+            case ResizePod() | RefuseResize():
+                outcome = resize_model.act(step, self.world.kubernetes, parts)
+        self._eyes.look()
+        return outcome
 
     def _try_out(self, step: MakeProbe | DeleteProbe) -> None:
         kubernetes = self.world.kubernetes

@@ -139,9 +139,14 @@ def _others_matter(world: "World", ordinal: int) -> bool:
 
 
 def is_outdated(world: "World", ordinal: int) -> bool:
-    """Whether a pod is made from an older template than one that was made now would be."""
-    pod, newest = world.kubernetes.pods.get(ordinal), world.kubernetes.live.get(_STATEFUL_SET)
-    return pod is not None and newest is not None and pod.template != template_of(newest)
+    """Whether a pod is not what one that was made now would be, by its template or by resources
+    that it asks for since.
+    """
+    pod, made = world.kubernetes.pods.get(ordinal), world.kubernetes.live.get(_STATEFUL_SET)
+    if pod is None or made is None:
+        return False
+    newest = template_of(made)
+    return pod.template != newest or pod.resources != newest.resources
 
 
 def _keeps_quorum_without(world: "World", ordinals: set[int], what: str) -> None:

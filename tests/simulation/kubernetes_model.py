@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from etcd.versions import parse_version
+from tests.simulation import resize_model
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import (
     CLUSTER_ID,
@@ -49,7 +50,11 @@ class Claim:
 
 @dataclass(slots=True)
 class Pod:
-    """A pod. `template`: what it was made from; `node`: empty, pending."""
+    """A pod. `template`: what it was made from; `node`: empty, pending.
+
+    `resources` are those of its spec, `in_force` those that it has; `answer`: how kubelet answers
+    the request for others, and since when.
+    """
 
     uid: str
     ordinal: int
@@ -66,6 +71,13 @@ class Pod:
     image_missing: bool = False
     closed_for: str = ""  # annotation: the member whose closed file kubelet was told of
     asked: bool = False  # annotated for replacement
+    notes: dict[str, str] = field(default_factory=dict)  # annotations about its resources
+    resources: str = ""
+    in_force: str = ""
+    answer: tuple[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        self.resources = self.in_force = self.template.resources
 
 
 @dataclass
@@ -85,6 +97,7 @@ class KubernetesModel:
     registry: Registry = field(default_factory=Registry)
     probe: ProbePod | None = None
     image_missing: bool = False
+    resizes: str = resize_model.GIVEN  # how requests for other resources are answered
     full: bool = False  # no node takes another pod
     now: float = 0.0
     owner: str = ""
@@ -230,7 +243,10 @@ class KubernetesModel:
                 self.sync(pod)
             if pod.process and pod.process.log.id in self.etcd.removed and self._told(pod):
                 self.crash(ordinal, REMOVED)
-            if pod.process is None and not pod.image_missing:
+            resize_model.look(pod, self.resizes)
+            if resize_model.starves(pod):
+                self.crash(ordinal, Ending(137, "OOMKilled"))
+            elif pod.process is None and not pod.image_missing:
                 self._start(pod)
             if pod.process is not None:
                 self.storage.grow(self.claims[ordinal].volume, self.now)
@@ -320,6 +336,9 @@ class KubernetesModel:
             ending=pod.ending,
             restarts=pod.restarts,
             closed_for=pod.closed_for,
+            notes=tuple(sorted(pod.notes.items())),
+            resources=pod.resources,
+            answer=pod.answer,
         )
 
     def probe_shown(self) -> ShownProbe | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from controllers.cluster import plan as planner
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.status import next_status
-from tests.simulation import judge, judge_versions
+from tests.simulation import judge, judge_resources, judge_versions
 from tests.simulation.eyes import Eyes
 from tests.simulation.hands import Hands
 
@@ -57,10 +57,12 @@ class OperatorModel:
         if not isinstance(plan.step, Wait):
             judge.before_act(world, observed, plan)
             judge_versions.before_act(world, observed, plan)
+            judge_resources.before_act(world, plan)
             outcome = self._hands.act(plan.step, observed, cut.parts)
         if cut.before_status or cut.parts is not None:
             CUT_OFF["before it writes status" if cut.parts is None else "within a step"] += 1
         elif not world.gone:
             world.status = next_status(observed, plan, outcome)
+            world.was_made_otherwise(plan)
         judge_versions.after_anything(world)
         return plan

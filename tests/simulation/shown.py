@@ -1,10 +1,12 @@
 """Pods and claims as the API server shows them: what the operator's real eyes are fed with."""
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from api.labels import CLOSED_ANNOTATION, CLUSTER_UID_LABEL, MEMBERSHIP_ANNOTATION
+from tests.simulation import resize_model
 from tests.simulation.etcd_process import Ending
 from tests.simulation.template_model import Template
 from tests.unit.controllers.cluster.builders import NOW
@@ -28,6 +30,9 @@ class ShownPod:
     ending: Ending | None
     restarts: int
     closed_for: str
+    notes: tuple[tuple[str, str], ...]
+    resources: str
+    answer: tuple[str, float] | None
 
     def to_object(self) -> dict[str, Any]:
         metadata: dict[str, Any] = {
@@ -35,18 +40,28 @@ class ShownPod:
             "uid": self.uid,
             "creationTimestamp": _time(self.created),
             "labels": {"controller-revision-hash": self.template.revision},
-            "annotations": {**dict(self.template.annotations), CLOSED_ANNOTATION: self.closed_for},
+            "annotations": {
+                **dict(self.template.annotations),
+                **dict(self.notes),
+                CLOSED_ANNOTATION: self.closed_for,
+            },
             "ownerReferences": [{"controller": True}] if self.controlled else [],
         }
         if self.terminating:
             metadata["deletionTimestamp"] = "2026-01-01T12:00:00Z"
-        args = [f"--config-file=/etc/etcd/$(POD_NAME)-{self.template.file}"]
+        container = {
+            "name": "etcd",
+            "args": [f"--config-file=/etc/etcd/$(POD_NAME)-{self.template.file}"],
+            "resources": json.loads(self.resources),
+        }
         conditions = [{"type": "Ready", "status": str(self.ready)}]
         if self.pending:
             conditions.append({"type": "PodScheduled", "status": "False", "message": self.pending})
+        since = _time(self.answer[1]) if self.answer else ""
+        conditions.extend(resize_model.conditions(self.answer, since))
         return {
             "metadata": metadata,
-            "spec": {"nodeName": self.node, "containers": [{"name": "etcd", "args": args}]},
+            "spec": {"nodeName": self.node, "containers": [container]},
             "status": {
                 "podIP": f"10.0.0.{self.ordinal + 1}" if self.node else None,
                 "conditions": conditions,

@@ -14,12 +14,13 @@ from controllers.cluster.render.normal import hash_of
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`file`: the end of the name of the configuration file."""
+    """`file`: the end of the name of the configuration file; `resources`: as a pod gets them."""
 
     revision: str
     file: str
     image: str
     annotations: tuple[tuple[str, str], ...]
+    resources: str
 
     @property
     def version(self) -> str:
@@ -39,7 +40,15 @@ def _template_from(text: str) -> Template:
         file=container["args"][0].rpartition("-")[2],
         image=container["image"],
         annotations=tuple(sorted(template["metadata"].get("annotations", {}).items())),
+        resources=json.dumps(defaulted(container.get("resources") or {}), sort_keys=True),
     )
+
+
+def defaulted(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """As the API server stores them in a pod: what is limited is requested as well."""
+    limits = resources.get("limits") or {}
+    requests = {**limits, **(resources.get("requests") or {})}
+    return {kind: named for kind, named in (("limits", limits), ("requests", requests)) if named}
 
 
 @dataclass(slots=True)

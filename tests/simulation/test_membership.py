@@ -14,16 +14,15 @@ from controllers.cluster.plan import (
     admission,
     bootstrap,
     deletion,
-    edits,
     health,
     joining,
     leftovers,
     repair,
-    resize,
     scale,
 )
 from tests.simulation.coverage import simulate
 from tests.simulation.operator_model import CutOff
+from tests.simulation.test_resources import COVERED as OF_RESOURCES
 from tests.simulation.test_versions import RULES as OF_VERSIONS
 from tests.simulation.test_volumes import COVERED as OF_VOLUMES
 from tests.simulation.world import World
@@ -33,9 +32,9 @@ SIZES = st.sampled_from([1, 3, 3, 3, 5, 5, 7, 9])
 # Most clusters are small, and the first members are in all of them.
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
 RUNS = 1_600
-# Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), version or template
-# (OF_VERSIONS) is for other simulations.  What a newer operator makes otherwise changes in
-# none of them, and some runs never have to wait before they shrink: unit tests hold these.
+# Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
+# newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS) is for other
+# simulations.  Some runs never have to wait before they shrink: unit tests hold that.
 ELSEWHERE = {
     deletion.delete_orphans,
     deletion.let_go,
@@ -56,9 +55,7 @@ ELSEWHERE = {
     health.wait_for_cluster_id,
     repair.wait_for_template,
     scale.wait_to_shrink,
-    edits.accept_operator_changes,
     joining.nudge,
-    resize.resize,
 }
 
 
@@ -208,5 +205,5 @@ class Membership(RuleBasedStateMachine):
 def test_members_change_while_the_cluster_serves(record_property):
     how = settings(stateful_step_count=30, max_examples=RUNS)
     fired = simulate(Membership, how, record_property)
-    elsewhere = {rule.__name__ for rule in ELSEWHERE | OF_VERSIONS | OF_VOLUMES}
+    elsewhere = {rule.__name__ for rule in ELSEWHERE | OF_RESOURCES | OF_VERSIONS | OF_VOLUMES}
     assert {rule.__name__ for rule in RULES} - elsewhere <= fired.keys()

@@ -13,12 +13,14 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.options import option_errors
 from controllers.cluster.plan.steps import Plan, Wait
+from controllers.cluster.render.pods import with_restart
 from etcd.cluster import Member
 from etcd.ids import MemberID
 from tests.simulation import judge_versions
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import Broken, Refused
 from tests.simulation.faults import Faults
+from tests.simulation.judge_resources import is_alike
 from tests.simulation.kubernetes_model import SYNC_S, KubernetesModel, foreign_log
 from tests.simulation.operator_model import NOWHERE, CutOff, OperatorModel
 from tests.simulation.template_model import template_of
@@ -58,6 +60,7 @@ class World(Faults):
         self.restarted: set[int] = set()  # healthy voters that the operator restarts
         self.cluster_id = ""
         self.steps = 0
+        self.older_operator = False  # has accepted the spec
         self.now = 0.0
         self.seen: set[int] = set()  # IDs of voters that the operator has seen since they started
 
@@ -165,6 +168,16 @@ class World(Faults):
         marked = {n for n, pod in self.kubernetes.pods.items() if pod.asked}
         return tuple(f"db-{n}" for n in sorted(self.annotation | marked))
 
+    def was_made_otherwise(self, plan: Plan) -> None:
+        """An older version of the operator made something else of the spec that it accepted."""
+        rendered = self.status.rendered
+        if not self.older_operator or plan.rule != "accept_spec" or rendered is None:
+            return
+        template = rendered.pod_template
+        older = {**template, "spec": {**template["spec"], "terminationGracePeriodSeconds": 20}}
+        made = rendered.model_copy(update={"pod_template": with_restart(older, "")})
+        self.status = self.status.model_copy(update={"rendered": made})
+
     def drop_request(self, name: str) -> None:
         ordinal = int(name.rpartition("-")[2])
         self.annotation.discard(ordinal)
@@ -265,7 +278,10 @@ class World(Faults):
     def _is_rolled_out(self) -> bool:
         """Whether every pod is made from the newest template, which names what the spec does."""
         newest = template_of(self.kubernetes.live["StatefulSet", "db"])
-        alike = all(pod.template == newest for pod in self.kubernetes.pods.values())
+        alike = all(
+            is_alike(pod, newest) and pod.in_force == pod.resources == newest.resources
+            for pod in self.kubernetes.pods.values()
+        )
         return alike and newest.image == f"{self.spec.repository}:{self.spec.version}"
 
 

@@ -4,22 +4,25 @@ The server (Kubernetes 1.33 on, KEP-1287) or the node may refuse; that is noted 
 member is restarted in its turn like for any other change.
 """
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from api.labels import (
-    ETCD_CONTAINER,
     NOT_RESIZED_ANNOTATION,
     RESIZED_ANNOTATION,
     TEMPLATE_HASH_ANNOTATION,
-    stateful_set_name,
 )
 from controllers.cluster.members import ViewOfMember, members_of, voters
 from controllers.cluster.observed import Observed, Pod
+from controllers.cluster.plan.resources import (
+    etcd_container,
+    has_resources,
+    loses_any,
+    template_of,
+    wanted_resources,
+)
 from controllers.cluster.plan.template import is_behind, newest
 from controllers.cluster.plan.version_steps import RefuseResize, ResizePod
-from controllers.cluster.render.normal import holds
 
 # How long a node may put it off, hoping for room, before the member is restarted instead.
 _PATIENCE: Final = timedelta(minutes=1)
@@ -29,7 +32,7 @@ def resize(observed: Observed) -> ResizePod | RefuseResize | None:
     """New resources for one pod after the other, who is unwell first; what its node can't give is
     noted on it.
     """
-    revision, wanted = newest(observed), _wanted(observed)
+    revision, wanted = newest(observed), wanted_resources(observed)
     if revision is None:
         return None
     for view in sorted(members_of(observed), key=lambda view: view.healthy):
@@ -37,7 +40,7 @@ def resize(observed: Observed) -> ResizePod | RefuseResize | None:
         if pod is None or pod.terminating:
             continue
         noted = pod.annotations.get(RESIZED_ANNOTATION) == revision
-        begun = noted and not _has(pod, wanted)
+        begun = noted and not has_resources(pod, wanted)
         if begun or (is_resizable(observed, pod) and _is_next(observed, view)):
             return ResizePod(name=pod.name, uid=pod.uid, resources=wanted, revision=revision)
         if noted and _is_hopeless(observed, pod):
@@ -48,19 +51,18 @@ def resize(observed: Observed) -> ResizePod | RefuseResize | None:
 def is_resizable(observed: Observed, pod: Pod) -> bool:
     """Whether only its resources differ from the newest template's, and can be changed in place."""
     refused = pod.annotations.get(NOT_RESIZED_ANNOTATION)
-    # One that was refused others has them in its spec, whatever template is the newest now.
-    if not pod.running or not (is_behind(observed, pod) or refused):
+    if not pod.running or not is_behind(observed, pod):
         return False
     if refused == newest(observed) or _restarts_its_container(observed):
         return False
-    theirs: Mapping[str, str] = _template(observed).get("metadata", {}).get("annotations") or {}
+    theirs = template_of(observed).get("metadata", {}).get("annotations") or {}
     is_alike = all(pod.annotations.get(key) == value for key, value in theirs.items())
-    wanted = _wanted(observed)
+    wanted = wanted_resources(observed)
     return (
         is_alike
         and TEMPLATE_HASH_ANNOTATION in theirs
-        and not _has(pod, wanted)
-        and not _loses_any(pod, wanted)
+        and not has_resources(pod, wanted)
+        and not loses_any(pod, wanted)
     )
 
 
@@ -88,43 +90,7 @@ def _is_hopeless(observed: Observed, pod: Pod) -> bool:
     return pod.resize_failed or (since is not None and observed.now >= since + _PATIENCE)
 
 
-def _template(observed: Observed) -> Mapping[str, Any]:
-    made = observed.live.get(("StatefulSet", stateful_set_name(observed.name)), {})
-    template: Mapping[str, Any] = made.get("spec", {}).get("template", {})
-    return template
-
-
-def _etcd_container(observed: Observed) -> Mapping[str, Any]:
-    containers = _template(observed).get("spec", {}).get("containers", ())
-    return next((c for c in containers if c["name"] == ETCD_CONTAINER), {})
-
-
 def _restarts_its_container(observed: Observed) -> bool:
     """Whether the template has a change of resources restart etcd: then in its turn."""
-    policies = _etcd_container(observed).get("resizePolicy") or ()
+    policies = etcd_container(observed).get("resizePolicy") or ()
     return any(policy.get("restartPolicy") == "RestartContainer" for policy in policies)
-
-
-def _wanted(observed: Observed) -> Mapping[str, Any]:
-    """The resources as a new pod gets them: what is limited and not requested is requested in full
-    (k8s.io/kubernetes pkg/apis/core/v1/defaults.go, SetDefaults_Pod).
-    """
-    resources: Mapping[str, Any] = _etcd_container(observed).get("resources") or {}
-    limits = resources.get("limits") or {}
-    if not limits:
-        return resources
-    return {**resources, "requests": {**limits, **(resources.get("requests") or {})}}
-
-
-def _has(pod: Pod, wanted: Mapping[str, Any]) -> bool:
-    return holds(wanted, pod.resources)
-
-
-def _loses_any(pod: Pod, wanted: Mapping[str, Any]) -> bool:
-    """Whether it requests or is limited in what the template no longer names: no server takes that
-    away in place.
-    """
-    return any(
-        (pod.resources.get(kind) or {}).keys() - (wanted.get(kind) or {}).keys()
-        for kind in ("requests", "limits")
-    )

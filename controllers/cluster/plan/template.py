@@ -10,6 +10,7 @@ from typing import Final
 from api.labels import stateful_set_name
 from controllers.cluster.members import ViewOfMember, members_of, voters
 from controllers.cluster.observed import Observed, Pod, derived
+from controllers.cluster.plan.resources import keeps_refused
 
 # A member that reads a large log takes long to come up, but not without a word for this long.
 _PATIENCE: Final = timedelta(minutes=5)
@@ -30,8 +31,8 @@ def newest(observed: Observed) -> str | None:
 
 def is_behind(observed: Observed, pod: Pod) -> bool:
     """Whether it is known to be made of an older template."""
-    revision = newest(observed)
-    return revision is not None and not pod.terminating and pod.revision != revision
+    known = newest(observed) is not None
+    return known and not pod.terminating and not _is_newest(observed, pod)
 
 
 @derived
@@ -43,9 +44,8 @@ def behind(observed: Observed) -> tuple[ViewOfMember, ...]:
 @derived
 def is_rolled_out(observed: Observed) -> bool:
     """Whether every voter runs the newest template and is well on it."""
-    revision = newest(observed)
-    return revision is not None and all(
-        view.healthy and view.pod is not None and view.pod.revision == revision
+    return newest(observed) is not None and all(
+        view.healthy and view.pod is not None and _is_newest(observed, view.pod)
         for view in voters(observed)
     )
 
@@ -76,6 +76,11 @@ def is_blocked(observed: Observed, view: ViewOfMember) -> bool:
 def blocked(observed: Observed) -> ViewOfMember | None:
     """The first voter that keeps a roll from going on."""
     return next((view for view in voters(observed) if is_blocked(observed, view)), None)
+
+
+def _is_newest(observed: Observed, pod: Pod) -> bool:
+    revision = newest(observed)
+    return pod.revision == revision and not keeps_refused(observed, pod, revision)
 
 
 def _runs_newest(observed: Observed, pod: Pod) -> bool:

@@ -174,6 +174,24 @@ class TestRestartedInstead:
 
         assert (type(found), found.name) == (DeletePod, "db-2")
 
+    def test_pod_that_keeps_what_it_was_refused_though_its_own_template_is_the_newest(self):
+        """Its node may still give it what nobody asks for any more."""
+        less = {"requests": WANTED["requests"]}
+        has = {"revision": REVISION, "resources": less}
+        kept = {"annotations": {NOT_RESIZED_ANNOTATION: "db-between"}, "resources": WANTED}
+        of = cluster(has, has, {**has, **kept}, wanted=less)
+
+        assert (type(plan(of).step), plan(of).step.name) == (DeletePod, "db-2")
+        assert up_to_date(of)[0] == "False"
+
+    def test_pod_that_was_refused_what_the_template_that_made_it_names_again(self):
+        """Given less in place since, it asks for the right resources and does not have them."""
+        has = {"revision": REVISION, "resources": WANTED}
+        of = cluster(has, has, {**has, "annotations": REFUSED})
+
+        assert (type(plan(of).step), plan(of).step.name) == (DeletePod, "db-2")
+        assert up_to_date(of)[0] == "False"
+
     def test_pod_whose_container_would_be_restarted_by_it(self):
         policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
         template = {"containers": [{"name": "etcd", "resizePolicy": policy}]}
