@@ -210,3 +210,33 @@ async def test_renewed_certificates_are_served_without_a_restart(formed, pool):
     follower.start_with((follower.folder / "etcd.yaml").read_text())
     again = pool.client(follower.endpoint())
     assert await wait_for(lambda: again.cluster.member_list(timeout_s=2))
+
+
+@pytest.mark.parametrize(("low", "high"), [("3.5.35", "3.6.16"), ("3.6.16", "3.7.3")])
+async def test_members_of_two_releases_understand_each_other(tmp_path, pool, low, high):
+    """In every mixture on the way up, each member calls and is called by the others."""
+    mixed = TLSCluster(tmp_path, low)
+    pool.trust("prod/db", credentials(mixed))
+
+    async def all_follow():
+        answers = [
+            await pool.client(member.endpoint()).maintenance.status(timeout_s=2)
+            for member in mixed.members
+        ]
+        indexes = {answer.raft_applied_index for answer in answers}
+        return len({answer.leader for answer in answers} - {None}) == 1 and len(indexes) == 1
+
+    try:
+        mixed.start()
+        assert await wait_for(all_follow)
+        for member in mixed.members:
+            await asyncio.to_thread(mixed.upgrade, member, high)
+            client = pool.client(member.endpoint())
+            assert await wait_for(lambda c=client: c.cluster.member_list(timeout_s=2))
+            assert await wait_for(all_follow)
+            caller = mixed.context("peer", cert="client.crt")
+            for each in mixed.members:
+                answer = await ask(each, each.peer_port, caller, "/members")
+                assert answer.status == 200
+    finally:
+        mixed.kill()

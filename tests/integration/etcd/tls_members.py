@@ -22,7 +22,7 @@ from controllers.cluster.certificates.facts import Role
 from controllers.cluster.render import desired_objects
 from etcd.config_file import yaml_text
 from etcd.dialer import Endpoint
-from tests.integration.etcd.processes import Member, free_ports
+from tests.integration.etcd.processes import STOP_DEADLINE_S, Member, free_ports
 from tests.unit.controllers.cluster import builders
 from tests.unit.controllers.cluster.certificate_builders import TLS, WHO, secrets, with_tls
 
@@ -78,9 +78,7 @@ class TLSCluster:
         self.folder = folder
         self.version = version
         self.generation = 0
-        made = with_tls(builders.accepted(spec_fields={**TLS, "version": version}))
-        (files,) = (o["data"] for o in desired_objects(made) if o["kind"] == "ConfigMap")
-        self.members = [self._member(n, text) for n, text in enumerate(files.values())]
+        self.members = [self._member(n, text) for n, text in enumerate(rendered(version))]
         self.mount(fresh())
 
     @property
@@ -107,19 +105,29 @@ class TLSCluster:
         link.replace(self.mounts)
 
     def start(self):
-        listed = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
         for member in self.members:
-            keys = yaml.safe_load(member.text.replace(TLS_MOUNT_PATH, str(self.mounts)))
-            keys |= {
-                "data-dir": str(member.folder / "data"),
-                "listen-client-urls": member.client_url,
-                "advertise-client-urls": member.client_url,
-                "listen-peer-urls": member.peer_url,
-                "initial-advertise-peer-urls": member.peer_url,
-                "initial-cluster": listed,
-                "listen-metrics-urls": f"http://127.0.0.1:{member.metrics_port}",
-            }
-            member.start_with(yaml_text(keys))
+            self.start_member(member)
+
+    def upgrade(self, member, version):
+        """Ends a member and starts this version on its data, from that version's file."""
+        member.process.terminate()
+        member.process.wait(STOP_DEADLINE_S)
+        member.version, member.text = version, rendered(version)[member.ordinal]
+        self.start_member(member)
+
+    def start_member(self, member):
+        listed = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
+        keys = yaml.safe_load(member.text.replace(TLS_MOUNT_PATH, str(self.mounts)))
+        keys |= {
+            "data-dir": str(member.folder / "data"),
+            "listen-client-urls": member.client_url,
+            "advertise-client-urls": member.client_url,
+            "listen-peer-urls": member.peer_url,
+            "initial-advertise-peer-urls": member.peer_url,
+            "initial-cluster": listed,
+            "listen-metrics-urls": f"http://127.0.0.1:{member.metrics_port}",
+        }
+        member.start_with(yaml_text(keys))
 
     def kill(self):
         for member in self.members:
@@ -139,6 +147,13 @@ class TLSCluster:
         made = ssl.create_default_context(cafile=self.mounts / folder / "ca.crt")
         made.maximum_version = ssl.TLSVersion.TLSv1_2
         return made
+
+
+def rendered(version):
+    """The files of three members of that version."""
+    made = with_tls(builders.accepted(spec_fields={**TLS, "version": version}))
+    (files,) = (o["data"] for o in desired_objects(made) if o["kind"] == "ConfigMap")
+    return list(files.values())
 
 
 def fresh(**changes):
