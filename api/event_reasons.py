@@ -100,6 +100,7 @@ class EventReason(StrEnum):
     DOWNGRADE_ENABLED = "DowngradeEnabled", "etcd makes its data fit the older version."
     DOWNGRADE_CANCELLED = "DowngradeCancelled", "The downgrade was taken back."
     UPGRADED = "Upgraded", "Every member runs the version that spec.version names."
+    CERTIFICATE_ISSUED = "CertificateIssued", "A certificate was made, for the reason it names."
     WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
     ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
     DELETING = "Deleting", "The deletion of the cluster has begun."
@@ -147,4 +148,6 @@ class EventReason(StrEnum):
     PROBE_FAILED = _of(Reason.PROBE_FAILED)
     VERSION_REFUSED = _of(Reason.VERSION_REFUSED)
     HASHES_DIFFER = _of(Reason.HASHES_DIFFER)
+    AUTHORITY_LOST = _of(Reason.AUTHORITY_LOST)
+    AUTHORITY_EXPIRING = _of(Reason.AUTHORITY_EXPIRING)
     OPERATOR_CHANGES = _of(Reason.OPERATOR_CHANGES)

@@ -61,6 +61,11 @@ DATA_VOLUME: Final = "data"
 CONFIG_VOLUME: Final = "config"
 DATA_MOUNT_PATH: Final = "/var/lib/etcd"
 CONFIG_MOUNT_PATH: Final = "/etc/etcd"
+# With TLS: one volume and one folder for each Secret.
+TLS_MOUNT_PATH: Final = "/etc/etcd-tls"
+SERVER_TLS_VOLUME: Final = "etcd-server-tls"
+PEER_TLS_VOLUME: Final = "etcd-peer-tls"
+CLIENT_TLS_VOLUME: Final = "etcd-client-tls"
 
 
 def is_reserved_key(key: str) -> bool:
@@ -120,6 +125,29 @@ def probe_name(cluster: str) -> str:
 def probe_labels(cluster: str, cluster_uid: str) -> dict[str, str]:
     """Return the labels of that pod: no selector of the members' finds it, and our caches do."""
     return {**object_labels(cluster, cluster_uid), NAME_LABEL: "etcd-probe"}
+
+
+def client_ca_secret_name(cluster: str) -> str:
+    """Return the name of the Secret with the CA of servers and clients, and its key."""
+    return f"{cluster}-ca"
+
+
+def peer_ca_secret_name(cluster: str) -> str:
+    """Return the name of the Secret with the CA that only members have certificates of."""
+    return f"{cluster}-peer-ca"
+
+
+def server_secret_name(cluster: str) -> str:
+    return f"{cluster}-server-tls"
+
+
+def peer_secret_name(cluster: str) -> str:
+    return f"{cluster}-peer-tls"
+
+
+def client_secret_name(cluster: str) -> str:
+    """Return the name of the Secret that applications mount; the operator uses it too."""
+    return f"{cluster}-client-tls"
 
 
 def pod_name(cluster: str, ordinal: int) -> str:

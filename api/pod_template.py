@@ -11,11 +11,15 @@ from typing import Any, Final
 
 from api.errors import FieldError, MergeError
 from api.labels import (
+    CLIENT_TLS_VOLUME,
     CONFIG_MOUNT_PATH,
     CONFIG_VOLUME,
     DATA_MOUNT_PATH,
     DATA_VOLUME,
     ETCD_CONTAINER,
+    PEER_TLS_VOLUME,
+    SERVER_TLS_VOLUME,
+    TLS_MOUNT_PATH,
 )
 from api.strategic_merge import merge_pod_template
 
@@ -36,8 +40,14 @@ _REFUSED_IN_POD: Final[Mapping[str, str]] = {
     "ephemeralContainers": "Use `kubectl debug` on a pod.",
     "activeDeadlineSeconds": "Members run for ever.",
 }
-_OWN_VOLUMES: Final = (DATA_VOLUME, CONFIG_VOLUME)
-_OWN_MOUNTS: Final = (DATA_MOUNT_PATH, CONFIG_MOUNT_PATH)
+_OWN_VOLUMES: Final = (
+    DATA_VOLUME,
+    CONFIG_VOLUME,
+    SERVER_TLS_VOLUME,
+    PEER_TLS_VOLUME,
+    CLIENT_TLS_VOLUME,
+)
+_OWN_MOUNTS: Final = (DATA_MOUNT_PATH, CONFIG_MOUNT_PATH, TLS_MOUNT_PATH)
 _POD_NAME: Final = "POD_NAME"
 _ETCD_VARIABLES: Final = "ETCD_"
 _NO_EFFECT: Final = "would have no effect: etcd reads its options from a file and nothing else"

@@ -47,6 +47,11 @@ class Reason(StrEnum):
     )
     DATA_CONSISTENT = "DataConsistent", "No member raised the alarm CORRUPT.", "None."
     NOT_PAUSED = "NotPaused", "The operator looks after this cluster.", "None."
+    CERTIFICATES_VALID = (
+        "CertificatesValid",
+        "Every certificate is there and valid; the message says until when.",
+        "None.",
+    )
     TLS_DISABLED = "TLSDisabled", "The cluster speaks plain text, as its spec says.", "None."
 
     # --- on the way
@@ -337,6 +342,21 @@ class Reason(StrEnum):
         "RolloutBlocked",
         "A member did not become healthy on the new template: the roll has stopped.",
         "Correct the spec or take it back; the roll goes on by itself.",
+    )
+    CERTIFICATES_PENDING = (
+        "CertificatesPending",
+        "A certificate is being made, for the first time or anew.",
+        "Wait; the message says which and why.",
+    )
+    AUTHORITY_LOST = (
+        "CertificateAuthorityLost",
+        "The Secret of a certificate authority is missing or altered: nothing can be renewed.",
+        "Restore the Secret that the message names from a backup, before the certificates expire.",
+    )
+    AUTHORITY_EXPIRING = (
+        "CertificateAuthorityExpiring",
+        "A certificate authority comes to its end, and no certificate can outlive it.",
+        "Take a backup and restore it into a new EtcdCluster before the time in the message.",
     )
     UNKNOWN = (
         "Unknown",

@@ -33,6 +33,12 @@ from api.v1alpha1.restore import EtcdRestore, RestoreStatus
 # A condition's message is for people, and its length has a limit.
 MAX_ERRORS: Final = 20
 
+# What a field of spec.security.tls asks for that can't be had yet.
+_WITHOUT_AUTO_TLS: Final = "asks for certificates that the operator does not make"
+_WITHOUT_TLS: Final = "asks for certificates without TLS"
+_HALF: Final = "asks for TLS with clients or among the members alone"
+_OWN_SECRETS: Final = "asks for certificates from a Secret of yours"
+
 ModelT = TypeVar("ModelT", bound=Model)
 
 _check_name = matching(
@@ -82,24 +88,26 @@ def validate_cluster(obj: object) -> tuple[FieldError, ...]:
 
 
 def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
-    """Return the fields of a valid spec that ask for what this version cannot do: TLS."""
+    """Return the fields of a valid spec that ask for what this version cannot do.
+
+    Of TLS it can do all, by certificates of its own, or none.
+    """
     tls = spec.security.tls
     asked = {
-        "enabled": tls.enabled,
-        "autoTLS": bool(tls.auto_tls),
-        "clientTLSEnabled": bool(tls.client_tls_enabled),
-        "peerTLSEnabled": bool(tls.peer_tls_enabled),
-        "certificateSecret": tls.certificate_secret is not None,
-        "caSecret": tls.ca_secret is not None,
+        "autoTLS": (tls.auto_tls, _WITHOUT_AUTO_TLS if tls.enabled else _WITHOUT_TLS),
+        "clientTLSEnabled": (tls.client_tls_enabled, _HALF),
+        "peerTLSEnabled": (tls.peer_tls_enabled, _HALF),
+        "certificateSecret": (tls.certificate_secret, _OWN_SECRETS),
+        "caSecret": (tls.ca_secret, _OWN_SECRETS),
     }
     return tuple(
         FieldError(
             f"spec.security.tls.{name}",
-            "asks for TLS, which this version of the operator does not support yet",
-            "Leave it out." if name != "enabled" else "Set it to false.",
+            f"{problem}, which this version of the operator does not support yet",
+            "Leave it out.",
         )
-        for name, is_asked in asked.items()
-        if is_asked
+        for name, (value, problem) in asked.items()
+        if value is not None
     )
 
 

@@ -18,6 +18,7 @@ from cli.etcd_dialer import make_dialer
 from cli.settings import Settings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
+from controllers.cluster.read_certificates import CertificateReader
 from controllers.cluster.reconciler import ClusterReconciler
 from controllers.events import EventRecorder
 from controllers.http import HttpServer, parse_bind
@@ -160,6 +161,7 @@ def _cluster_controller(
         api=shared.api,
         informers=informers,
         channels=shared.channels,
+        certificates=CertificateReader(shared.api),
         cluster_domain=settings.cluster_domain or discover_cluster_domain(),
     )
     reconciler = ClusterReconciler(

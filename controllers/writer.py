@@ -28,6 +28,12 @@ def is_final(error: StatusError) -> bool:
     return isinstance(error, InvalidError) or error.status in {400, 403}
 
 
+def namespace_is_going(error: StatusError) -> bool:
+    """Whether that is why (k8s.io/apiserver admission plugin NamespaceLifecycle)."""
+    causes = error.details.get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+
+
 class Writer:
     """Writes on behalf of one key ("namespace/name" of the object that is reconciled)."""
 

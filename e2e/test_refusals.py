@@ -12,7 +12,7 @@ from e2e.harness.wait import until
 
 # reason, a word of the message, spec
 NEVER_STARTED: tuple[tuple[str, str, Object], ...] = (
-    ("NotSupportedYet", "spec.security.tls.enabled", {"security": {"tls": {"enabled": True}}}),
+    ("NotSupportedYet", "spec.security.tls.caSecret", {"security": {"tls": {"caSecret": "mine"}}}),
     ("InvalidSpec", "max-txn-opps", {"options": {"extra": {"max-txn-opps": "256"}}}),
     (
         "InvalidSpec",

@@ -54,6 +54,11 @@ OWNED: Final[dict[str, str]] = {
     "peer-crl-file": _TLS,
     "peer-trusted-ca-file": _TLS,
     "self-signed-cert-validity": _TLS,
+    "client-cert-allowed-hostname": _TLS,
+    "peer-cert-allowed-cn": _TLS,
+    "peer-cert-allowed-hostname": _TLS,
+    "peer-skip-client-san-verification": _TLS,
+    "experimental-peer-skip-client-san-verification": _TLS,
 }
 _BY_PREFIX: Final = {"discovery": _DISCOVERY, "proxy": _PROXY}
 

@@ -2,7 +2,8 @@
 
 Keyed by (pod uid, address, port): a pod that came back under the same name or with another address
 is another one, and gRPC's backoff for the old one must not delay it. The manager owns the pool;
-reconcilers take clients from it, say which pods their cluster still has, and close nothing else.
+reconcilers take clients from it, say which pods their cluster still has and with which credentials
+they are dialled, and close nothing else.
 """
 
 from __future__ import annotations
@@ -48,18 +49,31 @@ class ChannelPool:
         self._observer = observer or NoObserver()
         self._entries: dict[_Key, _Entry] = {}
         self._replaced: list[_Entry] = []
+        self._tls: dict[str, ClientTLS] = {}
         self._opened = 0
         self._closed = 0
         self._shut = False
 
-    def client(self, endpoint: Endpoint, *, tls: ClientTLS | None = None) -> EtcdClient:
-        """The client of that pod: the same one until the pod, its address or `tls` change.
+    def trust(self, cluster: str, tls: ClientTLS | None) -> None:
+        """With these credentials the cluster's pods are dialled from now on, None: in plain."""
+        if tls is None:
+            self._tls.pop(cluster, None)
+        else:
+            self._tls[cluster] = tls
+
+    def trusts(self, cluster: str) -> bool:
+        """Whether there are credentials for the cluster."""
+        return cluster in self._tls
+
+    def client(self, endpoint: Endpoint) -> EtcdClient:
+        """The client of that pod: the same one until the pod, its address or credentials change.
 
         Never waits and never fails for the network: the first call connects. With other credentials
         it is a new client; `retain` closes the one it replaced. Raises RuntimeError once closed.
         """
         if self._shut:
             raise RuntimeError("the pool is closed")
+        tls = self._tls.get(endpoint.cluster)
         entry = self._entries.get(_key(endpoint))
         if entry is not None and entry.tls == tls:
             return entry.client
@@ -73,7 +87,7 @@ class ChannelPool:
         return entry.connection.obstacle if entry is not None else ""
 
     async def retain(self, cluster: str, endpoints: Collection[Endpoint]) -> None:
-        """Closes what the cluster has open beyond `endpoints` (none: the cluster is gone).
+        """Closes what the cluster has open beyond `endpoints`.
 
         Calls still on those channels end with UnavailableError(CLOSED). Cancelled: the rest is
         closed by the next `retain` or by `close`.
@@ -82,6 +96,11 @@ class ChannelPool:
         gone = [k for k, e in self._entries.items() if e.cluster == cluster and k not in live]
         self._replaced += [self._entries.pop(key) for key in gone]
         await self._close([entry for entry in self._replaced if entry.cluster == cluster])
+
+    async def forget(self, cluster: str) -> None:
+        """The cluster is gone: so are its credentials, and all that it has open."""
+        self.trust(cluster, None)
+        await self.retain(cluster, ())
 
     async def close(self) -> None:
         """Closes everything, for good; takes about half a second where calls are still on."""

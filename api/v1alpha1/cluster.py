@@ -4,9 +4,10 @@ Read by every room above; the CRD, `kubectl explain` and docs/reference/api.md a
 it. Validation that neither a schema nor CEL can state is in api/validation.py.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from api.quantity import parse_quantity
 from api.v1alpha1.cluster_status import ClusterStatus
@@ -210,35 +211,55 @@ class Placement(Model):
     )
 
 
+# What is as `enabled` says, unless it is written.
+_FOLLOW: Final = frozenset({"autoTLS", "clientTLSEnabled", "peerTLSEnabled"})
+
+
 class TLS(Model):
     """Encryption between clients and members, and among the members."""
 
     enabled: Flag = Field(
         default=False,
-        description="Whether the cluster speaks TLS. This version of the operator accepts false"
-        " only.",
+        description="Whether the cluster speaks TLS, with clients and among its members. It is"
+        " decided when the cluster is made: this version of the operator does not switch it on or"
+        " off later.",
     )
     auto_tls: Flag | None = Field(
         default=None,
         alias="autoTLS",
-        description="Whether the operator makes the certificates.",
+        description="Whether the operator makes the certificates; unset, as `enabled` says. This"
+        " version of the operator knows no other way.",
     )
     client_tls_enabled: Flag | None = Field(
         default=None,
         alias="clientTLSEnabled",
-        description="Whether clients have to speak TLS; unset, as `enabled` says.",
+        description="Whether clients have to speak TLS; unset, as `enabled` says, and nothing else"
+        " is supported yet.",
     )
     peer_tls_enabled: Flag | None = Field(
         default=None,
         alias="peerTLSEnabled",
-        description="Whether members speak TLS among themselves; unset, as `enabled` says.",
+        description="Whether members speak TLS among themselves; unset, as `enabled` says, and"
+        " nothing else is supported yet.",
     )
     certificate_secret: OptionalObjectName = Field(
-        default=None, description="The name of the Secret with the members' certificate and key."
+        default=None,
+        description="The name of a Secret with the members' certificate and key. Not supported"
+        " yet.",
     )
     ca_secret: OptionalObjectName = Field(
-        default=None, description="The name of the Secret with the certificate authority."
+        default=None,
+        description="The name of a Secret with the certificate authority. Not supported yet.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_what_follows(cls, data: object) -> object:
+        """To write what is followed anyway is the same as to leave it out."""
+        if not isinstance(data, Mapping):
+            return data
+        enabled = data.get("enabled") or False
+        return {k: v for k, v in data.items() if k not in _FOLLOW or v is not enabled}
 
 
 class Security(Model):

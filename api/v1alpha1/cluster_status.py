@@ -96,6 +96,12 @@ class BootstrapStatus(Model):
         description="The DNS domain in the members' peer URLs, which never change.",
         max_length=253,
     )
+    scheme: Text = Field(
+        default="http",
+        description="http, or https where members and clients speak TLS: how the members' URLs"
+        " begin.",
+        max_length=5,
+    )
     closed: Flag = Field(
         default=False,
         description="Whether all first members have started, so that the list of first members is"
@@ -177,6 +183,37 @@ class Rendering(Model):
     digest: Text = Field(
         description="What the names of the configuration files end in: it changes with any option."
     )
+
+
+class AuthorityStatus(Model):
+    """The cluster's own certificate authorities: recorded before anything trusts them."""
+
+    client: Text = Field(
+        description="The SHA-256 fingerprint of the CA of servers and clients, in hexadecimal.",
+        max_length=64,
+    )
+    peer: Text = Field(
+        description="The SHA-256 fingerprint of the CA of the members among themselves.",
+        max_length=64,
+    )
+
+
+class CertificateStatus(Model):
+    """A certificate of the cluster, as its Secret holds it."""
+
+    secret: Text = Field(description="The name of its Secret.", max_length=253)
+    not_after: Time = Field(description="When it expires.")
+    renew_after: Time | None = Field(
+        default=None,
+        description="When the operator makes a new one; empty for a certificate authority.",
+    )
+
+
+class RefusedCertificate(Model):
+    """A certificate that the API server did not let the operator write."""
+
+    message: Text = Field(description="Which Secret, and the server's words.")
+    time: Time = Field(description="When it was tried last.")
 
 
 class RefusedEdit(Model):
@@ -332,6 +369,19 @@ class ClusterStatus(Model):
     )
     rendered: Rendering | None = Field(
         default=None, description="What the operator made of the applied spec. Do not change."
+    )
+    authorities: AuthorityStatus | None = Field(
+        default=None,
+        description="The certificate authorities that the members trust; only with TLS. Do not"
+        " change.",
+    )
+    certificates: tuple[CertificateStatus, ...] = Field(
+        default=(),
+        description="The certificates that the operator made; only with TLS.",
+        json_schema_extra=keyed_by("secret"),
+    )
+    refused_certificate: RefusedCertificate | None = Field(
+        default=None, description="The certificate that the API server refused."
     )
     refused_edit: RefusedEdit | None = Field(
         default=None, description="The edit that the API server refused."

@@ -15,12 +15,14 @@ from api.labels import (
 )
 from api.objects import read_deletion_policy
 from api.reasons import Reason
+from controllers.cluster.act_certificates import issue_certificates
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import Clients, perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
 from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
@@ -70,7 +72,7 @@ from controllers.resources import (
     DISRUPTION_BUDGETS,
     STATEFUL_SETS,
 )
-from controllers.writer import Writer, is_final
+from controllers.writer import Writer, is_final, namespace_is_going
 from informers.errors import (
     ConflictError,
     ForbiddenError,
@@ -102,15 +104,9 @@ async def perform(action: Action, observed: Observed, writer: Writer, clients: C
         return Changed(what=error.message)
     except ForbiddenError as error:
         # Kubernetes takes the namespace apart, and refuses what we would put back into it.
-        if not _is_terminating(error):
+        if not namespace_is_going(error):
             raise
         return Changed(what=error.message)
-
-
-def _is_terminating(error: ForbiddenError) -> bool:
-    """Whether the namespace is going (k8s.io/apiserver admission plugin NamespaceLifecycle)."""
-    causes = error.details.get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 async def _perform(action: Action, observed: Observed, writer: Writer, clients: Clients) -> Outcome:
@@ -119,7 +115,14 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             return await _try_out(tried, writer)
         case RecordSpec(trial=VolumeTrial() as trial):
             return await try_volumes(trial, observed, writer)
-        case AcceptSpec() | RecordSpec() | RecordStarted() | RecordMembership() | RecordUpgrade():
+        case (
+            AcceptSpec()
+            | RecordSpec()
+            | RecordStarted()
+            | RecordMembership()
+            | RecordUpgrade()
+            | RecordAuthorities()
+        ):
             return Done()  # their whole effect is the status that is written after this
         case (
             AddLearner()
@@ -135,6 +138,8 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | CancelDowngrade()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
+        case IssueCertificates():
+            return await issue_certificates(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
 

@@ -7,14 +7,11 @@ planner, which compares it with status, and reads it when volumes are to be adop
 
 import json
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 from api.version import normal_version
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Observed
-
-# All that this version of the operator makes: TLS comes later.
-SCHEME: Final = "http"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +70,7 @@ def record_of(observed: Observed) -> ClaimRecord | None:
         voters=voters_of(status),
         namespace=observed.namespace,
         cluster_domain=status.bootstrap.cluster_domain,
-        scheme=SCHEME,
+        scheme=status.bootstrap.scheme,
         version=applied.version,
     )
 

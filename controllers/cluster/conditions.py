@@ -10,6 +10,7 @@ from typing import Final
 from api.conditions import ConditionStatus, ConditionType, set_condition
 from api.reasons import Reason
 from api.v1alpha1.common import Condition
+from controllers.cluster.certificate_status import tls_verdict
 from controllers.cluster.members import ViewOfMember
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Observed
@@ -56,6 +57,8 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.VERSION_REFUSED,
         Reason.VOLUME_REFUSED,
         Reason.HASHES_DIFFER,
+        Reason.AUTHORITY_LOST,
+        Reason.AUTHORITY_EXPIRING,
     }
 )
 # Cured by a new member, which needs nobody's help: a problem only where that is not under way.
@@ -85,11 +88,7 @@ def conditions_of(
         ConditionType.QUORUM_AVAILABLE: _quorum_available(observed, shown),
         ConditionType.MEMBERS_HEALTHY: _members_healthy(observed, shown),
         ConditionType.UP_TO_DATE: _up_to_date(observed, shown),
-        ConditionType.TLS_READY: (
-            "False",
-            Reason.TLS_DISABLED,
-            "spec.security.tls.enabled is false",
-        ),
+        ConditionType.TLS_READY: tls_verdict(observed),
         ConditionType.SPACE_AVAILABLE: _space_available(observed, views),
         ConditionType.DATA_CONSISTENT: _data_consistent(observed, views),
         ConditionType.PAUSED: _paused(observed),

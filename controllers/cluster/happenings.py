@@ -17,13 +17,16 @@ from controllers.cluster.membership import voters_of
 from controllers.cluster.membership_events import event, of_membership, of_membership_step
 from controllers.cluster.observed import JsonObject, Observed
 from controllers.cluster.outcome import Done, Hashed, Outcome
+from controllers.cluster.plan.certificate_steps import IssueCertificates
 from controllers.cluster.plan.steps import (
+    Action,
     ApplyObjects,
     DeleteClaims,
     DeletePod,
     Plan,
     RecordSpec,
     SetFinalizer,
+    Wait,
 )
 from controllers.cluster.render.normal import hash_of
 from controllers.cluster.version_events import of_version_step
@@ -71,8 +74,17 @@ def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Itera
         case SetFinalizer(present=False, gave_up=(_, *_) as remains):
             yield event(EventReason.CLEANUP_INCOMPLETE, f"Not deleted: {', '.join(remains)}")
         case _:
+            yield from _of_certificates(plan.step)
             yield from of_membership_step(plan.step)
             yield from of_version_step(observed, plan.step)
+
+
+def _of_certificates(step: Action | Wait) -> Iterator[Happening]:
+    if isinstance(step, IssueCertificates):
+        for one in step.certificates:
+            until = f"{one.not_after:%Y-%m-%d %H:%M} UTC"
+            message = f"Secret {one.secret}, valid until {until}: {one.why}"
+            yield event(EventReason.CERTIFICATE_ISSUED, message)
 
 
 def _of_size(observed: Observed) -> Iterator[Happening]:

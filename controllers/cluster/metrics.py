@@ -95,6 +95,7 @@ class ClusterMetrics(Collector):
         yield self._conditions()
         yield self._members()
         yield self._db_sizes()
+        yield self._certificates()
 
     def _gauge(self, name: str, text: str, value: Callable[[_Sample], int]) -> Metric:
         family = GaugeMetricFamily(name, text, labels=_LABELS)
@@ -155,6 +156,17 @@ class ClusterMetrics(Collector):
         for key, sample in self._samples.items():
             for member, size in sample.db_sizes.items():
                 family.add_metric((*_split(key), member), size)
+        return family
+
+    def _certificates(self) -> Metric:
+        family = GaugeMetricFamily(
+            "etcd_operator_certificate_expiration_timestamp_seconds",
+            "When a certificate of the cluster expires, in seconds since 1970, by its Secret.",
+            labels=(*_LABELS, "secret"),
+        )
+        for key, sample in self._samples.items():
+            for one in sample.status.certificates:
+                family.add_metric((*_split(key), one.secret), one.not_after.timestamp())
         return family
 
 

@@ -15,6 +15,7 @@ from api.labels import (
     DATA_VOLUME,
     ETCD_CONTAINER,
     FINALIZER,
+    client_secret_name,
     client_service_name,
     config_map_name,
     disruption_budget_name,
@@ -34,7 +35,8 @@ from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod, Probe
 from controllers.cluster.options import option_errors
 from controllers.cluster.pods import claim_from, has_ended, pod_from, probe_from
-from controllers.cluster.render.identity import identity_of
+from controllers.cluster.read_certificates import CertificateReader, read_certificates
+from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.requests import asked_to_replace, asked_to_restart
 from controllers.resources import (
     CLAIMS,
@@ -64,6 +66,7 @@ class Sources:
     api: KubeApi
     informers: Mapping[Resource, ObjectReader]
     channels: ChannelPool
+    certificates: CertificateReader
     cluster_domain: str
 
 
@@ -77,6 +80,9 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
     pods = _pods(metadata, pod_objects)
+    certificates = await read_certificates(
+        sources.certificates, sources.channels, _identity(metadata, status), status, pods, now=now
+    )
     return Observed(
         now=now,
         namespace=metadata["namespace"],
@@ -99,6 +105,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         pods_refused=await _pods_refused(metadata, live, pods, sources),
         claims=await _claims(metadata, status, sources, ask_server=unborn),
         etcd=await _etcd(metadata, status, pods, sources),
+        certificates=certificates,
         probe=await _probe(metadata, pod_objects, sources),
         nodes_lost=await lost_nodes(sources.api, pods, status),
         asked_to_replace=asked_to_replace(metadata, pod_objects),
@@ -123,12 +130,21 @@ def _deletion_policy(parsed: ParsedCluster | Invalid[ClusterStatus]) -> str:
     return parsed.spec.storage.deletion_policy
 
 
+def _identity(metadata: JsonObject, status: ClusterStatus) -> Identity | None:
+    if status.bootstrap is None:
+        return None
+    return identity_of(metadata["namespace"], metadata["name"], metadata["uid"], status.bootstrap)
+
+
 async def _etcd(
     metadata: JsonObject, status: ClusterStatus, pods: tuple[Pod, ...], sources: Sources
 ) -> Etcd:
-    if status.bootstrap is None:
+    who = _identity(metadata, status)
+    if who is None:
         return Etcd(error="the cluster has not been started")
-    who = identity_of(metadata["namespace"], metadata["name"], metadata["uid"], status.bootstrap)
+    if who.has_tls and not sources.channels.trusts(f"{who.namespace}/{who.name}"):
+        why = f"Secret {client_secret_name(who.name)} holds nothing to dial with"
+        return Etcd(error=why, errors={pod.name: why for pod in pods if pod.running})
     return await ask_etcd(sources.channels, who, pods, cluster_id=status.cluster_id)
 
 

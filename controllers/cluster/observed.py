@@ -16,6 +16,7 @@ from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from controllers.cluster.certificates.facts import Facts
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
 from etcd.maintenance import Alarm, Status
@@ -125,6 +126,16 @@ class Etcd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """What is in the cluster's Secrets, without what is secret. `unread` says why nothing is known
+    of them; empty when they were read.
+    """
+
+    facts: Facts = field(default_factory=dict)
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """Everything the planner may decide from.
 
@@ -156,6 +167,7 @@ class Observed:
     probe: Probe | None = None
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
+    certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
     restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)

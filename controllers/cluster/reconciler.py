@@ -116,7 +116,8 @@ class ClusterReconciler:
     async def _forget(self, key: str) -> None:
         self._own_writes.forget(key)
         self._metrics.forget(key)
-        await self._sources.channels.retain(key, ())
+        self._sources.certificates.forget(key)
+        await self._sources.channels.forget(key)
 
     def _last_seen(self, resource: Resource, object_key: str) -> str:
         informers = self._sources.informers.get(resource)

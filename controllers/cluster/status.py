@@ -12,6 +12,7 @@ from api.conditions import Phase
 from api.labels import pod_selector
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus, MemberStatus, PlanStatus
+from controllers.cluster.certificate_status import certificates_of
 from controllers.cluster.conditions import NEEDS_SOMEONE, conditions_of
 from controllers.cluster.members import ViewOfMember, members_of
 from controllers.cluster.membership import replaces, voters_of
@@ -60,6 +61,7 @@ def next_status(observed: Observed, plan: Plan, outcome: Outcome | None) -> Clus
             "ready_replicas": sum(view.healthy for view in views),
             "selector": pod_selector(observed.name),
             "version": _version(observed) or old.version,
+            "certificates": certificates_of(observed),
             "operator_changes": operator_changes(observed),
             "plan": _plan(old.plan, plan, outcome, shown, observed.now),
             **_leader(views, old),

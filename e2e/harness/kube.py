@@ -34,6 +34,7 @@ _PLURALS = {
     "Pod": "/api/v1 pods",
     "Service": "/api/v1 services",
     "ConfigMap": "/api/v1 configmaps",
+    "Secret": "/api/v1 secrets",
     "PersistentVolumeClaim": "/api/v1 persistentvolumeclaims",
     "PersistentVolume": "/api/v1 persistentvolumes",
     "Event": "/api/v1 events",

@@ -1,6 +1,8 @@
 """Writes key after key to etcd and prints what was acknowledged. Runs inside the node's network.
 
-Usage: write_all_the_time.py URL PREFIX SECONDS
+Usage: write_all_the_time.py URL PREFIX SECONDS [FOLDER]
+
+An https URL needs a folder with ca.crt, tls.crt and tls.key: what a client's Secret holds.
 
 One write at a time, through etcd's JSON gateway; one that fails, or takes longer than a second, is
 tried again 100 ms later with the same key and value. A line for each acknowledgement: the number of
@@ -10,6 +12,7 @@ the write and the seconds since the start. Ends by itself after SECONDS, and whe
 import base64
 import http.client
 import json
+import ssl
 import sys
 import time
 import urllib.parse
@@ -26,15 +29,24 @@ def encode(text: str) -> str:
 class Client:
     """One connection; a new one, and with it perhaps another member, after each failure."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: str = "") -> None:
         self.address = urllib.parse.urlsplit(url).netloc
+        self.folder = folder
         self.connection: http.client.HTTPConnection | None = None
+
+    def connect(self) -> http.client.HTTPConnection:
+        """With the certificate that the folder holds now."""
+        if not self.folder:
+            return http.client.HTTPConnection(self.address, timeout=ATTEMPT_S)
+        context = ssl.create_default_context(cafile=f"{self.folder}/ca.crt")
+        context.load_cert_chain(f"{self.folder}/tls.crt", f"{self.folder}/tls.key")
+        return http.client.HTTPSConnection(self.address, timeout=ATTEMPT_S, context=context)
 
     def put(self, key: str, value: str) -> bool:
         body = json.dumps({"key": encode(key), "value": encode(value)})
         try:
             if self.connection is None:
-                self.connection = http.client.HTTPConnection(self.address, timeout=ATTEMPT_S)
+                self.connection = self.connect()
             self.connection.request("POST", "/v3/kv/put", body)
             response = self.connection.getresponse()
             response.read()
@@ -45,8 +57,8 @@ class Client:
 
 
 def main() -> None:
-    url, prefix, seconds = sys.argv[1:]
-    client, began, number = Client(url), time.monotonic(), 0
+    url, prefix, seconds, *folder = sys.argv[1:]
+    client, began, number = Client(url, *folder), time.monotonic(), 0
     while time.monotonic() - began < float(seconds):
         if client.put(f"{prefix}{number}", f"value {number}"):
             print(number, round(time.monotonic() - began, 4), flush=True)

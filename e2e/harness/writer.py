@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import secrets
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from e2e.harness.cluster import EtcdCluster
+from e2e.harness.etcd import decode
 from e2e.harness.node import inside
 from e2e.harness.wait import until
 
@@ -20,14 +22,16 @@ LONGEST_S = 400
 class Writer:
     """Writes to the client Service of a cluster from entering to leaving the `async with`."""
 
-    def __init__(self, cluster: EtcdCluster) -> None:
+    def __init__(self, cluster: EtcdCluster, *credentials: Path) -> None:
+        """`credentials`: with TLS, the folder with what the client's Secret holds."""
         self._cluster = cluster
+        self._credentials = credentials
         self._prefix = f"written/{secrets.token_hex(4)}/"
         self._acknowledged: list[float] = []
 
     async def __aenter__(self) -> Self:
         url = (await self._cluster.status())["clientEndpoints"][0]
-        command = (sys.executable, "-I", SCRIPT, url, self._prefix, LONGEST_S)
+        command = (sys.executable, "-I", SCRIPT, url, self._prefix, LONGEST_S, *self._credentials)
         self._process = await asyncio.create_subprocess_exec(
             *map(str, inside(*command)), stdout=asyncio.subprocess.PIPE
         )
@@ -74,9 +78,17 @@ class Writer:
 
     async def nothing_is_lost(self, pod: str | None = None) -> None:
         """Every acknowledged write can be read, with its value."""
-        stored = await self._cluster.etcd(pod).under(self._prefix)
+        stored = await self._stored(pod)
         wanted = {f"{self._prefix}{number}": f"value {number}" for number in range(self.count)}
         lost = wanted.items() - stored.items()
         assert not lost, (
             f"{len(lost)} of {self.count} acknowledged writes are lost: {sorted(lost)[:10]}"
         )
+
+    async def _stored(self, pod: str | None) -> dict[str, str]:
+        if not self._credentials:
+            return await self._cluster.etcd(pod).under(self._prefix)
+        # The API server's proxy has no certificate; etcdctl in the pod has one.
+        asked = ("get", "--prefix", self._prefix, "-w", "json")
+        answer = await self._cluster.etcdctl(pod or f"{self._cluster.name}-0", *asked)
+        return {decode(kv["key"]): decode(kv["value"]) for kv in json.loads(answer)["kvs"]}

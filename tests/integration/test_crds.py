@@ -70,6 +70,7 @@ FULL_STATUS = {
         "epoch": 1,
         "size": 3,
         "clusterDomain": "cluster.local",
+        "scheme": "https",
         "closed": True,
         "members": [{"name": "demo-0", "ordinal": 0, "id": "8e", "started": True}],
     },
@@ -93,6 +94,9 @@ FULL_STATUS = {
         "options": {"snapshot-count": 5000},
         "digest": "0a1b2c3d4e",
     },
+    "authorities": {"client": "ab", "peer": "cd"},
+    "certificates": [{"secret": "demo-server-tls", "notAfter": TIME, "renewAfter": TIME}],
+    "refusedCertificate": {"message": "m", "time": TIME},
     "refusedEdit": {"generation": 2, "reason": "TemplateRefused", "message": "m", "time": TIME},
     "operatorChanges": ["podTemplate.spec.containers[0].image"],
     "upgrade": {

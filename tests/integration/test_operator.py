@@ -352,10 +352,59 @@ def test_option_is_refused_by_name(apiserver, running, namespace, options, name)
     assert name in found["message"]
 
 
-def test_tls_is_refused_by_name(apiserver, running, namespace):
+def test_tls_of_another_source_is_refused_by_name(apiserver, running, namespace):
+    tls = {"enabled": True, "caSecret": "mine"}
+    cluster = create(apiserver, namespace, size=3, security={"tls": tls})
+
+    found = wait_reason(apiserver, cluster, "NotSupportedYet")
+
+    assert "spec.security.tls.caSecret" in found["message"]
+
+
+def secrets_of(apiserver, namespace):
+    _, listed = apiserver.request("GET", f"/api/v1/namespaces/{namespace}/secrets")
+    return {secret["metadata"]["name"]: secret for secret in listed["items"]}
+
+
+def test_certificates_come_before_the_pods_with_the_shipped_rights(apiserver, running, namespace):
+    cluster = create(apiserver, namespace, size=3, security={"tls": {"enabled": True}})
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+    made = secrets_of(apiserver, namespace)
+
+    names = {"db-ca", "db-peer-ca", "db-server-tls", "db-peer-tls", "db-client-tls"}
+    assert names <= made.keys()
+    assert {made[name]["type"] for name in names} == {"kubernetes.io/tls"}
+    ready = condition(apiserver, cluster, "TLSReady")
+    assert (ready["status"], ready["reason"]) == ("True", "CertificatesValid")
+    status = exists(apiserver, cluster)["status"]
+    assert status["clientEndpoints"] == [f"https://db.{namespace}.svc.cluster.local:2379"]
+    assert {one["secret"] for one in status["certificates"]} == names
+    assert f'namespace="{namespace}",secret="db-ca"' in running.get(running.metrics_url)
+
+
+def test_nothing_of_a_secret_is_in_logs_events_or_status(apiserver, running, namespace):
+    cluster = create(apiserver, namespace, size=3, security={"tls": {"enabled": True}})
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+    _, events = apiserver.request("GET", f"/api/v1/namespaces/{namespace}/events")
+    told = "\n".join([json.dumps(exists(apiserver, cluster)), json.dumps(events)])
+    told += running.log.read_text() + running.get(running.metrics_url)
+
+    assert "CertificateIssued" in told
+    for name, secret in secrets_of(apiserver, namespace).items():
+        if name.startswith("db-"):
+            key = secret["data"]["tls.key"]
+            lines = base64.b64decode(key).decode().splitlines()[1:-1]
+            assert not [part for part in (key, *lines) if part in told]
+
+
+def test_stranger_in_the_place_of_a_certificate_is_left_alone(apiserver, running, namespace):
+    theirs = {"metadata": {"name": "db-ca", "namespace": namespace}, "stringData": {"a": "b"}}
+    apiserver.request("POST", f"/api/v1/namespaces/{namespace}/secrets", theirs)
     cluster = create(apiserver, namespace, size=3, security={"tls": {"enabled": True}})
 
-    assert "spec.security.tls" in wait_reason(apiserver, cluster, "NotSupportedYet")["message"]
+    assert "Secret db-ca" in wait_reason(apiserver, cluster, "NameConflict")["message"]
+    assert secrets_of(apiserver, namespace)["db-ca"]["data"].keys() == {"a"}
+    assert exists(apiserver, objects_of(namespace)["set"]) is None
 
 
 @pytest.mark.parametrize(

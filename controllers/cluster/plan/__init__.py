@@ -11,6 +11,7 @@ from controllers.cluster.observed import Observed
 from controllers.cluster.plan import (
     admission,
     bootstrap,
+    certificates,
     deletion,
     downgrade,
     edits,
@@ -62,6 +63,10 @@ RULES: tuple[Rule, ...] = (
     bootstrap.record_started,
     joining.track_joining,
     joining.drop_request,
+    certificates.make_authorities,
+    certificates.record_authorities,
+    certificates.issue_leaves,
+    certificates.wait_for_certificates,
     objects.wait_for_orphans,
     objects.correct_drift,
     objects.drop_disruption_budget,

@@ -13,6 +13,7 @@ from controllers.cluster.plan.accepted import edit, is_formed, refused_by_server
 from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, Wait
 from controllers.cluster.plan.template import is_behind
 from controllers.cluster.render import identity, rendered_for, stateful_set_for
+from controllers.cluster.render.identity import scheme_of
 from etcd.ids import cluster_id_hex, member_id_hex
 
 _FIRST_EPOCH = 1
@@ -38,6 +39,7 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
             epoch=_FIRST_EPOCH,
             size=observed.spec.size,
             cluster_domain=observed.spec.cluster_domain or observed.cluster_domain,
+            scheme=scheme_of(observed.spec),
             members=tuple(
                 BootstrapMember(name=pod_name(observed.name, ordinal), ordinal=ordinal)
                 for ordinal in range(observed.spec.size)

@@ -11,7 +11,7 @@ from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
 from api.version import parse_version
-from controllers.cluster.claim_record import SCHEME, ClaimRecord, record_of
+from controllers.cluster.claim_record import ClaimRecord, record_of
 from controllers.cluster.observed import Claim, Observed
 from controllers.cluster.plan.steps import (
     AcceptSpec,
@@ -21,6 +21,7 @@ from controllers.cluster.plan.steps import (
     Wait,
 )
 from controllers.cluster.render import rendered_for, stateful_set_for
+from controllers.cluster.render.identity import scheme_of
 
 _FIELD = "spec.storage.existingVolumes"
 _FIRST_EPOCH = 1
@@ -132,8 +133,11 @@ def _against(observed: Observed, spec: ClusterSpec, record: ClaimRecord | None) 
         )
         return
     yield from _against_claims(observed, record)
-    if record.scheme != SCHEME:
-        yield f"their members speak {record.scheme}, and this cluster {SCHEME}"
+    if record.scheme != scheme_of(spec):
+        yield (
+            f"their members' peer URLs begin with {record.scheme}, and this cluster's would begin"
+            f" with {scheme_of(spec)}: set spec.security.tls.enabled accordingly"
+        )
     if record.namespace != observed.namespace:
         yield (
             f"their members' peer URLs are in namespace {record.namespace}: make the EtcdCluster"
@@ -194,6 +198,7 @@ def _resume(observed: Observed, spec: ClusterSpec, record: ClaimRecord) -> Accep
         epoch=_FIRST_EPOCH,
         size=len(record.voters),
         cluster_domain=record.cluster_domain,
+        scheme=record.scheme,
         closed=True,
         members=tuple(
             BootstrapMember(name=pod_name(observed.name, n), ordinal=n, started=True)

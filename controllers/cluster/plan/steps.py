@@ -20,6 +20,7 @@ from api.v1alpha1.cluster_status import (
     WithdrawnMember,
 )
 from controllers.cluster.observed import JsonObject
+from controllers.cluster.plan.certificate_steps import CertificateStep
 from controllers.cluster.plan.version_steps import VersionStep
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from etcd.ids import MemberID, member_id_hex
@@ -359,6 +360,7 @@ Action = (
     | RecordStarted
     | RecordMembership
     | VersionStep
+    | CertificateStep
     | NudgeLearner
     | AddLearner
     | PromoteLearner

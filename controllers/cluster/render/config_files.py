@@ -25,7 +25,14 @@ from api.labels import DATA_MOUNT_PATH, pod_name
 from api.v1alpha1.cluster import ClusterSpec
 from controllers.cluster.membership import Membership
 from controllers.cluster.options import file_keys
-from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
+from controllers.cluster.render.identity import (
+    CLIENT_PORT,
+    METRICS_PORT,
+    PEER_PORT,
+    Identity,
+    scheme_of,
+)
+from controllers.cluster.render.tls import tls_keys
 from etcd.config_file import render_config, yaml_text
 from etcd.versions import parse_version
 
@@ -38,13 +45,17 @@ _REMEMBERED: Final = 4096
 
 def options_of(spec: ClusterSpec) -> dict[str, Any]:
     """What all members have in common, as keys of the file: our settings, then the user's."""
+    tls = spec.security.tls.enabled
+    scheme = scheme_of(spec)
     return {
         "data-dir": DATA_DIRECTORY,
-        "listen-peer-urls": f"http://0.0.0.0:{PEER_PORT}",
-        "listen-client-urls": f"http://0.0.0.0:{CLIENT_PORT}",
+        "listen-peer-urls": f"{scheme}://0.0.0.0:{PEER_PORT}",
+        "listen-client-urls": f"{scheme}://0.0.0.0:{CLIENT_PORT}",
+        # Always plain: kubelet has no certificate for its probes.
         "listen-metrics-urls": f"http://0.0.0.0:{METRICS_PORT}",
         "strict-reconfig-check": True,
         **file_keys(spec),
+        **(tls_keys(parse_version(spec.version)) if tls else {}),
     }
 
 

@@ -7,6 +7,7 @@ recorded values: a changed flag or spec must never change the URL of a member th
 from dataclasses import dataclass
 
 from api.labels import client_service_name, peer_service_name, pod_name
+from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapStatus
 
 CLIENT_PORT = 2379
@@ -23,6 +24,12 @@ class Identity:
     uid: str
     token: str
     cluster_domain: str
+    scheme: str = "http"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether members and clients speak TLS."""
+        return self.scheme == "https"
 
     def host(self, ordinal: int) -> str:
         """The fully qualified name of a member's pod, which is also its TLS name."""
@@ -30,15 +37,20 @@ class Identity:
         return f"{pod_name(self.name, ordinal)}.{service}"
 
     def peer_url(self, ordinal: int) -> str:
-        return f"http://{self.host(ordinal)}:{PEER_PORT}"
+        return f"{self.scheme}://{self.host(ordinal)}:{PEER_PORT}"
 
     def client_url(self, ordinal: int) -> str:
-        return f"http://{self.host(ordinal)}:{CLIENT_PORT}"
+        return f"{self.scheme}://{self.host(ordinal)}:{CLIENT_PORT}"
 
     def client_endpoint(self) -> str:
         """The URL that clients use: the Service over all ready voters."""
         service = f"{client_service_name(self.name)}.{self.namespace}.svc.{self.cluster_domain}"
-        return f"http://{service}:{CLIENT_PORT}"
+        return f"{self.scheme}://{service}:{CLIENT_PORT}"
+
+
+def scheme_of(spec: ClusterSpec) -> str:
+    """How the URLs of a cluster begin that is made from this spec."""
+    return "https" if spec.security.tls.enabled else "http"
 
 
 def identity_of(namespace: str, name: str, uid: str, bootstrap: BootstrapStatus) -> Identity:
@@ -49,4 +61,5 @@ def identity_of(namespace: str, name: str, uid: str, bootstrap: BootstrapStatus)
         uid=uid,
         token=bootstrap.token,
         cluster_domain=bootstrap.cluster_domain,
+        scheme=bootstrap.scheme,
     )

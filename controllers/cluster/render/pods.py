@@ -28,6 +28,7 @@ from api.volume_claims import claim_class, claim_size
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from controllers.cluster.render.meta import metadata
 from controllers.cluster.render.normal import hash_of, holds
+from controllers.cluster.render.tls import etcdctl_environment, tls_mounts, tls_volumes
 from etcd.versions import parse_version, probes_of
 
 # The number that distroless images call nonroot; etcd's image sets no user of its own.
@@ -158,6 +159,7 @@ def _pod_spec(identity: Identity, spec: ClusterSpec, digest: str) -> dict[str, A
         "containers": [_container(spec, digest)],
         "volumes": [
             {"name": CONFIG_VOLUME, "configMap": {"name": config_map_name(identity.name)}},
+            *(tls_volumes(identity.name) if spec.security.tls.enabled else ()),
         ],
     }
 
@@ -175,6 +177,7 @@ def _apart(identity: Identity, *, required: bool) -> dict[str, Any]:
 
 
 def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
+    tls = spec.security.tls.enabled
     container: dict[str, Any] = {
         "name": ETCD_CONTAINER,
         "image": f"{spec.repository}:{spec.version}",
@@ -182,6 +185,7 @@ def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
         "args": [f"--config-file={CONFIG_MOUNT_PATH}/$(POD_NAME)-{digest}.yaml"],
         "env": [
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            *(etcdctl_environment() if tls else ()),
         ],
         "ports": [
             {"name": "client", "containerPort": CLIENT_PORT, "protocol": "TCP"},
@@ -192,6 +196,7 @@ def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
             {"name": DATA_VOLUME, "mountPath": DATA_MOUNT_PATH},
             # Whole, not by subPath: a subPath never sees the files that are closed later.
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_MOUNT_PATH, "readOnly": True},
+            *(tls_mounts() if tls else ()),
         ],
         # The condition of a member that ends quotes etcd's last words.
         "terminationMessagePolicy": "FallbackToLogsOnError",

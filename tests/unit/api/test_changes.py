@@ -16,6 +16,10 @@ def spec(**fields):
     ("before", "after"),
     [
         ({}, {"size": 3, "paused": False, "security": {"tls": {"enabled": False}}}),
+        (
+            {"security": {"tls": {"enabled": True}}},
+            {"security": {"tls": {"enabled": True, "autoTLS": True, "peerTLSEnabled": True}}},
+        ),
         ({"version": "3.5.9"}, {"version": "v3.5.9"}),
         ({"storage": {"size": "1Gi"}}, {"storage": {"size": "1024Mi"}}),
         ({"resources": {"limits": {"cpu": 1}}}, {"resources": {"limits": {"cpu": "1000m"}}}),

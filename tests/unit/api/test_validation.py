@@ -264,15 +264,18 @@ def test_deletion_is_seen():
 @pytest.mark.parametrize(
     "tls",
     [
-        {"enabled": True},
         {"autoTLS": True},
         {"clientTLSEnabled": True},
         {"peerTLSEnabled": True},
         {"certificateSecret": "a"},
         {"caSecret": "a"},
+        {"autoTLS": False, "enabled": True},
+        {"clientTLSEnabled": False, "enabled": True},
+        {"peerTLSEnabled": False, "enabled": True},
+        {"certificateSecret": "a", "enabled": True},
     ],
 )
-def test_tls_is_refused_until_it_is_built(tls):
+def test_other_certificates_than_the_operators_are_refused(tls):
     spec = parse_cluster(cluster({"security": {"tls": tls}})).spec
     (error,) = not_supported_yet(spec)
 
@@ -280,9 +283,16 @@ def test_tls_is_refused_until_it_is_built(tls):
 
 
 @pytest.mark.parametrize(
-    "tls", [{}, {"enabled": False}, {"clientTLSEnabled": False, "caSecret": "", "autoTLS": False}]
+    "tls",
+    [
+        {},
+        {"enabled": False},
+        {"clientTLSEnabled": False, "caSecret": "", "autoTLS": False},
+        {"enabled": True},
+        {"enabled": True, "autoTLS": True, "clientTLSEnabled": True, "peerTLSEnabled": None},
+    ],
 )
-def test_no_tls_is_supported(tls):
+def test_all_or_no_tls_is_supported(tls):
     assert not_supported_yet(parse_cluster(cluster({"security": {"tls": tls}})).spec) == ()
 
 

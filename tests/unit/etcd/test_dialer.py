@@ -105,15 +105,17 @@ async def test_ipv6_pods_are_reached(pool):
 
 async def test_certificate_is_checked_against_the_pods_name(pool):
     async with secure_member(FQDN) as (running, tls):
-        status = await pool.client(running.endpoint(), tls=tls).maintenance.status()
+        pool.trust("ns/main", tls)
+        status = await pool.client(running.endpoint()).maintenance.status()
 
     assert status.version == "3.6.16"
 
 
 async def test_certificate_of_another_name_is_refused(pool):
     async with secure_member("main-1.main-peer.ns.svc.cluster.local") as (running, tls):
+        pool.trust("ns/main", tls)
         with pytest.raises(UnavailableError) as raised:
-            await pool.client(running.endpoint(), tls=tls).maintenance.status()
+            await pool.client(running.endpoint()).maintenance.status()
 
     assert (raised.value.cause, raised.value.maybe_applied) == (TransportCause.TLS, False)
 
@@ -121,8 +123,9 @@ async def test_certificate_of_another_name_is_refused(pool):
 async def test_certificate_of_another_ca_is_refused(pool):
     other, _ = certificate(FQDN)
     async with secure_member(FQDN) as (running, _):
+        pool.trust("ns/main", ClientTLS(ca=other))
         with pytest.raises(UnavailableError) as raised:
-            await pool.client(running.endpoint(), tls=ClientTLS(ca=other)).maintenance.status()
+            await pool.client(running.endpoint()).maintenance.status()
 
     assert TransportCause.TLS is raised.value.cause
 

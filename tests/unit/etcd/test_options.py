@@ -32,12 +32,7 @@ HOUR = 3_600_000_000_000
         ({"cors": "https://a:1,http://b:2"}, {"cors": "https://a:1,http://b:2"}, ..., ...),
         ({"log-outputs": "stderr"}, {"log-outputs": ["stderr"]}, ..., ...),
         ({"socket-reuse-port": "true"}, {"socket-options": {"reuse-port": True}}, ..., ...),
-        (
-            {"peer-cert-allowed-cn": "a,b"},
-            {"peer-transport-security": {"allowed-cn": ["a", "b"]}},
-            ...,
-            ...,
-        ),
+        ({"log-outputs": "stderr,stdout"}, {"log-outputs": ["stderr", "stdout"]}, ..., ...),
         (
             {"corrupt-check-time": "1h"},
             {"experimental-corrupt-check-time": HOUR},
@@ -109,7 +104,6 @@ def test_experimental_names_are_taken_while_etcd_takes_them(version, extra, keys
         (parse_version("3.5.4"), "compaction-sleep-interval", "etcd 3.5 from 3.5.16 on"),
         (V3_6, "quota-backend-byte", "no supported version of etcd knows it"),
         (V3_6, "raft-read-timeout", "on its command line only"),
-        (V3_5, "peer-skip-client-san-verification", "on its command line only"),
         (V3_6, "CompactHashCheck", 'write feature-gates: "CompactHashCheck=true"'),
     ],
 )
@@ -211,17 +205,12 @@ def test_typed_options_are_checked_together():
 
 
 def test_layers_nest():
-    tls = {"peer-transport-security": {"cert-file": "/tls/peer.crt"}}
-    extra = convert({"peer-skip-client-san-verification": "true"}, V3_6)
+    ours = {"socket-options": {"reuse-address": True}}
+    extra = convert({"socket-reuse-port": "true"}, V3_6)
 
-    merged = merge(tls, extra)
+    merged = merge(ours, extra)
 
-    assert merged == {
-        "peer-transport-security": {
-            "cert-file": "/tls/peer.crt",
-            "skip-client-san-verification": True,
-        }
-    }
+    assert merged == {"socket-options": {"reuse-address": True, "reuse-port": True}}
 
 
 def test_same_key_in_two_layers_must_be_the_same():

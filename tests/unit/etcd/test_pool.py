@@ -26,9 +26,31 @@ async def test_another_pod_or_address_has_another_client(pool, change):
 
 async def test_other_credentials_make_another_client(pool):
     plain = pool.client(endpoint())
+    pool.trust("ns/main", TLS)
 
-    assert plain is not pool.client(endpoint(), tls=TLS)
+    secure = pool.client(endpoint())
+
+    assert plain is not secure
+    assert secure is pool.client(endpoint())
     assert pool.statistics().channels == 2
+
+
+async def test_credentials_are_those_of_one_cluster(pool):
+    other = pool.client(endpoint(cluster="ns/other", pod_uid="other"))
+    pool.trust("ns/main", TLS)
+
+    assert other is pool.client(endpoint(cluster="ns/other", pod_uid="other"))
+    assert [pool.trusts(cluster) for cluster in ("ns/main", "ns/other")] == [True, False]
+
+
+async def test_cluster_that_is_gone_leaves_nothing(pool):
+    pool.trust("ns/main", TLS)
+    pool.client(endpoint())
+
+    await pool.forget("ns/main")
+
+    assert pool.statistics().channels == 0
+    assert not pool.trusts("ns/main")
 
 
 async def test_retain_closes_pods_that_are_gone(pool):
@@ -56,7 +78,8 @@ async def test_retain_leaves_other_clusters_alone(pool):
 
 async def test_retain_closes_what_new_credentials_replaced(pool):
     pool.client(endpoint())
-    pool.client(endpoint(), tls=TLS)
+    pool.trust("ns/main", TLS)
+    pool.client(endpoint())
 
     await pool.retain("ns/main", [endpoint()])
 

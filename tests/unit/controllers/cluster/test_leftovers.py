@@ -224,7 +224,7 @@ class TestAdopt:
     @pytest.mark.parametrize(
         ("field", "value", "words"),
         [
-            ("scheme", "https", "speak https"),
+            ("scheme", "https", "spec.security.tls.enabled"),
             ("cluster_domain", "other.example", "spec.clusterDomain"),
             ("namespace", "test", "namespace test"),
             ("version", "v3.6.1", "spec.version"),

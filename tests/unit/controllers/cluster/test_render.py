@@ -10,6 +10,7 @@ from api.labels import CLUSTER_UID_LABEL, selector_labels
 from controllers.cluster.render import desired_objects, identity, rendering
 from controllers.cluster.render.network import disruption_budget
 from controllers.cluster.render.normal import differs
+from tests.unit.controllers.cluster import certificate_builders as tls
 from tests.unit.controllers.cluster.builders import UID, WHO, accepted, observed, pod, spec
 
 MEMBERS = {"matchLabels": selector_labels("db")}
@@ -307,3 +308,65 @@ def test_recorded_domain_makes_the_urls_whatever_the_operator_discovers_later():
     wanted = observed(cluster_domain="other.example")
 
     assert "cluster.local" in files(wanted)["db-0"]["initial-advertise-peer-urls"]
+
+
+class TestTLS:
+    """What a member's file and pod say when the cluster speaks TLS."""
+
+    def file(self, version):
+        made = tls.with_tls(accepted(spec_fields={**tls.TLS, "version": version}))
+        data = objects(made)["ConfigMap", "db-config"]["data"]
+        return yaml.safe_load(next(iter(data.values())))
+
+    @pytest.mark.parametrize("version", ["3.5.9", "3.5.21", "3.5.35", "3.6.16", "3.7.3"])
+    def test_clients_and_members_need_certificates_of_two_authorities(self, version):
+        made = self.file(version)
+
+        client, peer = made["client-transport-security"], made["peer-transport-security"]
+        assert client["client-cert-auth"] is peer["client-cert-auth"] is True
+        assert client["trusted-ca-file"] == "/etc/etcd-tls/server/ca.crt"
+        assert peer["trusted-ca-file"] == "/etc/etcd-tls/peer/ca.crt"
+        assert made["listen-client-urls"] == "https://0.0.0.0:2379"
+        assert made["listen-peer-urls"] == "https://0.0.0.0:2380"
+        assert made["initial-advertise-peer-urls"].startswith("https://db-0.db-peer.prod.svc.")
+        assert made["advertise-client-urls"].startswith("https://db-0.db-peer.prod.svc.")
+
+    def test_kubelet_needs_no_certificate_for_its_probes(self):
+        assert self.file("3.5.21")["listen-metrics-urls"] == "http://0.0.0.0:2381"
+
+    @pytest.mark.parametrize(
+        ("version", "allowed"),
+        [
+            ("3.5.13", None),
+            ("3.5.14", "etcd-peer"),
+            ("3.5.15", ["etcd-peer"]),
+            ("3.6.16", ["etcd-peer"]),
+            ("3.7.3", ["etcd-peer"]),
+        ],
+    )
+    def test_members_are_known_by_their_common_name(self, version, allowed):
+        assert self.file(version)["peer-transport-security"].get("allowed-cn") == allowed
+
+    def test_secrets_are_mounted_whole(self):
+        made = objects(tls.accepted())["StatefulSet", "db"]["spec"]["template"]["spec"]
+        secrets = {
+            volume["name"]: volume["secret"]["secretName"]
+            for volume in made["volumes"]
+            if "secret" in volume
+        }
+        mounts = {mount["name"]: mount for mount in made["containers"][0]["volumeMounts"]}
+
+        # Never an authority's: its key is nobody's but the operator's.
+        assert set(secrets.values()) == {"db-server-tls", "db-peer-tls", "db-client-tls"}
+        assert all(mounts[name]["readOnly"] and "subPath" not in mounts[name] for name in secrets)
+
+    def test_etcdctl_in_the_pod_needs_no_flag_and_accepts_any(self):
+        names = {variable["name"] for variable in container(tls.accepted())["env"]}
+
+        assert names == {"POD_NAME", "ETCDCTL_CACERT", "ETCDCTL_CERT", "ETCDCTL_KEY"}
+
+    def test_plain_cluster_has_none_of_it(self):
+        made = container(accepted())
+
+        assert len(made["volumeMounts"]) == 2
+        assert [variable["name"] for variable in made["env"]] == ["POD_NAME"]

@@ -1,0 +1,64 @@
+"""The certificates as status shows them, and what TLSReady says of them.
+
+Pure.  Called by `status` and `conditions`.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from api.conditions import ConditionStatus
+from api.reasons import Reason
+from api.v1alpha1.cluster_status import CertificateStatus
+from controllers.cluster.certificates.due import LEAF_LIFE, renew_after
+from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, CertificateFacts
+from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.certificates import certificate_trouble, tls_identity
+
+# Less than this is left of a leaf that is renewed in time.
+_TOO_SHORT: Final[timedelta] = LEAF_LIFE / 3
+
+
+def certificates_of(observed: Observed) -> tuple[CertificateStatus, ...]:
+    """Every certificate that was read; what was shown before where nothing could be read."""
+    if observed.certificates.unread:
+        return observed.status.certificates
+    return tuple(
+        CertificateStatus(
+            secret=secret_name(observed.name, role),
+            not_after=secret.certificate.not_after,
+            renew_after=None if role in AUTHORITIES else renew_after(secret.certificate),
+        )
+        for role in (*AUTHORITIES, *LEAVES)
+        if (secret := observed.certificates.facts.get(role)) and secret.certificate
+    )
+
+
+def tls_verdict(observed: Observed) -> tuple[ConditionStatus, Reason, str]:
+    """What the condition TLSReady says."""
+    if tls_identity(observed) is None:
+        if observed.spec is not None and observed.spec.security.tls.enabled:
+            return "Unknown", Reason.UNKNOWN, "No spec with TLS has been accepted"
+        return "False", Reason.TLS_DISABLED, "spec.security.tls.enabled is false"
+    trouble = certificate_trouble(observed)
+    if trouble is not None:
+        status: ConditionStatus = "Unknown" if observed.certificates.unread else "False"
+        return status, trouble.reason, trouble.message
+    facts = observed.certificates.facts
+    leaves = [facts[role].certificate for role in LEAVES]
+    first_authority = _first_end([facts[role].certificate for role in AUTHORITIES])
+    ends = _first_end(leaves)
+    authorities = f"the authorities until {first_authority:%Y-%m-%d %H:%M} UTC"
+    if first_authority < observed.now + _TOO_SHORT:
+        message = f"No certificate can be valid for longer than its authority: {authorities}"
+        return "False", Reason.AUTHORITY_EXPIRING, message
+    renewed = min(renew_after(found) for found in leaves if found is not None)
+    message = (
+        f"All certificates are valid until {ends:%Y-%m-%d %H:%M} UTC and renewed after"
+        f" {renewed:%Y-%m-%d %H:%M} UTC; {authorities}"
+    )
+    return "True", Reason.CERTIFICATES_VALID, message
+
+
+def _first_end(certificates: list[CertificateFacts | None]) -> datetime:
+    return min(found.not_after for found in certificates if found is not None)

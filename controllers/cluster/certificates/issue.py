@@ -1,0 +1,198 @@
+"""Makes certificates from keys that are handed in, and the Secrets that hold them.
+
+Pure but for the signature's own randomness.  Called by `act_certificates`, which makes the keys.
+"""
+
+import base64
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from controllers.cluster.certificates.facts import Role
+from controllers.cluster.certificates.parse import decoded
+from controllers.cluster.certificates.subjects import (
+    Subject,
+    authority_name,
+    caller_of,
+    secret_name,
+    subject_of,
+)
+from controllers.cluster.render.identity import Identity
+from controllers.cluster.render.meta import metadata
+from controllers.cluster.render.tls import (
+    AUTHORITY_KEY,
+    CALLER_KEY,
+    CERTIFICATE_KEY,
+    PRIVATE_KEY_KEY,
+)
+
+Life: TypeAlias = tuple[datetime, datetime]
+_NOTHING: Final = dict.fromkeys(
+    (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    ),
+    False,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Authority:
+    """A certificate authority with its key. Never shown."""
+
+    certificate: x509.Certificate
+    key: EllipticCurvePrivateKey
+
+
+def authority_from(secret: Mapping[str, Any]) -> Authority:
+    """The authority in a Secret of ours. Raises ValueError for what is none."""
+    key = load_pem_private_key(decoded(secret, PRIVATE_KEY_KEY), password=None)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise ValueError("its key is not one of the operator's")  # noqa: TRY004 - a bad value
+    certificate = x509.load_pem_x509_certificate(decoded(secret, CERTIFICATE_KEY))
+    return Authority(certificate=certificate, key=key)
+
+
+def new_authority(
+    cluster: str, role: Role, key: EllipticCurvePrivateKey, serial: int, life: Life
+) -> Authority:
+    """A certificate authority that has signed itself."""
+    name = _name(authority_name(cluster, role))
+    builder = (
+        _begun(name, name, key, serial, life)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.KeyUsage(**{**_NOTHING, "key_cert_sign": True, "crl_sign": True}), critical=True
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
+        )
+    )
+    return Authority(certificate=builder.sign(key, hashes.SHA256()), key=key)
+
+
+def new_leaf(
+    authority: Authority, subject: Subject, key: EllipticCurvePrivateKey, serial: int, life: Life
+) -> x509.Certificate:
+    """A certificate of the authority, for whoever has the key."""
+    issuer = authority.certificate
+    builder = (
+        _begun(_name(subject.common_name), issuer.subject, key, serial, life)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**{**_NOTHING, "digital_signature": True}), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(_usages(subject)), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
+            critical=False,
+        )
+    )
+    names = [
+        *map(x509.DNSName, subject.names),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in subject.addresses),
+    ]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def authority_secret(who: Identity, role: Role, authority: Authority) -> dict[str, Any]:
+    """The Secret of an authority, its key included."""
+    certificate = _pem(authority.certificate)
+    return _secret(
+        who,
+        role,
+        {
+            CERTIFICATE_KEY: certificate,
+            PRIVATE_KEY_KEY: _key_pem(authority.key),
+            AUTHORITY_KEY: certificate,
+        },
+    )
+
+
+def leaf_secret(
+    who: Identity,
+    role: Role,
+    authority: Authority,
+    *,
+    key: EllipticCurvePrivateKey,
+    serials: tuple[int, int],
+    life: Life,
+) -> dict[str, Any]:
+    """The Secret of a leaf, with all certificates of its key."""
+    leaf = new_leaf(authority, subject_of(who, role), key, serials[0], life)
+    data = {
+        CERTIFICATE_KEY: _pem(leaf),
+        PRIVATE_KEY_KEY: _key_pem(key),
+        AUTHORITY_KEY: _pem(authority.certificate),
+    }
+    caller = caller_of(role)
+    if caller is not None:
+        data[CALLER_KEY] = _pem(new_leaf(authority, caller, key, serials[1], life))
+    return _secret(who, role, data)
+
+
+def _begun(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: EllipticCurvePrivateKey,
+    serial: int,
+    life: Life,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(life[0])
+        .not_valid_after(life[1])
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _usages(subject: Subject) -> list[x509.ObjectIdentifier]:
+    server = [ExtendedKeyUsageOID.SERVER_AUTH] if subject.serves else []
+    client = [ExtendedKeyUsageOID.CLIENT_AUTH] if subject.calls else []
+    return [*server, *client]
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _key_pem(key: EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _secret(who: Identity, role: Role, data: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(who, secret_name(who.name, role)),
+        "type": "kubernetes.io/tls",
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }

@@ -1,0 +1,184 @@
+"""Secrets as the API server gives them → facts without anything secret.
+
+Pure and total: whatever anybody has put into a Secret, that it can't be read is a fact as well.  No
+text here repeats anything of a Secret's data.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from controllers.cluster.certificates.facts import (
+    AUTHORITIES,
+    ISSUER,
+    CertificateFacts,
+    Facts,
+    Role,
+    SecretFacts,
+)
+from controllers.cluster.render.tls import (
+    AUTHORITY_KEY,
+    CALLER_KEY,
+    CERTIFICATE_KEY,
+    PRIVATE_KEY_KEY,
+)
+
+Secrets = Mapping[Role, Mapping[str, Any]]
+# What the parser raises for what it does not like.
+_FAILURES: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+class UnfitSecretError(ValueError):
+    """A Secret lacks what it should have; the message quotes nothing of it."""
+
+
+def read_facts(secrets: Secrets) -> Facts:
+    """The facts of the Secrets that there are. Never raises for anything that is in them."""
+    authorities = {role: _authority(secrets[role]) for role in AUTHORITIES if role in secrets}
+    return {
+        role: _secret_facts(role, secret, authorities.get(ISSUER.get(role, role)))
+        for role, secret in secrets.items()
+    }
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 over the whole certificate, in hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def decoded(secret: Mapping[str, Any], key: str) -> bytes:
+    """One value of a Secret. Raises UnfitSecretError, which does not quote it."""
+    text = (secret.get("data") or {}).get(key)
+    if not isinstance(text, str) or not text:
+        message = f"it has no {key}"
+        raise UnfitSecretError(message)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        message = f"its {key} is no base64"
+        raise UnfitSecretError(message) from None
+
+
+def _authority(secret: Mapping[str, Any]) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(decoded(secret, CERTIFICATE_KEY))
+    except _FAILURES:
+        return None
+
+
+def _secret_facts(
+    role: Role, secret: Mapping[str, Any], authority: x509.Certificate | None
+) -> SecretFacts:
+    metadata = secret["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    controller = next((owner["uid"] for owner in owners if owner.get("controller")), "")
+    try:
+        return SecretFacts(
+            uid=metadata["uid"],
+            controller=controller,
+            problem=_key_problem(secret),
+            certificate=_certificate(secret, CERTIFICATE_KEY, authority),
+            caller=_certificate(secret, CALLER_KEY, authority) if role is Role.PEER else None,
+            trusts=_trusts(secret),
+        )
+    except _FAILURES as error:
+        return SecretFacts(uid=metadata["uid"], controller=controller, problem=_words(error))
+
+
+def _words(error: Exception) -> str:
+    """Our own words, and never the parser's: those might quote what it parsed."""
+    own = isinstance(error, UnfitSecretError)
+    return str(error) if own else "what it holds can't be read"
+
+
+def _key_problem(secret: Mapping[str, Any]) -> str:
+    """What is wrong with the private key. Raises ValueError for what is none."""
+    key = load_pem_private_key(decoded(secret, PRIVATE_KEY_KEY), password=None).public_key()
+    certificates = [x509.load_pem_x509_certificate(decoded(secret, CERTIFICATE_KEY))]
+    if CALLER_KEY in (secret.get("data") or {}):
+        certificates.append(x509.load_pem_x509_certificate(decoded(secret, CALLER_KEY)))
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    fits = all(key.public_bytes(*form) == c.public_key().public_bytes(*form) for c in certificates)
+    return "" if fits else "its key is not the certificate's"
+
+
+def _trusts(secret: Mapping[str, Any]) -> tuple[str, ...]:
+    bundle = x509.load_pem_x509_certificates(decoded(secret, AUTHORITY_KEY))
+    return tuple(map(fingerprint, bundle))
+
+
+def _certificate(
+    secret: Mapping[str, Any], key: str, authority: x509.Certificate | None
+) -> CertificateFacts:
+    certificate = x509.load_pem_x509_certificate(decoded(secret, key))
+    names, addresses = _alternative_names(certificate)
+    usages = _usages(certificate)
+    return CertificateFacts(
+        fingerprint=fingerprint(certificate),
+        common_name=_common_name(certificate),
+        names=names,
+        addresses=addresses,
+        serves=ExtendedKeyUsageOID.SERVER_AUTH in usages,
+        calls=ExtendedKeyUsageOID.CLIENT_AUTH in usages,
+        is_authority=_is_authority(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        issuer=fingerprint(authority) if authority and _signed(certificate, authority) else "",
+    )
+
+
+def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (*_FAILURES, InvalidSignature):
+        return False
+    return True
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else ""
+
+
+def _alternative_names(
+    certificate: x509.Certificate,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return (), ()
+    addresses = found.get_values_for_type(x509.IPAddress)
+    return tuple(sorted(found.get_values_for_type(x509.DNSName))), tuple(map(str, addresses))
+
+
+def _usages(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(found)
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return False
+    return found.ca

@@ -1,0 +1,53 @@
+"""The steps towards certificates.  Part of `steps.Action`.
+
+Pure data, under the same rules as those in `steps`; nothing secret is in them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from typing_extensions import override
+
+from api.v1alpha1.cluster_status import AuthorityStatus
+from controllers.cluster.certificates.facts import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedCertificate:
+    """One Secret to be made, or made anew where `uid` names the one that is there."""
+
+    role: Role
+    secret: str
+    uid: str
+    not_before: datetime
+    not_after: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCertificates:
+    """Make keys and certificates, and write them into their Secrets.
+
+    An authority is only ever created: one that came up meanwhile stays.  A leaf is signed by the
+    authority whose fingerprint is recorded, or not at all.
+    """
+
+    certificates: tuple[WantedCertificate, ...]
+
+    @override
+    def __str__(self) -> str:
+        return "Issue " + "; ".join(f"{one.secret}: {one.why}" for one in self.certificates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAuthorities:
+    """Record which authorities the members trust, before anything is signed by them."""
+
+    authorities: AuthorityStatus
+
+    @override
+    def __str__(self) -> str:
+        return "Record the cluster's certificate authorities"
+
+
+CertificateStep = IssueCertificates | RecordAuthorities

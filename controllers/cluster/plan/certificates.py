@@ -1,0 +1,214 @@
+"""Rules of the cluster's own certificates: made before its first pod, renewed long before they end.
+
+An authority is made once, recorded, and only then trusted by anything.  What must never happen:
+another authority in the place of one that is lost.  Members trust what they read at their start, so
+those that restart would no longer know the others.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from api.reasons import Reason
+from api.v1alpha1.cluster_status import AuthorityStatus
+from controllers.cluster.certificates.due import (
+    authority_trouble,
+    due_leaves,
+    is_strange,
+    leaf_trouble,
+    life_of,
+)
+from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
+from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.certificate_steps import (
+    IssueCertificates,
+    RecordAuthorities,
+    WantedCertificate,
+)
+from controllers.cluster.plan.steps import Wait
+from controllers.cluster.render import Identity, identity
+
+# A quota that is raised, or a right that is granted, is no event for us.
+_TRIED_AGAIN_AFTER: Final = timedelta(minutes=1)
+_STRANGE: Final = "exists and is not controlled by this EtcdCluster: delete or rename it"
+
+
+def make_authorities(observed: Observed) -> IssueCertificates | None:
+    """The authorities that are missing while none is recorded and no pod can trust one yet."""
+    who = _to_begin(observed)
+    if who is None or observed.pods:
+        return None
+    missing = {role: "it is new" for role in AUTHORITIES if role not in observed.certificates.facts}
+    return _issue(observed, who, missing)
+
+
+def record_authorities(observed: Observed) -> RecordAuthorities | None:
+    """Both are there and can be used: from now on no other ones will do."""
+    who, facts = _to_begin(observed), observed.certificates.facts
+    if who is None:
+        return None
+    prints = {
+        role: facts[role].certificate
+        for role in AUTHORITIES
+        if role in facts and not is_strange(who, facts[role]) and not facts[role].problem
+    }
+    client, peer = prints.get(Role.CLIENT_CA), prints.get(Role.PEER_CA)
+    if client is None or peer is None or not (client.is_authority and peer.is_authority):
+        return None
+    return RecordAuthorities(
+        authorities=AuthorityStatus(client=client.fingerprint, peer=peer.fingerprint)
+    )
+
+
+def issue_leaves(observed: Observed) -> IssueCertificates | None:
+    """Certificates that are missing, wrong or near their end.
+
+    Of a cluster that runs, what was refused just now is left for a while: care for it goes on.
+    """
+    who = tls_identity(observed)
+    if who is None or (is_formed(observed) and _was_refused_just_now(observed)):
+        return None
+    return _issue(observed, who, _due(observed, who))
+
+
+def wait_for_certificates(observed: Observed) -> Wait | None:
+    """No pod is made before what it mounts is there; a cluster that runs is cared for anyway."""
+    if is_formed(observed) and observed.status.authorities is not None:
+        return None
+    return certificate_trouble(observed)
+
+
+def certificate_trouble(observed: Observed) -> Wait | None:
+    """What is wrong with the certificates; None when all is well, and without TLS."""
+    who, authorities = tls_identity(observed), observed.status.authorities
+    if who is None:
+        return None
+    if observed.certificates.unread:
+        return Wait(reason=Reason.NOT_ALLOWED, message=observed.certificates.unread)
+    strange = _strange(observed, who, LEAVES if authorities else AUTHORITIES)
+    if strange:
+        return Wait(reason=Reason.NAME_CONFLICT, message=f"{strange} {_STRANGE}", recheck_s=3.0)
+    if authorities is None:
+        return _unrecorded(observed, who)
+    return _authority_trouble(observed, who, authorities) or _leaf_trouble(observed, who)
+
+
+def tls_identity(observed: Observed) -> Identity | None:
+    """Who the cluster is, if it is recorded and speaks TLS."""
+    bootstrap = observed.status.bootstrap
+    if bootstrap is None or observed.applied is None:
+        return None
+    who = identity(observed, bootstrap)
+    return who if who.has_tls else None
+
+
+def _to_begin(observed: Observed) -> Identity | None:
+    """The cluster while its authorities are not recorded."""
+    if observed.status.authorities is not None or observed.certificates.unread:
+        return None
+    return tls_identity(observed)
+
+
+def _due(observed: Observed, who: Identity) -> dict[Role, str]:
+    authorities, read = observed.status.authorities, observed.certificates
+    if authorities is None or read.unread:
+        return {}
+    return due_leaves(who, read.facts, authorities, observed.now)
+
+
+def _was_refused_just_now(observed: Observed) -> bool:
+    refused = observed.status.refused_certificate
+    return refused is not None and observed.now < refused.time + _TRIED_AGAIN_AFTER
+
+
+def _issue(observed: Observed, who: Identity, due: dict[Role, str]) -> IssueCertificates | None:
+    facts = observed.certificates.facts
+    wanted = []
+    for role, why in due.items():
+        begin, end = life_of(role, facts, observed.now)
+        wanted.append(
+            WantedCertificate(
+                role=role,
+                secret=secret_name(who.name, role),
+                uid=facts[role].uid if role in facts else "",
+                not_before=begin,
+                not_after=end,
+                why=why,
+            )
+        )
+    return IssueCertificates(certificates=tuple(wanted)) if wanted else None
+
+
+def _strange(observed: Observed, who: Identity, roles: tuple[Role, ...]) -> str:
+    facts = observed.certificates.facts
+    names = [
+        f"Secret {secret_name(who.name, role)}"
+        for role in roles
+        if is_strange(who, facts.get(role))
+    ]
+    return ", ".join(names)
+
+
+def _unrecorded(observed: Observed, who: Identity) -> Wait:
+    """Nothing has been signed yet, as far as is known."""
+    facts = observed.certificates.facts
+    for role in AUTHORITIES:
+        name = secret_name(who.name, role)
+        if role not in facts and observed.pods:
+            return Wait(
+                reason=Reason.AUTHORITY_LOST,
+                message=f"Secret {name} is missing and no authority is recorded, but pods run that"
+                " trust one",
+            )
+        found = facts.get(role)
+        if found is not None and (found.certificate is None or found.problem):
+            return Wait(
+                reason=Reason.AUTHORITY_LOST,
+                message=f"Secret {name} can't be used: {found.problem}",
+            )
+    return Wait(
+        reason=Reason.CERTIFICATES_PENDING,
+        message="The certificate authorities are being made",
+        recheck_s=1.0,
+    )
+
+
+def _authority_trouble(
+    observed: Observed, who: Identity, authorities: AuthorityStatus
+) -> Wait | None:
+    for role in AUTHORITIES:
+        lost = authority_trouble(who, role, observed.certificates.facts, authorities)
+        if lost:
+            return Wait(reason=Reason.AUTHORITY_LOST, message=lost + _what_still_works(observed))
+    return None
+
+
+def _leaf_trouble(observed: Observed, who: Identity) -> Wait | None:
+    refused, facts = observed.status.refused_certificate, observed.certificates.facts
+    if refused is not None and _due(observed, who):
+        return Wait(reason=Reason.NOT_ALLOWED, message=refused.message)
+    for role in LEAVES:
+        trouble = leaf_trouble(who, role, facts, observed.now)
+        authority = facts[ISSUER[role]].certificate
+        if trouble and authority is not None and observed.now >= authority.not_after:
+            return Wait(
+                reason=Reason.AUTHORITY_EXPIRING,
+                message=f"The authority in Secret {secret_name(who.name, ISSUER[role])} expired at"
+                f" {authority.not_after:%Y-%m-%d %H:%M} UTC",
+            )
+        if trouble:
+            return Wait(
+                reason=Reason.CERTIFICATES_PENDING,
+                message=f"Secret {secret_name(who.name, role)} is made anew: {trouble}",
+                recheck_s=1.0,
+            )
+    return None
+
+
+def _what_still_works(observed: Observed) -> str:
+    """Until when the certificates that are there last."""
+    facts = observed.certificates.facts
+    certificates = [facts[role].certificate for role in LEAVES if role in facts]
+    ends = min((found.not_after for found in certificates if found is not None), default=None)
+    return f"; the certificates that are there last until {ends:%Y-%m-%d %H:%M} UTC" if ends else ""

@@ -1,0 +1,95 @@
+"""Where certificates lie in a member's pod, and the options and volumes that point to them.  Pure.
+
+Every release of etcd takes these keys in its file, `peer-cert-allowed-cn` from 3.5.14 on: before,
+that only members have a certificate of the peer CA is what keeps others out.
+"""
+
+from typing import Any, Final
+
+from api.labels import (
+    CLIENT_TLS_VOLUME,
+    PEER_TLS_VOLUME,
+    SERVER_TLS_VOLUME,
+    TLS_MOUNT_PATH,
+    client_secret_name,
+    peer_secret_name,
+    server_secret_name,
+)
+from etcd.options import FileKeys
+from etcd.options_table import option
+from etcd.versions import Version
+
+# No FQDN: a CN takes 64 characters.
+PEER_COMMON_NAME: Final = "etcd-peer"
+
+# The keys in our Secrets: those that Kubernetes names, and a member's certificate as a caller.
+CERTIFICATE_KEY: Final = "tls.crt"
+PRIVATE_KEY_KEY: Final = "tls.key"
+AUTHORITY_KEY: Final = "ca.crt"
+CALLER_KEY: Final = "client.crt"
+
+_SERVER: Final = f"{TLS_MOUNT_PATH}/server"
+_PEER: Final = f"{TLS_MOUNT_PATH}/peer"
+_CLIENT: Final = f"{TLS_MOUNT_PATH}/client"
+_MOUNTS: Final = {SERVER_TLS_VOLUME: _SERVER, PEER_TLS_VOLUME: _PEER, CLIENT_TLS_VOLUME: _CLIENT}
+# For the group, which fsGroup makes the process's own.
+_MODE: Final = 0o440
+
+
+def tls_keys(version: Version) -> FileKeys:
+    """The keys of a configuration file."""
+    return {
+        "client-transport-security": {
+            "cert-file": f"{_SERVER}/{CERTIFICATE_KEY}",
+            "key-file": f"{_SERVER}/{PRIVATE_KEY_KEY}",
+            "trusted-ca-file": f"{_SERVER}/{AUTHORITY_KEY}",
+            "client-cert-auth": True,
+        },
+        "peer-transport-security": {
+            "cert-file": f"{_PEER}/{CERTIFICATE_KEY}",
+            "key-file": f"{_PEER}/{PRIVATE_KEY_KEY}",
+            "client-cert-file": f"{_PEER}/{CALLER_KEY}",
+            "client-key-file": f"{_PEER}/{PRIVATE_KEY_KEY}",
+            "trusted-ca-file": f"{_PEER}/{AUTHORITY_KEY}",
+            "client-cert-auth": True,
+            **_only_peers(version),
+        },
+    }
+
+
+def tls_volumes(cluster: str) -> list[dict[str, Any]]:
+    """The volumes of a pod."""
+    secrets = {
+        SERVER_TLS_VOLUME: server_secret_name(cluster),
+        PEER_TLS_VOLUME: peer_secret_name(cluster),
+        CLIENT_TLS_VOLUME: client_secret_name(cluster),
+    }
+    return [
+        {"name": name, "secret": {"secretName": secret, "defaultMode": _MODE}}
+        for name, secret in secrets.items()
+    ]
+
+
+def tls_mounts() -> list[dict[str, Any]]:
+    """Where they are mounted: whole, because a subPath never sees a renewed certificate."""
+    return [{"name": name, "mountPath": path, "readOnly": True} for name, path in _MOUNTS.items()]
+
+
+def etcdctl_environment() -> list[dict[str, str]]:
+    """What `etcdctl` in the pod needs. Endpoints are not set: it refuses a flag that is a variable
+    as well.
+    """
+    return [
+        {"name": "ETCDCTL_CACERT", "value": f"{_CLIENT}/{AUTHORITY_KEY}"},
+        {"name": "ETCDCTL_CERT", "value": f"{_CLIENT}/{CERTIFICATE_KEY}"},
+        {"name": "ETCDCTL_KEY", "value": f"{_CLIENT}/{PRIVATE_KEY_KEY}"},
+    ]
+
+
+def _only_peers(version: Version) -> FileKeys:
+    """Of a certificate's names the CN, which members as callers have and SANs they have not."""
+    found = option("peer-cert-allowed-cn", version)
+    if found is None or not found.path:
+        return {}
+    names: str | list[str] = [PEER_COMMON_NAME] if found.type == "strings" else PEER_COMMON_NAME
+    return {found.path[-1]: names}

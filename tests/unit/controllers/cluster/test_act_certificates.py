@@ -1,0 +1,308 @@
+"""Secrets on an API server: made, read, renewed, and never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+from datetime import timedelta
+
+import pytest
+import structlog
+
+from api.reasons import Reason
+from controllers.cluster.act import perform
+from controllers.cluster.certificates.due import LEAF_LIFE
+from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Role
+from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.happenings import happenings
+from controllers.cluster.outcome import Changed, Done, Rejected
+from controllers.cluster.plan import plan
+from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.read_certificates import CertificateReader, read_certificates
+from controllers.cluster.status import next_status
+from controllers.resources import SECRETS
+from controllers.writer import Writer
+from etcd.dialer import DirectDialer
+from etcd.pool import ChannelPool
+from informers.expectations import OwnWrites
+from tests.unit.controllers.cluster.builders import NOW, pod
+from tests.unit.controllers.cluster.certificate_builders import (
+    RECORDED,
+    WHO,
+    accepted,
+    leaf,
+    observed,
+    secrets,
+    without,
+)
+from tests.unit.controllers.cluster.test_act import NO_ETCD
+from tests.unit.informers.api_faults import answer_status
+
+pytestmark = pytest.mark.looptime
+ALL = {secret_name("db", role) for role in Role}
+
+
+class World:
+    """The operator's eyes and hands, as far as Secrets go."""
+
+    def __init__(self, api, server):
+        self.server = server
+        self.reader = CertificateReader(api)
+        own_writes = OwnWrites(clock=asyncio.get_running_loop().time)
+        self.writer = Writer(api, own_writes, "prod/db", remaining_s=lambda: float("inf"))
+        self.seen = accepted({}, authorities=None)
+        self.told = []
+
+    async def look(self, now=NOW):
+        read = await self.reader.read(WHO, self.seen.status.authorities, now=now)
+        self.seen = dataclasses.replace(self.seen, certificates=read.certificates, now=now)
+        return read
+
+    async def step(self):
+        planned = plan(self.seen)
+        outcome = await perform(planned.step, self.seen, self.writer, NO_ETCD)
+        status = next_status(self.seen, planned, outcome)
+        self.told += [planned, outcome, status, *happenings(self.seen, planned, outcome, status)]
+        self.seen = dataclasses.replace(self.seen, status=status)
+        return outcome
+
+    async def make_all(self, now=NOW):
+        """Steps until no more is said of certificates."""
+        for _ in range(5):
+            await self.look(now)
+            if not isinstance(plan(self.seen).step, IssueCertificates | RecordAuthorities):
+                return
+            assert await self.step() == Done()
+        raise AssertionError(plan(self.seen))
+
+    def stored(self, role):
+        return self.server.objects("secrets").get(f"prod/{secret_name('db', role)}")
+
+    def put(self, found):
+        for secret in found.values():
+            path = SECRETS.path("prod", secret["metadata"]["name"])
+            self.server.put(path, {**secret, "metadata": {**secret["metadata"]}})
+
+
+@pytest.fixture
+async def world(api, server):
+    return World(api, server)
+
+
+async def test_new_cluster_gets_all_its_secrets(world):
+    await world.make_all()
+
+    assert {key.partition("/")[2] for key in world.server.objects("secrets")} == ALL
+    read = await world.look()
+    assert read.tls.cert == base64.b64decode(world.stored(Role.CLIENT)["data"]["tls.crt"])
+
+
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("written", range(2))
+async def test_operator_that_ends_in_the_middle_is_followed_by_another(
+    world, api, server, steps, written
+):
+    """`written`: how many Secrets of the step after those were written."""
+    for _ in range(steps):
+        await world.look()
+        if isinstance(plan(world.seen).step, IssueCertificates | RecordAuthorities):
+            await world.step()
+    await world.look()
+    cut = plan(world.seen).step
+    if isinstance(cut, IssueCertificates):
+        some = dataclasses.replace(cut, certificates=cut.certificates[:written])
+        await perform(some, world.seen, world.writer, NO_ETCD)
+    made = server.objects("secrets")
+    other = World(api, server)
+    other.seen = dataclasses.replace(other.seen, status=world.seen.status)
+    await other.make_all()
+
+    assert {key.partition("/")[2] for key in server.objects("secrets")} == ALL
+    assert made.items() <= server.objects("secrets").items()
+
+
+async def test_authority_that_came_up_meanwhile_stays(world):
+    await world.look()
+    theirs = secrets()[Role.CLIENT_CA]
+    world.put({Role.CLIENT_CA: theirs})
+
+    assert isinstance(await world.step(), Changed)
+    assert world.stored(Role.CLIENT_CA)["data"] == theirs["data"]
+
+
+@pytest.mark.parametrize("how", ["another", "spoilt", "missing"])
+async def test_authority_that_was_changed_meanwhile_signs_nothing(world, how):
+    world.put(without(secrets(), *LEAVES))
+    world.seen = accepted({}, authorities=RECORDED)
+    await world.look()
+    path = SECRETS.path("prod", "db-ca")
+    if how == "missing":
+        world.server.remove(path)
+    else:
+        other = {**secrets()[Role.PEER_CA]["data"]} if how == "another" else {"tls.crt": "AAAA"}
+        world.server.put(path, {**world.stored(Role.CLIENT_CA), "data": other})
+
+    assert isinstance(await world.step(), Changed)
+    assert world.stored(Role.SERVER) is None
+
+
+async def test_renewal_keeps_the_secret_and_changes_what_is_in_it(world):
+    await world.make_all()
+    before = {role: world.stored(role) for role in Role}
+    later = NOW + LEAF_LIFE * 0.7
+    await world.make_all(later)
+
+    for role in Role:
+        after = world.stored(role)
+        assert after["metadata"]["uid"] == before[role]["metadata"]["uid"]
+        renewed = after["data"]["tls.key"] != before[role]["data"]["tls.key"]
+        assert renewed is (role in LEAVES)
+    assert not [call for call in world.server.calls if call.verb in {"list", "watch", "delete"}]
+
+
+async def test_operator_dials_with_what_was_renewed(world):
+    await world.make_all()
+    old = (await world.look()).tls
+    await world.make_all(NOW + LEAF_LIFE * 0.7)
+    new = (await world.look(NOW + LEAF_LIFE * 0.7)).tls
+
+    assert old != new
+    assert old.ca == new.ca
+
+
+async def test_secret_that_was_deleted_before_its_renewal_is_not_made_from_an_old_plan(world):
+    await world.make_all()
+    await world.look(NOW + LEAF_LIFE * 0.7)
+    world.server.remove(SECRETS.path("prod", "db-server-tls"))
+
+    assert isinstance(await world.step(), Changed)
+    assert world.stored(Role.SERVER) is None
+
+
+async def test_refusal_is_said_by_the_secrets_name(world):
+    await world.look()
+    world.server.script("create", answer_status(403, message="exceeded quota"))
+    refused = await world.step()
+
+    assert isinstance(refused, Rejected)
+    assert refused.reason is Reason.NOT_ALLOWED
+    assert "db-ca" in refused.message
+    assert "exceeded quota" in refused.message
+
+
+async def test_nothing_secret_is_told(world):
+    with structlog.testing.capture_logs() as logs:
+        await world.make_all()
+        await world.make_all(NOW + LEAF_LIFE * 0.7)
+        read = await world.look(NOW + LEAF_LIFE * 0.7)
+    shown = repr([world.told, logs, read, world.seen, world.reader])
+
+    for role in Role:
+        text = world.stored(role)["data"]["tls.key"]
+        body = base64.b64decode(text).decode().splitlines()[1:-1]
+        assert body
+        assert not [line for line in [text, *body] if line in shown]
+
+
+class TestMemory:
+    async def test_well_secrets_are_read_every_five_minutes(self, world):
+        await world.make_all()
+        read = await world.look()
+        before = len(world.server.seen("get"))
+        await world.look(NOW + timedelta(minutes=4, seconds=59))
+
+        assert len(world.server.seen("get")) == before
+        assert (await world.look(NOW + timedelta(minutes=5))).tls == read.tls
+        assert len(world.server.seen("get")) == before + len(Role)
+
+    async def test_whoever_has_to_know_reads_anew(self, world):
+        await world.make_all()
+        await world.look()
+        world.server.remove(SECRETS.path("prod", "db-server-tls"))
+        read = await world.reader.read(WHO, world.seen.status.authorities, now=NOW, anew=True)
+
+        assert Role.SERVER not in read.certificates.facts
+
+    async def test_what_is_not_well_is_read_each_time(self, world):
+        world.put(without(secrets(), Role.CLIENT))
+        world.seen = accepted({}, authorities=RECORDED)
+        await world.look()
+        before = len(world.server.seen("get"))
+        await world.look()
+
+        assert len(world.server.seen("get")) == before + len(Role)
+
+    @pytest.mark.parametrize("how", ["forgotten", "another uid"])
+    async def test_memory_is_of_one_cluster(self, world, how):
+        await world.make_all()
+        await world.look()
+        for role in Role:
+            world.server.remove(SECRETS.path("prod", secret_name("db", role)))
+        if how == "forgotten":
+            world.reader.forget("prod/db")
+        who = WHO if how == "forgotten" else dataclasses.replace(WHO, uid="another")
+
+        read = await world.reader.read(who, RECORDED, now=NOW)
+        assert (read.certificates.facts, read.tls) == ({}, None)
+
+    async def test_no_right_to_read_is_a_value(self, world):
+        world.server.on_every("get", answer_status(403, message="no secrets for you"))
+        read = await world.look()
+
+        assert "no secrets for you" in read.certificates.unread
+        assert "grant it get" in read.certificates.unread
+        assert plan(world.seen).step.reason is Reason.NOT_ALLOWED
+
+    async def test_unreadable_client_secret_gives_no_credentials(self, world):
+        spoilt = leaf(Role.CLIENT)
+        spoilt["data"] = {**spoilt["data"], "tls.key": "AAAA"}
+        world.put({**secrets(), Role.CLIENT: spoilt})
+
+        assert (await world.look()).tls is None
+
+
+def test_authorities_and_leaves_are_all_roles():
+    assert set(AUTHORITIES) | set(LEAVES) == set(Role)
+    assert observed().certificates.facts.keys() == set(Role)
+
+
+class TestDialling:
+    """With which credentials etcd is dialled, as far as observing decides it."""
+
+    async def look(self, world, pool, who, *, pods=()):
+        status = world.seen.status
+        return await read_certificates(world.reader, pool, who, status, pods, now=NOW)
+
+    async def test_cluster_with_tls_is_dialled_with_its_client_secret(self, world):
+        await world.make_all()
+        pool = ChannelPool(DirectDialer())
+        await self.look(world, pool, WHO)
+
+        assert pool.trusts("prod/db")
+
+    async def test_without_credentials_nothing_is_dialled_in_plain_text_instead(self, world):
+        pool = ChannelPool(DirectDialer())
+        await self.look(world, pool, WHO)
+
+        assert not pool.trusts("prod/db")
+
+    async def test_last_credentials_stay_while_the_secret_is_gone(self, world):
+        await world.make_all()
+        pool = ChannelPool(DirectDialer())
+        await self.look(world, pool, WHO)
+        world.server.remove(SECRETS.path("prod", "db-client-tls"))
+        found = await self.look(world, pool, WHO, pods=(pod(0, running=False),))
+
+        assert Role.CLIENT not in found.facts
+        assert pool.trusts("prod/db")
+
+    async def test_plain_cluster_of_the_same_name_is_dialled_in_plain_text(self, world):
+        await world.make_all()
+        pool = ChannelPool(DirectDialer())
+        await self.look(world, pool, WHO)
+        before = len(world.server.seen("get"))
+        await self.look(world, pool, dataclasses.replace(WHO, scheme="http", uid="another"))
+
+        assert not pool.trusts("prod/db")
+        assert len(world.server.seen("get")) == before
