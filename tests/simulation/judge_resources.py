@@ -3,14 +3,18 @@
 1. A healthy member is only given other resources when all others are well and have theirs: what is
    too little for one leaves the others.
 2. Nobody is restarted for what could be had in place.
+3. What may wait is taken up in a window, or when somebody is down; what comes only from a newer
+   operator, in a window or by consent.
 """
 
 import json
 from typing import TYPE_CHECKING
 
 from api.labels import NOT_RESIZED_ANNOTATION, RESIZED_ANNOTATION, TEMPLATE_HASH_ANNOTATION
-from controllers.cluster.plan.steps import DeletePod, Plan
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.steps import DeletePod, Plan, RecordSpec
 from controllers.cluster.plan.version_steps import ResizePod
+from controllers.cluster.windows import is_open
 from tests.simulation.etcd_process import Broken
 from tests.simulation.template_model import Template, template_of
 
@@ -19,8 +23,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-def before_act(world: "World", plan: Plan) -> None:
+def before_act(world: "World", observed: Observed, plan: Plan) -> None:
     match plan.step:
+        case RecordSpec():
+            _may_be_taken_up_now(world, observed, plan)
         case ResizePod(name=name, uid=uid, revision=revision):
             pod = _pod(world, name, uid)
             if pod is not None and pod.notes.get(RESIZED_ANNOTATION) != revision:
@@ -31,6 +37,19 @@ def before_act(world: "World", plan: Plan) -> None:
                 _has_to_be_restarted(world, pod)
         case _:
             pass
+
+
+def _may_be_taken_up_now(world: "World", observed: Observed, plan: Plan) -> None:
+    applied, pods = observed.applied, world.kubernetes.pods.values()
+    if applied is None or is_open(applied.maintenance_windows, observed.now):
+        return
+    if plan.rule == "accept_operator_changes" and observed.status.rendered is not None:
+        if not applied.accept_operator_changes:
+            raise Broken("what a newer operator makes otherwise is taken up without consent")
+        return
+    waits = plan.rule == "accept_template" and applied.maintenance_windows and applied.size
+    if waits and all(pod.process is not None for pod in pods):
+        raise Broken("an edit that restarts members is taken up outside of a window")
 
 
 def _pod(world: "World", name: str, uid: str) -> "Pod | None":

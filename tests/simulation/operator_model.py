@@ -57,7 +57,7 @@ class OperatorModel:
         if not isinstance(plan.step, Wait):
             judge.before_act(world, observed, plan)
             judge_versions.before_act(world, observed, plan)
-            judge_resources.before_act(world, plan)
+            judge_resources.before_act(world, observed, plan)
             outcome = self._hands.act(plan.step, observed, cut.parts)
         if cut.before_status or cut.parts is not None:
             CUT_OFF["before it writes status" if cut.parts is None else "within a step"] += 1
