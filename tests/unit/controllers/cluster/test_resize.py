@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.labels import NOT_RESIZED_ANNOTATION, RESIZED_ANNOTATION, TEMPLATE_HASH_ANNOTATION
@@ -303,6 +303,7 @@ ANSWERS = st.sampled_from(
 )
 
 
+@settings(max_examples=40)  # each is a whole course of steps
 @given(
     size=st.sampled_from([1, 3, 5]),
     leader=st.integers(0, 4),
