@@ -136,7 +136,7 @@ class VolumeWorld(World):
         if not self._is_as_accepted():
             return False
         if _is_refused(plan) and not self._has_ground():
-            raise Broken(f"the edit is refused without a ground: {plan.step}")
+            return False  # what the server refused a moment ago is tried again
         return self._keeps_sleeping(plan) or _is_refused(plan) or super().is_settled(plan)
 
     def _has_ground(self) -> bool:
