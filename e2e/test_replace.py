@@ -6,7 +6,7 @@ new ID on a new volume, while the others serve; whoever dies in between, it come
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 
 from e2e.harness import node
@@ -277,51 +277,63 @@ async def starts_alone(cluster: EtcdCluster, name: str) -> None:
     await kill(cluster, name)
 
 
-async def changes_under_fire(
-    grow: dict[str, EtcdCluster], mend: dict[str, EtcdCluster], operator: OperatorProcess
-) -> None:
-    """Every cluster meets the operator's death at another moment of its change."""
-    for point, reached in GROWTH:
-        async with operator.lives():
-            await grow[point].edit(size=3)
-            await reached(grow[point])
-            await asyncio.sleep(random.uniform(0, LONGEST_AFTER_STEP_S))
-        if point == "pod":
-            await starts_alone(grow[point], f"{grow[point].name}-1")
-    for point, reached in REPLACEMENT:
-        async with operator.lives():
-            await empty(mend[point], f"{mend[point].name}-1")
-            await reached(mend[point])
-            await asyncio.sleep(random.uniform(0, LONGEST_AFTER_STEP_S))
-
-
-async def test_the_operator_is_killed_in_every_moment_of_a_change_and_it_comes_to_its_end(
-    kube: Kube, namespace: str, operator: Operator, measure: Measure, tmp_path: Path
-) -> None:
-    grow = {point: EtcdCluster(kube, namespace, f"grow-{point}") for point, _ in GROWTH}
-    mend = {point: EtcdCluster(kube, namespace, f"mend-{point}") for point, _ in REPLACEMENT}
-    for cluster in grow.values():
-        await cluster.apply(size=1)
-    for cluster in mend.values():
-        await cluster.apply(size=3)
+@contextlib.asynccontextmanager
+async def under_fire(
+    clusters: dict[str, EtcdCluster],
+    client_of: str,
+    operator: Operator,
+    measure: Measure,
+    tmp_path: Path,
+) -> AsyncIterator[OperatorProcess]:
+    """A cluster for each moment, an operator that can die at it, and a client of one cluster."""
     async with asyncio.TaskGroup() as group:
-        for cluster in (*grow.values(), *mend.values()):
+        for cluster in clusters.values():
             group.create_task(cluster.ready())
-    ids = {point: await cluster.ids() for point, cluster in mend.items()}
-    mortal = await operator.process(tmp_path, namespace)
-    async with contextlib.AsyncExitStack() as clients, absent(operator):
-        for cluster in (grow["pod"], mend["removed"]):
-            story = f"operator killed, {cluster.name}"
-            await clients.enter_async_context(served(cluster, measure, story))
-        await changes_under_fire(grow, mend, mortal)
-        async with mortal.lives(), asyncio.TaskGroup() as group:
-            for cluster in grow.values():
-                group.create_task(scale(cluster, 3))
-            for point, cluster in mend.items():
-                group.create_task(replaced(cluster, f"{cluster.name}-1", ids[point]))
-        for cluster in (*grow.values(), *mend.values()):
+    first = next(iter(clusters.values()))
+    mortal = await operator.process(tmp_path, first.namespace)
+    story = f"operator killed, {clusters[client_of].name}"
+    async with served(clusters[client_of], measure, story), absent(operator):
+        yield mortal
+        for cluster in clusters.values():
             await same_data(cluster)
     assert "Traceback" not in mortal.log()
+
+
+async def test_the_operator_is_killed_in_every_moment_of_growth_and_it_comes_to_its_end(
+    kube: Kube, namespace: str, operator: Operator, measure: Measure, tmp_path: Path
+) -> None:
+    clusters = {point: EtcdCluster(kube, namespace, f"grow-{point}") for point, _ in GROWTH}
+    for cluster in clusters.values():
+        await cluster.apply(size=1)
+    async with under_fire(clusters, "pod", operator, measure, tmp_path) as mortal:
+        for point, reached in GROWTH:
+            async with mortal.lives():
+                await clusters[point].edit(size=3)
+                await reached(clusters[point])
+                await asyncio.sleep(random.uniform(0, LONGEST_AFTER_STEP_S))
+            if point == "pod":
+                await starts_alone(clusters[point], f"{clusters[point].name}-1")
+        async with mortal.lives(), asyncio.TaskGroup() as group:
+            for cluster in clusters.values():
+                group.create_task(scale(cluster, 3))
+
+
+async def test_the_operator_is_killed_in_every_moment_of_a_replacement_and_it_comes_to_its_end(
+    kube: Kube, namespace: str, operator: Operator, measure: Measure, tmp_path: Path
+) -> None:
+    clusters = {point: EtcdCluster(kube, namespace, f"mend-{point}") for point, _ in REPLACEMENT}
+    for cluster in clusters.values():
+        await cluster.apply(size=3)
+    async with under_fire(clusters, "removed", operator, measure, tmp_path) as mortal:
+        ids = {point: await cluster.ids() for point, cluster in clusters.items()}
+        for point, reached in REPLACEMENT:
+            async with mortal.lives():
+                await empty(clusters[point], f"{clusters[point].name}-1")
+                await reached(clusters[point])
+                await asyncio.sleep(random.uniform(0, LONGEST_AFTER_STEP_S))
+        async with mortal.lives(), asyncio.TaskGroup() as group:
+            for point, cluster in clusters.items():
+                group.create_task(replaced(cluster, f"{cluster.name}-1", ids[point]))
 
 
 # --- who is not replaced

@@ -34,7 +34,8 @@ ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
 RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
 # newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS) is for other
-# simulations.  Some runs never have to wait before they shrink: unit tests hold that.
+# simulations.  Some runs never have to wait before they shrink, and refused edits of a cluster that
+# sleeps are rare: unit tests hold these.
 ELSEWHERE = {
     deletion.delete_orphans,
     deletion.let_go,
@@ -46,6 +47,7 @@ ELSEWHERE = {
     admission.refuse_first_spec,
     admission.wait_for_names,
     admission.refuse_edit_too_early,
+    admission.refuse_edit_asleep,
     bootstrap.sleep_unborn,
     bootstrap.restart_on_corrected_spec,
     leftovers.adopt,

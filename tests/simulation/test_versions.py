@@ -32,7 +32,6 @@ ANY_VERSIONS = VERSIONS | st.sampled_from(["v3.5.21", "v3.8.0"])
 # What test_membership leaves to this simulation.
 RULES = {
     admission.refuse_edit,
-    admission.refuse_edit_asleep,
     edits.accept_template,
     edits.accept_restart,
     roll.restart_down,
