@@ -13,6 +13,7 @@ from controllers.cluster.plan import (
     RULES,
     admission,
     bootstrap,
+    certificates,
     deletion,
     health,
     joining,
@@ -35,7 +36,7 @@ RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
 # newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS) is for other
 # simulations.  Some runs never have to wait before they shrink, and refused edits of a cluster that
-# sleeps are rare: unit tests hold these.
+# sleeps are rare, and no cluster speaks TLS: unit tests hold these.
 ELSEWHERE = {
     deletion.delete_orphans,
     deletion.let_go,
@@ -49,6 +50,10 @@ ELSEWHERE = {
     admission.refuse_edit_too_early,
     admission.refuse_edit_asleep,
     bootstrap.sleep_unborn,
+    certificates.make_authorities,
+    certificates.record_authorities,
+    certificates.issue_leaves,
+    certificates.wait_for_certificates,
     bootstrap.restart_on_corrected_spec,
     leftovers.adopt,
     leftovers.wait_for_lost_status,
