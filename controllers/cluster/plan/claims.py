@@ -24,7 +24,7 @@ from etcd.versions import parse_version, promotions_survive
 # 64 MB and their snapshots (server/embed/config.go, DefaultMaxWALs; wal.SegmentSizeBytes).
 _COPIES: Final = 2
 _LOG_BYTES: Final = 384 * 1024 * 1024
-_FEWEST_TO_MOVE: Final = 3
+FEWEST_TO_MOVE: Final = 3
 _ORPHANS: Final = "orphan"  # the finalizer under which the garbage collector sets pods free
 
 
@@ -121,7 +121,7 @@ def _refused_moves(
             "Set storage.migrationPolicy to Replace, to have each member replaced by one on a new"
             " volume, or set it back.",
         )
-    elif wanted.size < _FEWEST_TO_MOVE:
+    elif wanted.size < FEWEST_TO_MOVE:
         yield FieldError(
             field,
             f"needs new volumes for {moving}, and a member is only replaced where others are a"

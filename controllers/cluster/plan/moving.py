@@ -4,10 +4,13 @@ that begin a move (`volumes`) and that take it back (`joining`).
 
 from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.claims import has_older_templates, must_move, too_small_for_data
+from controllers.cluster.plan.claims import (
+    FEWEST_TO_MOVE,
+    has_older_templates,
+    must_move,
+    too_small_for_data,
+)
 from controllers.cluster.plan.template import is_rolled_out
-
-_FEWEST = 3
 
 
 def moving(observed: Observed) -> tuple[ViewOfMember, ...]:
@@ -29,7 +32,7 @@ def can_move(observed: Observed) -> bool:
     """Whether all are well, and a new volume would be the right one."""
     assert observed.applied is not None
     return (
-        len(voters(observed)) >= _FEWEST
+        len(voters(observed)) >= FEWEST_TO_MOVE
         and is_rolled_out(observed)
         and observed.status.upgrade is None
         and not has_older_templates(observed)
