@@ -258,10 +258,6 @@ def moves_whoever_is_unwell(patch):
         patch.setattr(room, "can_move", lambda observed: len(scale.voters(observed)) > 2)
 
 
-def decision_to_move_is_final(patch):
-    patch.setattr(joining, "_stays", lambda *_: "")
-
-
 def moves_against_the_policy(patch):
     real = moving.moving
 
@@ -301,7 +297,6 @@ def released_with_its_pods(observed, real):
 
 MUTANTS_OF_VOLUMES = [
     moves_whoever_is_unwell,
-    decision_to_move_is_final,
     moves_against_the_policy,
     moves_before_the_template_is_renewed,
     resizes_what_is_to_move,
