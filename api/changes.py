@@ -47,6 +47,8 @@ _KINDS: Final = (
     ("spec.recovery", Kind.LIVE),
     ("spec.maintenanceWindows", Kind.LIVE),
     ("spec.acceptOperatorChanges", Kind.LIVE),
+    ("spec.security.tls.subjectAltNames", Kind.LIVE),
+    ("spec.security.tls.certificateDuration", Kind.LIVE),
 )
 
 _LONGEST_SHOWN: Final = 80

@@ -98,13 +98,18 @@ def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
     Of TLS it can do all, by certificates of its own, or none.
     """
     tls = spec.security.tls
-    asked = {
+    asked: dict[str, tuple[object, str]] = {
         "autoTLS": (tls.auto_tls, _WITHOUT_AUTO_TLS if tls.enabled else _WITHOUT_TLS),
         "clientTLSEnabled": (tls.client_tls_enabled, _HALF),
         "peerTLSEnabled": (tls.peer_tls_enabled, _HALF),
         "certificateSecret": (tls.certificate_secret, _OWN_SECRETS),
         "caSecret": (tls.ca_secret, _OWN_SECRETS),
     }
+    if not tls.enabled:
+        asked |= {
+            "subjectAltNames": (tls.subject_alt_names or None, _WITHOUT_TLS),
+            "certificateDuration": (tls.certificate_duration, _WITHOUT_TLS),
+        }
     return tuple(
         FieldError(
             f"spec.security.tls.{name}",

@@ -5,6 +5,7 @@ it. Validation that neither a schema nor CEL can state is in api/validation.py.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -33,6 +34,12 @@ from api.v1alpha1.common import (
 )
 from api.v1alpha1.maintenance import MaintenanceWindows
 from api.v1alpha1.options import EtcdOptions
+from api.v1alpha1.tls_fields import (
+    DEFAULT_CERTIFICATE_DURATION,
+    AlternativeNames,
+    OptionalCertificateDuration,
+    life_of,
+)
 from api.version import (
     MAX_VERSION_LENGTH,
     VERSION_PATTERN,
@@ -251,6 +258,18 @@ class TLS(Model):
         default=None,
         description="The name of a Secret with the certificate authority. Not supported yet.",
     )
+    subject_alt_names: AlternativeNames = Field(
+        default=(),
+        description="Further DNS names and IP addresses that clients may call the cluster by:"
+        " they are put into the servers' certificate, beside the names of Services and pods. A"
+        " change restarts nobody.",
+    )
+    certificate_duration: OptionalCertificateDuration = Field(
+        default=None,
+        description="How long the certificates that the operator makes are valid, from 5m to"
+        " 3650d; unset, 365d. They are renewed after two thirds of it, without a restart. The"
+        " authorities' own life is not meant.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -264,6 +283,12 @@ class TLS(Model):
             for key, value in data.items()
             if key not in _FOLLOW or enabled is None or value is not enabled
         }
+
+    @property
+    def certificate_life(self) -> timedelta:
+        """`certificate_duration`, parsed."""
+        text = self.certificate_duration
+        return DEFAULT_CERTIFICATE_DURATION if text is None else life_of(text)
 
 
 class Security(Model):

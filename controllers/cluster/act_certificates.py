@@ -18,6 +18,7 @@ from api.labels import FIELD_MANAGER
 from api.reasons import Reason
 from controllers.cluster.certificates.due import recorded
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.issue import (
     Authority,
     authority_from,
@@ -30,7 +31,7 @@ from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.certificate_steps import IssueCertificates, WantedCertificate
-from controllers.cluster.render import Identity, identity
+from controllers.cluster.plan.certificates import tls_identity
 from controllers.resources import SECRETS
 from controllers.writer import Writer, is_final, namespace_is_going
 from informers.errors import AlreadyExistsError, NotFoundError, StatusError
@@ -42,9 +43,8 @@ async def issue_certificates(
     """Take the step. Raises KubeError; after one that failed, or a cancellation, the Secrets before
     it are written, and the next plan names the others.
     """
-    bootstrap = observed.status.bootstrap
-    assert bootstrap is not None
-    who = identity(observed, bootstrap)
+    who = tls_identity(observed)
+    assert who is not None
     for wanted in step.certificates:
         if wanted.role in AUTHORITIES:
             body = _new_authority(wanted, who)
@@ -70,7 +70,7 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _new_authority(wanted: WantedCertificate, who: Identity) -> Mapping[str, Any]:
+def _new_authority(wanted: WantedCertificate, who: Holder) -> Mapping[str, Any]:
     authority = new_authority(
         who.name,
         wanted.role,
@@ -82,7 +82,7 @@ def _new_authority(wanted: WantedCertificate, who: Identity) -> Mapping[str, Any
 
 
 async def _authority(
-    wanted: WantedCertificate, who: Identity, observed: Observed, writer: Writer
+    wanted: WantedCertificate, who: Holder, observed: Observed, writer: Writer
 ) -> Authority | None:
     """The authority that signs, as it is now; None when it is not the one that is recorded."""
     role, authorities = ISSUER[wanted.role], observed.status.authorities

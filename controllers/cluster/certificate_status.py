@@ -9,25 +9,31 @@ from typing import Final
 from api.conditions import ConditionStatus
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import CertificateStatus
-from controllers.cluster.certificates.due import LEAF_LIFE, renew_after
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION
+from controllers.cluster.certificates.due import renew_after
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, CertificateFacts
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.certificates import certificate_trouble, tls_identity
 
-# Less than this is left of a leaf that is renewed in time.
-_TOO_SHORT: Final[timedelta] = LEAF_LIFE / 3
+# Less than this is left of a leaf of the usual life that is renewed in time.
+_TOO_SHORT: Final[timedelta] = DEFAULT_CERTIFICATE_DURATION / 3
 
 
 def certificates_of(observed: Observed) -> tuple[CertificateStatus, ...]:
     """Every certificate that was read; what was shown before where nothing could be read."""
+    who = tls_identity(observed)
+    if who is None:
+        return ()
     if observed.certificates.unread:
         return observed.status.certificates
     return tuple(
         CertificateStatus(
             secret=secret_name(observed.name, role),
             not_after=secret.certificate.not_after,
-            renew_after=None if role in AUTHORITIES else renew_after(secret.certificate),
+            renew_after=None
+            if role in AUTHORITIES
+            else renew_after(secret.certificate, who.leaf_life),
         )
         for role in (*AUTHORITIES, *LEAVES)
         if (secret := observed.certificates.facts.get(role)) and secret.certificate
@@ -36,7 +42,8 @@ def certificates_of(observed: Observed) -> tuple[CertificateStatus, ...]:
 
 def tls_verdict(observed: Observed) -> tuple[ConditionStatus, Reason, str]:
     """What the condition TLSReady says."""
-    if tls_identity(observed) is None:
+    who = tls_identity(observed)
+    if who is None:
         if observed.spec is not None and observed.spec.security.tls.enabled:
             return "Unknown", Reason.UNKNOWN, "No spec with TLS has been accepted"
         return "False", Reason.TLS_DISABLED, "spec.security.tls.enabled is false"
@@ -52,7 +59,7 @@ def tls_verdict(observed: Observed) -> tuple[ConditionStatus, Reason, str]:
     if first_authority < observed.now + _TOO_SHORT:
         message = f"No certificate can be valid for longer than its authority: {authorities}"
         return "False", Reason.AUTHORITY_EXPIRING, message
-    renewed = min(renew_after(found) for found in leaves if found is not None)
+    renewed = min(renew_after(found, who.leaf_life) for found in leaves if found is not None)
     message = (
         f"All certificates are valid until {ends:%Y-%m-%d %H:%M} UTC and renewed after"
         f" {renewed:%Y-%m-%d %H:%M} UTC; {authorities}"

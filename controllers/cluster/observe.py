@@ -30,6 +30,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.validation import parse_cluster
 from controllers.cluster.ask_etcd import ask_etcd
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.lost_nodes import lost_nodes
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod, Probe
@@ -80,8 +81,10 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
     pods = _pods(metadata, pod_objects)
+    applied = None if unborn else ClusterSpec.model_validate(status.applied_spec)
+    holder = _holder(metadata, status, applied)
     certificates = await read_certificates(
-        sources.certificates, sources.channels, _identity(metadata, status), status, pods, now=now
+        sources.certificates, sources.channels, holder, status, pods, now=now
     )
     return Observed(
         now=now,
@@ -96,7 +99,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         spec=spec,
         spec_errors=errors,
         deletes_data=_deletion_policy(parsed) == "Delete",
-        applied=None if unborn else ClusterSpec.model_validate(status.applied_spec),
+        applied=applied,
         status=status,
         cluster_domain=sources.cluster_domain,
         live=live,
@@ -134,6 +137,13 @@ def _identity(metadata: JsonObject, status: ClusterStatus) -> Identity | None:
     if status.bootstrap is None:
         return None
     return identity_of(metadata["namespace"], metadata["name"], metadata["uid"], status.bootstrap)
+
+
+def _holder(
+    metadata: JsonObject, status: ClusterStatus, applied: ClusterSpec | None
+) -> Holder | None:
+    who = _identity(metadata, status)
+    return None if who is None or applied is None else Holder.of(who, applied.security.tls)
 
 
 async def _etcd(

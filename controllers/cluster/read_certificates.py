@@ -13,10 +13,10 @@ from typing import Any, Final
 from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
 from controllers.cluster.certificates.due import authority_trouble, due_leaves, leaf_trouble
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Facts, Role
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.parse import decoded, read_facts
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Certificates, Pod
-from controllers.cluster.render.identity import Identity
 from controllers.cluster.render.tls import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
 from controllers.resources import SECRETS
 from etcd.pool import ChannelPool
@@ -42,7 +42,7 @@ class _Memory:
     since: datetime
     read: ReadCertificates
 
-    def holds(self, who: Identity, authorities: AuthorityStatus | None, now: datetime) -> bool:
+    def holds(self, who: Holder, authorities: AuthorityStatus | None, now: datetime) -> bool:
         """Whether it is of this cluster, young, and gives nothing to do."""
         is_young = self.uid == who.uid and now < self.since + _REMEMBERED
         return is_young and _all_well(who, self.read.certificates.facts, authorities, now)
@@ -57,7 +57,7 @@ class CertificateReader:
 
     async def read(
         self,
-        who: Identity,
+        who: Holder,
         authorities: AuthorityStatus | None,
         *,
         now: datetime,
@@ -85,11 +85,11 @@ class CertificateReader:
         """The cluster is gone."""
         self._memories.pop(key, None)
 
-    async def _secrets(self, who: Identity) -> dict[Role, Mapping[str, Any]]:
+    async def _secrets(self, who: Holder) -> dict[Role, Mapping[str, Any]]:
         found = {role: await self._get(who, role) for role in (*AUTHORITIES, *LEAVES)}
         return {role: secret for role, secret in found.items() if secret is not None}
 
-    async def _get(self, who: Identity, role: Role) -> Mapping[str, Any] | None:
+    async def _get(self, who: Holder, role: Role) -> Mapping[str, Any] | None:
         try:
             return await self._api.get(
                 SECRETS, namespace=who.namespace, name=secret_name(who.name, role)
@@ -101,7 +101,7 @@ class CertificateReader:
 async def read_certificates(
     reader: CertificateReader,
     channels: ChannelPool,
-    who: Identity | None,
+    who: Holder | None,
     status: ClusterStatus,
     pods: Sequence[Pod],
     *,
@@ -125,7 +125,7 @@ async def read_certificates(
 
 
 def _all_well(
-    who: Identity, facts: Facts, authorities: AuthorityStatus | None, now: datetime
+    who: Holder, facts: Facts, authorities: AuthorityStatus | None, now: datetime
 ) -> bool:
     if authorities is None or due_leaves(who, facts, authorities, now):
         return False

@@ -19,15 +19,17 @@ from controllers.cluster.certificates.facts import (
     Role,
     SecretFacts,
 )
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import Subject, caller_of, secret_name, subject_of
-from controllers.cluster.render.identity import Identity
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
-LEAF_LIFE: Final = timedelta(days=365)
 # Clocks differ: a certificate that begins now is from the future on some nodes.
-BACKDATED: Final = timedelta(minutes=5)
+_BACKDATED: Final = timedelta(minutes=5)
 # What a renewal has to gain: a leaf that ends with its authority gains nothing.
 _GAIN: Final = timedelta(hours=1)
+_TOO_LONG: Final = "it is valid for longer than spec.security.tls.certificateDuration"
+# Of a short life both are a small part of it.
+_SMALL: Final = 12
 
 
 def recorded(authorities: AuthorityStatus, role: Role) -> str:
@@ -35,23 +37,35 @@ def recorded(authorities: AuthorityStatus, role: Role) -> str:
     return authorities.client if role is Role.CLIENT_CA else authorities.peer
 
 
-def renew_after(certificate: CertificateFacts) -> datetime:
-    """Two thirds of its life: a third is left for whatever keeps a new one from being made."""
-    life = certificate.not_after - certificate.not_before
+def backdated(life: timedelta) -> timedelta:
+    """How long before it is made a certificate of this life begins."""
+    return min(_BACKDATED, life / _SMALL)
+
+
+def renew_after(certificate: CertificateFacts, leaf_life: timedelta) -> datetime:
+    """Two thirds of its life: a third is left for whatever keeps a new one from being made.
+
+    Of the life that is wanted now, where that is shorter.
+    """
+    wanted = leaf_life + backdated(leaf_life)
+    life = min(certificate.not_after - certificate.not_before, wanted)
     return (certificate.not_before + life * 2 / 3).replace(microsecond=0)
 
 
-def life_of(role: Role, facts: Facts, now: datetime) -> tuple[datetime, datetime]:
+def life_of(
+    role: Role, facts: Facts, now: datetime, leaf_life: timedelta
+) -> tuple[datetime, datetime]:
     """From when until when a certificate made now is valid: no longer than its authority."""
-    begin = now.replace(microsecond=0)
+    made = now.replace(microsecond=0)
     if role in AUTHORITIES:
-        return begin - BACKDATED, begin + AUTHORITY_LIFE
+        return made - backdated(AUTHORITY_LIFE), made + AUTHORITY_LIFE
     authority = facts[ISSUER[role]].certificate if ISSUER[role] in facts else None
-    end = begin + LEAF_LIFE
-    return begin - BACKDATED, min(end, authority.not_after) if authority else end
+    begin = (made - backdated(leaf_life)).replace(microsecond=0)
+    end = made + leaf_life
+    return begin, min(end, authority.not_after) if authority else end
 
 
-def authority_trouble(who: Identity, role: Role, facts: Facts, authorities: AuthorityStatus) -> str:
+def authority_trouble(who: Holder, role: Role, facts: Facts, authorities: AuthorityStatus) -> str:
     """What keeps an authority from being used; empty when it is the one that is recorded.
 
     Whoever controls its Secret: one that was restored from a backup may have lost its owner.
@@ -67,14 +81,14 @@ def authority_trouble(who: Identity, role: Role, facts: Facts, authorities: Auth
 
 
 def due_leaves(
-    who: Identity, facts: Facts, authorities: AuthorityStatus, now: datetime
+    who: Holder, facts: Facts, authorities: AuthorityStatus, now: datetime
 ) -> dict[Role, str]:
     """The leaves to be made now, each with the reason; only those whose authority can be used."""
     due: dict[Role, str] = {}
     for role in LEAVES:
         if authority_trouble(who, ISSUER[role], facts, authorities):
             continue
-        if life_of(role, facts, now)[1] <= now:
+        if life_of(role, facts, now, who.leaf_life)[1] <= now:
             continue  # its authority has come to its end
         why = _why_leaf(who, role, facts, now)
         if why:
@@ -82,12 +96,12 @@ def due_leaves(
     return due
 
 
-def is_strange(who: Identity, secret: SecretFacts | None) -> bool:
+def is_strange(who: Holder, secret: SecretFacts | None) -> bool:
     """Whether the Secret is somebody else's: it is never written to."""
     return secret is not None and secret.controller != who.uid
 
 
-def leaf_trouble(who: Identity, role: Role, facts: Facts, now: datetime) -> str:
+def leaf_trouble(who: Holder, role: Role, facts: Facts, now: datetime) -> str:
     """Why a leaf can't be used; empty when members and clients can go on with it."""
     secret = facts.get(role)
     if secret is None:
@@ -99,21 +113,26 @@ def leaf_trouble(who: Identity, role: Role, facts: Facts, now: datetime) -> str:
     return next(_troubles(who, role, secret, facts, now), "")
 
 
-def _why_leaf(who: Identity, role: Role, facts: Facts, now: datetime) -> str:
+def _why_leaf(who: Holder, role: Role, facts: Facts, now: datetime) -> str:
     secret = facts.get(role)
     if is_strange(who, secret):
         return ""
     trouble = leaf_trouble(who, role, facts, now)
     if trouble or secret is None:
         return trouble
-    ends = min(certificate.not_after for certificate, _ in _both(who, role, secret))
-    renewed = min(renew_after(certificate) for certificate, _ in _both(who, role, secret))
-    longer = life_of(role, facts, now)[1] > ends + _GAIN
-    return f"it ends at {_when(ends)}" if now >= renewed and longer else ""
+    made = [certificate for certificate, _ in _both(who, role, secret)]
+    ends = min(certificate.not_after for certificate in made)
+    renewed = min(renew_after(certificate, who.leaf_life) for certificate in made)
+    if now < renewed:
+        return ""
+    gain = min(_GAIN, who.leaf_life / _SMALL)
+    lasts_longer = life_of(role, facts, now, who.leaf_life)[1] > ends + gain
+    is_too_long = any(one.not_after - one.not_before > who.leaf_life + gain for one in made)
+    return f"it ends at {_when(ends)}" if lasts_longer else _TOO_LONG if is_too_long else ""
 
 
 def _both(
-    who: Identity, role: Role, secret: SecretFacts
+    who: Holder, role: Role, secret: SecretFacts
 ) -> Iterator[tuple[CertificateFacts, Subject]]:
     """Each certificate of the Secret with what it should say."""
     if secret.certificate is not None:
@@ -124,7 +143,7 @@ def _both(
 
 
 def _troubles(
-    who: Identity, role: Role, secret: SecretFacts, facts: Facts, now: datetime
+    who: Holder, role: Role, secret: SecretFacts, facts: Facts, now: datetime
 ) -> Iterator[str]:
     authority = facts[ISSUER[role]].certificate if ISSUER[role] in facts else None
     for certificate, subject in _both(who, role, secret):

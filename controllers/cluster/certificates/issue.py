@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from controllers.cluster.certificates.facts import Role
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.parse import decoded
 from controllers.cluster.certificates.subjects import (
     Subject,
@@ -130,7 +131,7 @@ def authority_secret(who: Identity, role: Role, authority: Authority) -> dict[st
 
 
 def leaf_secret(
-    who: Identity,
+    who: Holder,
     role: Role,
     authority: Authority,
     *,

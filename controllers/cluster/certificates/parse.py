@@ -165,7 +165,8 @@ def _alternative_names(
     except x509.ExtensionNotFound:
         return (), ()
     addresses = found.get_values_for_type(x509.IPAddress)
-    return tuple(sorted(found.get_values_for_type(x509.DNSName))), tuple(map(str, addresses))
+    names = found.get_values_for_type(x509.DNSName)
+    return tuple(sorted(names)), tuple(sorted(map(str, addresses)))
 
 
 def _usages(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:

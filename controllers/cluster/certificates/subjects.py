@@ -17,7 +17,7 @@ from api.labels import (
     server_secret_name,
 )
 from controllers.cluster.certificates.facts import Role
-from controllers.cluster.render.identity import Identity
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.render.tls import PEER_COMMON_NAME
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
@@ -54,20 +54,21 @@ def authority_name(cluster: str, role: Role) -> str:
     return f"{cluster} {'client' if role is Role.CLIENT_CA else 'peer'} CA"
 
 
-def subject_of(who: Identity, role: Role) -> Subject:
+def subject_of(who: Holder, role: Role) -> Subject:
     """The certificate in tls.crt of a leaf's Secret."""
     if role is Role.CLIENT:
         return Subject(common_name="etcd-client", calls=True)
     services = [peer_service_name(who.name)]
     if role is Role.SERVER:
         services.append(client_service_name(who.name))
-    names = {"localhost", *_pod_names(who)}
+    more = (who.more_names, who.more_addresses) if role is Role.SERVER else ((), ())
+    names = {"localhost", *_pod_names(who), *more[0]}
     for service in services:
         names.update(_forms(service, who))
     return Subject(
         common_name=PEER_COMMON_NAME if role is Role.PEER else "etcd-server",
         names=tuple(sorted(names)),
-        addresses=_LOOPBACK,
+        addresses=tuple(sorted({*_LOOPBACK, *more[1]})),
         serves=True,
         # etcd's JSON gateway calls its own listener with the server's certificate.
         calls=role is Role.SERVER,
@@ -83,11 +84,11 @@ def caller_of(role: Role) -> Subject | None:
     return Subject(common_name=PEER_COMMON_NAME, calls=True) if role is Role.PEER else None
 
 
-def _pod_names(who: Identity) -> tuple[str, ...]:
+def _pod_names(who: Holder) -> tuple[str, ...]:
     return tuple(f"*.{name}" for name in _forms(peer_service_name(who.name), who))
 
 
-def _forms(service: str, who: Identity) -> tuple[str, ...]:
+def _forms(service: str, who: Holder) -> tuple[str, ...]:
     """A Service's name as it can be written, from within its namespace to in full."""
     in_namespace = f"{service}.{who.namespace}"
     return (

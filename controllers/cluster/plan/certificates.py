@@ -18,6 +18,7 @@ from controllers.cluster.certificates.due import (
     life_of,
 )
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed
@@ -27,7 +28,7 @@ from controllers.cluster.plan.certificate_steps import (
     WantedCertificate,
 )
 from controllers.cluster.plan.steps import Wait
-from controllers.cluster.render import Identity, identity
+from controllers.cluster.render import identity
 
 # A quota that is raised, or a right that is granted, is no event for us.
 _TRIED_AGAIN_AFTER: Final = timedelta(minutes=1)
@@ -94,23 +95,23 @@ def certificate_trouble(observed: Observed) -> Wait | None:
     return _authority_trouble(observed, who, authorities) or _leaf_trouble(observed, who)
 
 
-def tls_identity(observed: Observed) -> Identity | None:
-    """Who the cluster is, if it is recorded and speaks TLS."""
+def tls_identity(observed: Observed) -> Holder | None:
+    """Whose certificates they are, if the cluster is recorded and speaks TLS."""
     bootstrap = observed.status.bootstrap
     if bootstrap is None or observed.applied is None:
         return None
-    who = identity(observed, bootstrap)
+    who = Holder.of(identity(observed, bootstrap), observed.applied.security.tls)
     return who if who.has_tls else None
 
 
-def _to_begin(observed: Observed) -> Identity | None:
+def _to_begin(observed: Observed) -> Holder | None:
     """The cluster while its authorities are not recorded."""
     if observed.status.authorities is not None or observed.certificates.unread:
         return None
     return tls_identity(observed)
 
 
-def _due(observed: Observed, who: Identity) -> dict[Role, str]:
+def _due(observed: Observed, who: Holder) -> dict[Role, str]:
     authorities, read = observed.status.authorities, observed.certificates
     if authorities is None or read.unread:
         return {}
@@ -122,11 +123,11 @@ def _was_refused_just_now(observed: Observed) -> bool:
     return refused is not None and observed.now < refused.time + _TRIED_AGAIN_AFTER
 
 
-def _issue(observed: Observed, who: Identity, due: dict[Role, str]) -> IssueCertificates | None:
+def _issue(observed: Observed, who: Holder, due: dict[Role, str]) -> IssueCertificates | None:
     facts = observed.certificates.facts
     wanted = []
     for role, why in due.items():
-        begin, end = life_of(role, facts, observed.now)
+        begin, end = life_of(role, facts, observed.now, who.leaf_life)
         wanted.append(
             WantedCertificate(
                 role=role,
@@ -140,7 +141,7 @@ def _issue(observed: Observed, who: Identity, due: dict[Role, str]) -> IssueCert
     return IssueCertificates(certificates=tuple(wanted)) if wanted else None
 
 
-def _strange(observed: Observed, who: Identity, roles: tuple[Role, ...]) -> str:
+def _strange(observed: Observed, who: Holder, roles: tuple[Role, ...]) -> str:
     facts = observed.certificates.facts
     names = [
         f"Secret {secret_name(who.name, role)}"
@@ -150,7 +151,7 @@ def _strange(observed: Observed, who: Identity, roles: tuple[Role, ...]) -> str:
     return ", ".join(names)
 
 
-def _unrecorded(observed: Observed, who: Identity) -> Wait:
+def _unrecorded(observed: Observed, who: Holder) -> Wait:
     """Nothing has been signed yet, as far as is known."""
     facts = observed.certificates.facts
     for role in AUTHORITIES:
@@ -175,7 +176,7 @@ def _unrecorded(observed: Observed, who: Identity) -> Wait:
 
 
 def _authority_trouble(
-    observed: Observed, who: Identity, authorities: AuthorityStatus
+    observed: Observed, who: Holder, authorities: AuthorityStatus
 ) -> Wait | None:
     for role in AUTHORITIES:
         lost = authority_trouble(who, role, observed.certificates.facts, authorities)
@@ -184,7 +185,7 @@ def _authority_trouble(
     return None
 
 
-def _leaf_trouble(observed: Observed, who: Identity) -> Wait | None:
+def _leaf_trouble(observed: Observed, who: Holder) -> Wait | None:
     refused, facts = observed.status.refused_certificate, observed.certificates.facts
     if refused is not None and _due(observed, who):
         return Wait(reason=Reason.NOT_ALLOWED, message=refused.message)

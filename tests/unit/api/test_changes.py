@@ -74,6 +74,7 @@ EDITS = {
         "acceptOperatorChanges": True,
         "recovery": {"nodeLossSeconds": 60, "joinDeadlineSeconds": 60},
         "service": {"labels": {"a": "b"}},
+        "security": {"tls": {"subjectAltNames": ["a.b"], "certificateDuration": "1h"}},
     },
     Kind.TEMPLATE: {
         "options": {"snapshotCount": 7},

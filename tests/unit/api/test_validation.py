@@ -270,6 +270,14 @@ def test_deletion_is_seen():
     assert identity.finalizers == ("a",)
 
 
+def test_addresses_are_read_in_their_canonical_form():
+    """As certificates are read: else a renewal would be due again and again."""
+    names = ["FD00:0::7", "10.1.2.3", "*.example.org"]
+    spec = parse_cluster(cluster({"security": {"tls": {"subjectAltNames": names}}})).spec
+
+    assert spec.security.tls.subject_alt_names == ("fd00::7", "10.1.2.3", "*.example.org")
+
+
 @pytest.mark.parametrize(
     "tls",
     [
@@ -283,6 +291,8 @@ def test_deletion_is_seen():
         {"clientTLSEnabled": False, "enabled": True},
         {"peerTLSEnabled": False, "enabled": True},
         {"certificateSecret": "a", "enabled": True},
+        {"subjectAltNames": ["a.b"]},
+        {"certificateDuration": "1h"},
     ],
 )
 def test_other_certificates_than_the_operators_are_refused(tls):

@@ -12,8 +12,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.v1alpha1.cluster_status import AuthorityStatus
-from controllers.cluster.certificates.due import LEAF_LIFE, life_of
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
+from controllers.cluster.certificates.due import backdated, life_of
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Facts, Role
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.issue import (
     Authority,
     authority_secret,
@@ -28,7 +30,10 @@ from tests.unit.controllers.cluster import builders
 from tests.unit.controllers.cluster.builders import NOW, UID, live_of
 
 TLS = {"security": {"tls": {"enabled": True}}}
-WHO = identity_of("prod", "db", UID, builders.bootstrap(1).model_copy(update={"scheme": "https"}))
+IDENTITY = identity_of(
+    "prod", "db", UID, builders.bootstrap(1).model_copy(update={"scheme": "https"})
+)
+WHO = Holder.of(IDENTITY, builders.spec(**TLS).security.tls)
 _serials = itertools.count(1000)
 
 Secrets = dict[Role, dict[str, Any]]
@@ -42,26 +47,28 @@ def key(name: str) -> ec.EllipticCurvePrivateKey:
 @functools.cache
 def authority(role: Role, *, name: str = "", since: datetime = NOW) -> Authority:
     """The authority of a role; another one for another name."""
-    life = life_of(role, {}, since)
+    life = life_of(role, {}, since, LEAF_LIFE)
     return new_authority("db", role, key(f"{role}{name}"), next(_serials), life)
 
 
 def leaf(
     role: Role,
     *,
+    who: Holder = WHO,
     since: datetime = NOW,
+    begins: datetime | None = None,
     life: timedelta = LEAF_LIFE,
     by: Authority | None = None,
     owner: str = "",
 ) -> dict[str, Any]:
     """A leaf's Secret as the server holds it, made at that time."""
     made = leaf_secret(
-        WHO,
+        who,
         role,
         by or authority(ISSUER[role]),
         key=key(owner or role),
         serials=(next(_serials), next(_serials)),
-        life=(since - timedelta(minutes=5), since + life),
+        life=(begins or since - backdated(who.leaf_life), since + life),
     )
     return stored(made)
 
@@ -98,7 +105,7 @@ def with_tls(of: Observed, found: Secrets | None = None, **status: Any) -> Obser
     bootstrap = of.status.bootstrap.model_copy(update={"scheme": "https"})
     update = {
         "bootstrap": bootstrap,
-        "rendered": rendering(WHO, of.applied),
+        "rendered": rendering(IDENTITY, of.applied),
         "authorities": RECORDED,
         **status,
     }

@@ -11,14 +11,16 @@ import pytest
 import structlog
 
 from api.reasons import Reason
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
+from api.v1alpha1.tls_fields import SHORTEST_CERTIFICATE_DURATION
 from controllers.cluster.act import perform
-from controllers.cluster.certificates.due import LEAF_LIFE
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Role
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.happenings import happenings
 from controllers.cluster.outcome import Changed, Done, Rejected
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.plan.certificates import tls_identity
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.status import next_status
 from controllers.resources import SECRETS
@@ -26,7 +28,7 @@ from controllers.writer import Writer
 from etcd.dialer import DirectDialer
 from etcd.pool import ChannelPool
 from informers.expectations import OwnWrites
-from tests.unit.controllers.cluster.builders import NOW, pod
+from tests.unit.controllers.cluster.builders import NOW, pod, spec
 from tests.unit.controllers.cluster.certificate_builders import (
     RECORDED,
     WHO,
@@ -54,8 +56,17 @@ class World:
         self.seen = accepted({}, authorities=None)
         self.told = []
 
+    def wants(self, **fields):
+        """An edit of spec.security.tls was accepted."""
+        wanted = spec(security={"tls": {"enabled": True, **fields}})
+        self.seen = dataclasses.replace(self.seen, applied=wanted, spec=wanted)
+
+    def cert(self, role):
+        return self.stored(role)["data"]["tls.crt"]
+
     async def look(self, now=NOW):
-        read = await self.reader.read(WHO, self.seen.status.authorities, now=now)
+        who, authorities = tls_identity(self.seen), self.seen.status.authorities
+        read = await self.reader.read(who, authorities, now=now)
         self.seen = dataclasses.replace(self.seen, certificates=read.certificates, now=now)
         return read
 
@@ -215,6 +226,29 @@ class TestMemory:
         assert len(world.server.seen("get")) == before
         assert (await world.look(NOW + timedelta(minutes=5))).tls == read.tls
         assert len(world.server.seen("get")) == before + len(Role)
+
+    @pytest.mark.parametrize("life", [SHORTEST_CERTIFICATE_DURATION, timedelta(minutes=20)])
+    async def test_short_lived_certificates_are_renewed_in_time_three_times(self, world, life):
+        """Looked at every ten seconds: what is remembered does not hide that one is due."""
+        world.wants(certificateDuration=f"{life.total_seconds():.0f}s")
+        await world.make_all()
+        now, served = NOW, [world.cert(Role.SERVER)]
+        while now < NOW + life * 3:
+            now += timedelta(seconds=10)
+            await world.make_all(now)
+            left = world.seen.certificates.facts[Role.SERVER].certificate.not_after - now
+            assert left > life * 0.3
+            if world.cert(Role.SERVER) != served[-1]:
+                served.append(world.cert(Role.SERVER))
+        assert len(served) >= 4
+
+    async def test_other_names_are_in_the_certificate_at_once(self, world):
+        await world.make_all()
+        await world.look()
+        world.wants(subjectAltNames=["etcd.example.org"])
+        await world.make_all()
+
+        assert "etcd.example.org" in world.seen.certificates.facts[Role.SERVER].certificate.names
 
     async def test_whoever_has_to_know_reads_anew(self, world):
         await world.make_all()

@@ -9,7 +9,8 @@ import pytest
 
 from api.conditions import find_condition
 from api.reasons import Reason
-from controllers.cluster.certificates.due import AUTHORITY_LIFE, LEAF_LIFE
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
+from controllers.cluster.certificates.due import AUTHORITY_LIFE
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Role
 from controllers.cluster.claim_record import ClaimRecord
 from controllers.cluster.happenings import happenings

@@ -14,9 +14,10 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
+from api.v1alpha1.tls_fields import SHORTEST_CERTIFICATE_DURATION
 from controllers.cluster.certificates.due import (
     AUTHORITY_LIFE,
-    LEAF_LIFE,
     authority_trouble,
     due_leaves,
     leaf_trouble,
@@ -48,6 +49,12 @@ from tests.unit.controllers.cluster.certificate_builders import (
 
 LONG = dataclasses.replace(
     WHO, name="a" * 45, namespace="n" * 63, cluster_domain="kubernetes.example.org"
+)
+
+NAMED = dataclasses.replace(
+    WHO,
+    more_names=("etcd.example.org", "*.apps.example.org"),
+    more_addresses=("fd00::7", "10.1.2.3"),
 )
 
 
@@ -88,6 +95,14 @@ class TestWhatIsMade:
         assert signer == extension(by, x509.SubjectKeyIdentifier).digest
         assert signer == extension(by, x509.AuthorityKeyIdentifier).key_identifier
         assert extension(made, x509.SubjectKeyIdentifier).digest != signer
+
+    @pytest.mark.parametrize(
+        "name", ["etcd.example.org", "x.apps.example.org", "10.1.2.3", "fd00::7"]
+    )
+    def test_clients_are_served_under_the_names_of_the_spec(self, name):
+        assert is_served(Role.SERVER, leaf(Role.SERVER, who=NAMED), name)
+        assert not is_served(Role.PEER, leaf(Role.PEER, who=NAMED), name)
+        assert not is_served(Role.SERVER, leaf(Role.SERVER), name)
 
     @pytest.mark.parametrize("role", [Role.SERVER, Role.PEER])
     @pytest.mark.parametrize(
@@ -165,14 +180,14 @@ class TestWhatIsMade:
 
     @pytest.mark.parametrize("role", Role)
     def test_clocks_may_differ_a_little(self, role):
-        begin, _ = life_of(role, facts(), NOW)
+        begin, _ = life_of(role, facts(), NOW, LEAF_LIFE)
 
         assert begin == NOW - timedelta(minutes=5)
 
     def test_certificate_does_not_outlive_its_authority(self):
         late = NOW + AUTHORITY_LIFE - timedelta(days=30)
 
-        assert life_of(Role.SERVER, facts(), late)[1] == NOW + AUTHORITY_LIFE
+        assert life_of(Role.SERVER, facts(), late, LEAF_LIFE)[1] == NOW + AUTHORITY_LIFE
 
 
 def is_served(role, secret, name):
@@ -191,8 +206,17 @@ def is_served(role, secret, name):
     return True
 
 
-def due(found, now=NOW, recorded=RECORDED):
-    return due_leaves(WHO, read_facts(found), recorded, now)
+LIVES = st.sampled_from(
+    [SHORTEST_CERTIFICATE_DURATION, timedelta(minutes=50), timedelta(days=2), LEAF_LIFE]
+)
+
+
+def due(found, now=NOW, recorded=RECORDED, who=WHO):
+    return due_leaves(who, read_facts(found), recorded, now)
+
+
+def lasting(life):
+    return dataclasses.replace(WHO, leaf_life=life)
 
 
 class TestWhatIsDue:
@@ -204,7 +228,7 @@ class TestWhatIsDue:
 
     @pytest.mark.parametrize("role", LEAVES)
     def test_renewal_at_two_thirds_of_its_life(self, role):
-        middle = renew_after(facts()[role].certificate)
+        middle = renew_after(facts()[role].certificate, LEAF_LIFE)
 
         assert NOW + LEAF_LIFE * 0.6 < middle < NOW + LEAF_LIFE * 0.7
         assert due(secrets(), middle - timedelta(seconds=1)) == {}
@@ -298,18 +322,38 @@ class TestWhatIsDue:
 
         assert due(last, late + timedelta(days=29)) == {}
 
-    @given(st.floats(min_value=-0.2, max_value=1.4))
-    def test_at_any_time_what_is_due_is_cured_by_making_it(self, share):
-        """No certificate is in force for a moment longer than it may, and none is made in vain."""
-        now = NOW + LEAF_LIFE * share
-        found = secrets()
-        for role in due(found, now):
-            begin, end = life_of(role, read_facts(found), now)
-            found[role] = leaf(role, since=begin + timedelta(minutes=5), life=end - now)
+    @given(st.floats(min_value=-0.2, max_value=1.4), LIVES, LIVES)
+    def test_at_any_time_what_is_due_is_cured_by_making_it(self, share, before, life):
+        """No certificate is in force for a moment longer than it may, and none is made in vain,
+        whatever life was wanted when it was made, and is now.
+        """
+        who, now = lasting(life), (NOW + before * share).replace(microsecond=0)
+        found = secrets(who=lasting(before), life=before)
+        for role in due(found, now, who=who):
+            begin, end = life_of(role, read_facts(found), now, life)
+            assert end - now == life
+            found[role] = leaf(role, who=who, begins=begin, since=now, life=life)
 
-        if now >= NOW - timedelta(minutes=5):
-            assert due(found, now) == {}
-            assert [leaf_trouble(WHO, role, read_facts(found), now) for role in LEAVES] == [""] * 3
+        if now >= NOW:
+            assert due(found, now, who=who) == {}
+            assert [leaf_trouble(who, role, read_facts(found), now) for role in LEAVES] == [""] * 3
+
+    def test_other_names_make_the_servers_certificate_anew_and_no_other(self):
+        assert set(due(secrets(), who=NAMED)) == {Role.SERVER}
+        assert due({**secrets(), Role.SERVER: leaf(Role.SERVER, who=NAMED)}, who=NAMED) == {}
+
+    def test_order_of_names_is_the_users_affair(self):
+        turned = dataclasses.replace(
+            NAMED, more_names=NAMED.more_names[::-1], more_addresses=NAMED.more_addresses[::-1]
+        )
+
+        assert due({**secrets(), Role.SERVER: leaf(Role.SERVER, who=NAMED)}, who=turned) == {}
+
+    def test_shorter_life_is_in_force_at_two_thirds_of_it(self):
+        week = lasting(timedelta(days=7))
+
+        assert due(secrets(), NOW + timedelta(days=4), who=week) == {}
+        assert set(due(secrets(), NOW + timedelta(days=5), who=week)) == set(LEAVES)
 
     @given(st.lists(st.sampled_from(list(Role)), unique=True), st.sampled_from(list(Role)))
     def test_authorities_are_never_due(self, missing, spoilt):

@@ -1,0 +1,33 @@
+"""Whose certificates they are: who a cluster is, and what its spec wants in them.
+
+Pure.  Made of the recorded identity and the accepted spec, so that it changes only with these.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from api.v1alpha1.cluster import TLS
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION, is_address
+from controllers.cluster.render.identity import Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder(Identity):
+    """A cluster as the owner of certificates."""
+
+    more_names: tuple[str, ...] = ()  # DNS names beyond those of Services and pods
+    more_addresses: tuple[str, ...] = ()  # IP addresses, as they are written canonically
+    leaf_life: timedelta = DEFAULT_CERTIFICATE_DURATION
+
+    @classmethod
+    def of(cls, who: Identity, tls: TLS) -> Self:
+        """The holder that an accepted spec makes of a cluster."""
+        names = tls.subject_alt_names
+        return cls(
+            **{field.name: getattr(who, field.name) for field in dataclasses.fields(Identity)},
+            more_names=tuple(name for name in names if not is_address(name)),
+            more_addresses=tuple(name for name in names if is_address(name)),
+            leaf_life=tls.certificate_life,
+        )
