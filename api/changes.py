@@ -48,6 +48,10 @@ _KINDS: Final = (
     ("spec.maintenanceWindows", Kind.LIVE),
     ("spec.acceptOperatorChanges", Kind.LIVE),
     ("spec.security.tls.subjectAltNames", Kind.LIVE),
+    ("spec.security.tls.certificateSecret", Kind.LIVE),
+    ("spec.security.tls.caSecret", Kind.LIVE),
+    ("spec.security.tls.peerCertificateSecret", Kind.LIVE),
+    ("spec.security.tls.clientCertificateSecret", Kind.LIVE),
     ("spec.security.tls.certificateDuration", Kind.LIVE),
 )
 

@@ -13,6 +13,7 @@ from typing import Final
 from api.errors import FieldError
 from api.names import annotation_errors, is_qualified_name, label_errors
 from api.pod_template import pod_template_errors
+from api.tls_rules import tls_errors
 from api.v1alpha1.cluster import ClusterSpec, ResourceRequirements
 from api.v1alpha1.options import (
     DEFAULT_ELECTION_MS,
@@ -43,6 +44,7 @@ def spec_errors(spec: ClusterSpec, path: str) -> Iterator[FieldError]:
     yield from storage_errors(spec.storage, f"{path}.storage")
     yield from _resource_errors(spec.resources, f"{path}.resources")
     yield from _option_errors(spec.options, f"{path}.options")
+    yield from tls_errors(spec.security.tls, f"{path}.security.tls")
     template = spec.pod_template
     yield from label_errors(template.metadata.labels, f"{path}.podTemplate.metadata.labels")
     yield from annotation_errors(

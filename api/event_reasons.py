@@ -101,6 +101,10 @@ class EventReason(StrEnum):
     DOWNGRADE_CANCELLED = "DowngradeCancelled", "The downgrade was taken back."
     UPGRADED = "Upgraded", "Every member runs the version that spec.version names."
     CERTIFICATE_ISSUED = "CertificateIssued", "A certificate was made, for the reason it names."
+    CERTIFICATE_COPIED = (
+        "CertificateCopied",
+        "A certificate of yours was found fit; new connections use it within about a minute.",
+    )
     WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
     ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
     DELETING = "Deleting", "The deletion of the cluster has begun."
@@ -148,6 +152,9 @@ class EventReason(StrEnum):
     PROBE_FAILED = _of(Reason.PROBE_FAILED)
     VERSION_REFUSED = _of(Reason.VERSION_REFUSED)
     HASHES_DIFFER = _of(Reason.HASHES_DIFFER)
+    CERTIFICATE_SECRET_MISSING = _of(Reason.CERTIFICATE_SECRET_MISSING)
+    CERTIFICATE_REFUSED = _of(Reason.CERTIFICATE_REFUSED)
+    CERTIFICATE_EXPIRING = _of(Reason.CERTIFICATE_EXPIRING)
     AUTHORITY_LOST = _of(Reason.AUTHORITY_LOST)
     AUTHORITY_EXPIRING = _of(Reason.AUTHORITY_EXPIRING)
     OPERATOR_CHANGES = _of(Reason.OPERATOR_CHANGES)

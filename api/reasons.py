@@ -348,6 +348,21 @@ class Reason(StrEnum):
         "A certificate is being made, for the first time or anew.",
         "Wait; the message says which and why.",
     )
+    CERTIFICATE_SECRET_MISSING = (
+        "CertificateSecretMissing",
+        "A Secret that spec.security.tls names does not exist.",
+        "Make the Secret that the message names, with what it says; looked for every few seconds.",
+    )
+    CERTIFICATE_REFUSED = (
+        "CertificateRefused",
+        "A certificate of yours can't be used; members that run keep the one that they have.",
+        "Correct the Secret as the message says; it is looked at again every few seconds.",
+    )
+    CERTIFICATE_EXPIRING = (
+        "CertificateExpiring",
+        "A certificate of yours, or an authority above it, ends soon and was not renewed.",
+        "Renew it in the Secret that the message names, by the same authority.",
+    )
     AUTHORITY_LOST = (
         "CertificateAuthorityLost",
         "The Secret of a certificate authority is missing or altered: nothing can be renewed.",

@@ -35,10 +35,8 @@ from api.v1alpha1.restore import EtcdRestore, RestoreStatus
 MAX_ERRORS: Final = 20
 
 # What a field of spec.security.tls asks for that can't be had yet.
-_WITHOUT_AUTO_TLS: Final = "asks for certificates that the operator does not make"
 _WITHOUT_TLS: Final = "asks for certificates without TLS"
 _HALF: Final = "asks for TLS with clients or among the members alone"
-_OWN_SECRETS: Final = "asks for certificates from a Secret of yours"
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -95,18 +93,20 @@ def validate_cluster(obj: object) -> tuple[FieldError, ...]:
 def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
     """Return the fields of a valid spec that ask for what this version cannot do.
 
-    Of TLS it can do all, by certificates of its own, or none.
+    Of TLS it can do all or none.
     """
     tls = spec.security.tls
     asked: dict[str, tuple[object, str]] = {
-        "autoTLS": (tls.auto_tls, _WITHOUT_AUTO_TLS if tls.enabled else _WITHOUT_TLS),
         "clientTLSEnabled": (tls.client_tls_enabled, _HALF),
         "peerTLSEnabled": (tls.peer_tls_enabled, _HALF),
-        "certificateSecret": (tls.certificate_secret, _OWN_SECRETS),
-        "caSecret": (tls.ca_secret, _OWN_SECRETS),
     }
     if not tls.enabled:
         asked |= {
+            "autoTLS": (tls.auto_tls, _WITHOUT_TLS),
+            "certificateSecret": (tls.certificate_secret, _WITHOUT_TLS),
+            "caSecret": (tls.ca_secret, _WITHOUT_TLS),
+            "peerCertificateSecret": (tls.peer_certificate_secret, _WITHOUT_TLS),
+            "clientCertificateSecret": (tls.client_certificate_secret, _WITHOUT_TLS),
             "subjectAltNames": (tls.subject_alt_names or None, _WITHOUT_TLS),
             "certificateDuration": (tls.certificate_duration, _WITHOUT_TLS),
         }

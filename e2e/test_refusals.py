@@ -12,7 +12,11 @@ from e2e.harness.wait import until
 
 # reason, a word of the message, spec
 NEVER_STARTED: tuple[tuple[str, str, Object], ...] = (
-    ("NotSupportedYet", "spec.security.tls.caSecret", {"security": {"tls": {"caSecret": "mine"}}}),
+    (
+        "NotSupportedYet",
+        "spec.security.tls.peerTLSEnabled",
+        {"security": {"tls": {"enabled": True, "peerTLSEnabled": False}}},
+    ),
     ("InvalidSpec", "max-txn-opps", {"options": {"extra": {"max-txn-opps": "256"}}}),
     (
         "InvalidSpec",

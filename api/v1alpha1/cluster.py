@@ -234,8 +234,10 @@ class TLS(Model):
     auto_tls: Flag | None = Field(
         default=None,
         alias="autoTLS",
-        description="Whether the operator makes the certificates; unset, as `enabled` says. This"
-        " version of the operator knows no other way.",
+        description="Whether the operator makes the certificates that no field below names a Secret"
+        " for; unset, as `enabled` says. With false, certificateSecret is required; members'"
+        " certificates for each other are the operator's even then, unless peerCertificateSecret"
+        " is set.",
     )
     client_tls_enabled: Flag | None = Field(
         default=None,
@@ -251,12 +253,32 @@ class TLS(Model):
     )
     certificate_secret: OptionalObjectName = Field(
         default=None,
-        description="The name of a Secret with the members' certificate and key. Not supported"
-        " yet.",
+        description="The name of a Secret of yours with the certificate that members show to"
+        " clients: tls.crt (its own certificate first, then those between it and the authority),"
+        " tls.key, and ca.crt unless caSecret is set; all in PEM. It needs the uses serverAuth and"
+        " clientAuth, and the names <cluster>.<namespace>.svc.<domain> and"
+        " *.<cluster>-peer.<namespace>.svc.<domain>. Unless clientCertificateSecret is set, clients"
+        " and the operator use it too.",
     )
     ca_secret: OptionalObjectName = Field(
         default=None,
-        description="The name of a Secret with the certificate authority. Not supported yet.",
+        description="The name of a Secret of yours whose ca.crt is the authority of"
+        " certificateSecret and clientCertificateSecret: whoever has a certificate of it is let in"
+        " as a client. Also that of peerCertificateSecret, if there is no ca.crt in it.",
+    )
+    peer_certificate_secret: OptionalObjectName = Field(
+        default=None,
+        description="The name of a Secret of yours with the certificate that members show each"
+        " other: tls.crt, tls.key and ca.crt. It needs CN=etcd-peer, the uses serverAuth and"
+        " clientAuth, and the names <cluster>-peer.<namespace>.svc.<domain> and *. before the"
+        " same. Unset, the operator makes it, by an authority of its own.",
+    )
+    client_certificate_secret: OptionalObjectName = Field(
+        default=None,
+        description="The name of a Secret of yours with the certificate that the operator and"
+        " applications show to members: tls.crt and tls.key, signed by the authority of"
+        " certificateSecret, with the use clientAuth. The operator copies it to"
+        " <cluster>-client-tls. Needs certificateSecret beside it.",
     )
     subject_alt_names: AlternativeNames = Field(
         default=(),

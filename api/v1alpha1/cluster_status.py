@@ -202,10 +202,16 @@ class CertificateStatus(Model):
     """A certificate of the cluster, as its Secret holds it."""
 
     secret: Text = Field(description="The name of its Secret.", max_length=253)
+    source: Text = Field(
+        default="",
+        description="The name of the Secret of yours that it was copied from.",
+        max_length=253,
+    )
     not_after: Time = Field(description="When it expires.")
     renew_after: Time | None = Field(
         default=None,
-        description="When the operator makes a new one; empty for a certificate authority.",
+        description="When the operator makes a new one; empty for a certificate authority, and for"
+        " what was copied.",
     )
 
 

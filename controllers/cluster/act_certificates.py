@@ -60,7 +60,7 @@ async def issue_certificates(
                 serials=(x509.random_serial_number(), x509.random_serial_number()),
                 life=(wanted.not_before, wanted.not_after),
             )
-        refused = await _write(wanted, body, writer)
+        refused = await write_secret(wanted.secret, wanted.uid, body, writer)
         if refused is not None:
             return refused
     return Done()
@@ -96,32 +96,32 @@ async def _authority(
     return authority if same else None
 
 
-async def _write(
-    wanted: WantedCertificate, body: Mapping[str, Any], writer: Writer
+async def write_secret(
+    name: str, uid: str, body: Mapping[str, Any], writer: Writer
 ) -> Outcome | None:
-    """None when it is written."""
+    """None when it is written: anew, or over the one with this uid. Raises KubeError."""
     try:
-        await _send(wanted, body, writer)
+        await _send(name, uid, body, writer)
     except AlreadyExistsError:
-        return Changed(what=f"Secret {wanted.secret} exists")
+        return Changed(what=f"Secret {name} exists")
     except StatusError as error:
         if not is_final(error) or namespace_is_going(error):
             raise
-        message = f"Secret {wanted.secret} can't be written: {error.message}"
+        message = f"Secret {name} can't be written: {error.message}"
         return Rejected(reason=Reason.NOT_ALLOWED, message=message)
     return None
 
 
-async def _send(wanted: WantedCertificate, body: Mapping[str, Any], writer: Writer) -> None:
+async def _send(name: str, uid: str, body: Mapping[str, Any], writer: Writer) -> None:
     namespace, timeout_s = body["metadata"]["namespace"], writer.timeout_s()
-    if not wanted.uid:
+    if not uid:
         await writer.api.create(SECRETS, body, namespace=namespace, timeout_s=timeout_s)
         return
     await writer.api.apply(
         SECRETS,
-        {**body, "metadata": {**body["metadata"], "uid": wanted.uid}},
+        {**body, "metadata": {**body["metadata"], "uid": uid}},
         namespace=namespace,
-        name=wanted.secret,
+        name=name,
         field_manager=FIELD_MANAGER,
         force=True,
         timeout_s=timeout_s,

@@ -11,10 +11,12 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import CertificateStatus
 from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION
 from controllers.cluster.certificates.due import renew_after
-from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, CertificateFacts
+from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Facts, Role
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.certificates import certificate_trouble, tls_identity
+from controllers.cluster.plan.sources import running_out
 
 # Less than this is left of a leaf of the usual life that is renewed in time.
 _TOO_SHORT: Final[timedelta] = DEFAULT_CERTIFICATE_DURATION / 3
@@ -27,13 +29,15 @@ def certificates_of(observed: Observed) -> tuple[CertificateStatus, ...]:
         return ()
     if observed.certificates.unread:
         return observed.status.certificates
+    sources = {source.role: source.secret for source in who.sources}
     return tuple(
         CertificateStatus(
             secret=secret_name(observed.name, role),
+            source=sources.get(role, ""),
             not_after=secret.certificate.not_after,
-            renew_after=None
-            if role in AUTHORITIES
-            else renew_after(secret.certificate, who.leaf_life),
+            renew_after=renew_after(secret.certificate, who.leaf_life)
+            if role in who.own_leaves
+            else None,
         )
         for role in (*AUTHORITIES, *LEAVES)
         if (secret := observed.certificates.facts.get(role)) and secret.certificate
@@ -51,21 +55,36 @@ def tls_verdict(observed: Observed) -> tuple[ConditionStatus, Reason, str]:
     if trouble is not None:
         status: ConditionStatus = "Unknown" if observed.certificates.unread else "False"
         return status, trouble.reason, trouble.message
+    ending = running_out(observed, who)
+    if ending is not None:
+        source, ends = ending
+        message = f"Secret {source.secret} ({source.field}), or an authority above it, ends at"
+        return "False", Reason.CERTIFICATE_EXPIRING, f"{message} {_when(ends)}"
+    return _verdict_on_own(observed, who)
+
+
+def _verdict_on_own(observed: Observed, who: Holder) -> tuple[ConditionStatus, Reason, str]:
+    """All is well now: how long it is going to be."""
     facts = observed.certificates.facts
-    leaves = [facts[role].certificate for role in LEAVES]
-    first_authority = _first_end([facts[role].certificate for role in AUTHORITIES])
-    ends = _first_end(leaves)
-    authorities = f"the authorities until {first_authority:%Y-%m-%d %H:%M} UTC"
-    if first_authority < observed.now + _TOO_SHORT:
-        message = f"No certificate can be valid for longer than its authority: {authorities}"
-        return "False", Reason.AUTHORITY_EXPIRING, message
-    renewed = min(renew_after(found, who.leaf_life) for found in leaves if found is not None)
-    message = (
-        f"All certificates are valid until {ends:%Y-%m-%d %H:%M} UTC and renewed after"
-        f" {renewed:%Y-%m-%d %H:%M} UTC; {authorities}"
-    )
+    message = f"All certificates are valid until {_when(_first_end(facts, LEAVES))}"
+    if not who.own_leaves:
+        return "True", Reason.CERTIFICATES_VALID, message
+    authorities = _first_end(facts, who.own_authorities)
+    until = f"the authorities until {_when(authorities)}"
+    if authorities < observed.now + _TOO_SHORT:
+        told = f"No certificate can be valid for longer than its authority: {until}"
+        return "False", Reason.AUTHORITY_EXPIRING, told
+    made = [facts[role].certificate for role in who.own_leaves]
+    renewed = min(renew_after(found, who.leaf_life) for found in made if found is not None)
+    whose = "" if len(who.own_leaves) == len(LEAVES) else "the operator's "
+    message = f"{message} and {whose}renewed after {_when(renewed)}; {until}"
     return "True", Reason.CERTIFICATES_VALID, message
 
 
-def _first_end(certificates: list[CertificateFacts | None]) -> datetime:
-    return min(found.not_after for found in certificates if found is not None)
+def _first_end(facts: Facts, roles: tuple[Role, ...]) -> datetime:
+    found = [facts[role].certificate for role in roles]
+    return min(one.not_after for one in found if one is not None)
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -57,6 +57,9 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.VERSION_REFUSED,
         Reason.VOLUME_REFUSED,
         Reason.HASHES_DIFFER,
+        Reason.CERTIFICATE_SECRET_MISSING,
+        Reason.CERTIFICATE_REFUSED,
+        Reason.CERTIFICATE_EXPIRING,
         Reason.AUTHORITY_LOST,
         Reason.AUTHORITY_EXPIRING,
     }

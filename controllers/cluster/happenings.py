@@ -17,7 +17,7 @@ from controllers.cluster.membership import voters_of
 from controllers.cluster.membership_events import event, of_membership, of_membership_step
 from controllers.cluster.observed import JsonObject, Observed
 from controllers.cluster.outcome import Done, Hashed, Outcome
-from controllers.cluster.plan.certificate_steps import IssueCertificates
+from controllers.cluster.plan.certificate_steps import CopyCertificates, IssueCertificates
 from controllers.cluster.plan.steps import (
     Action,
     ApplyObjects,
@@ -85,6 +85,11 @@ def _of_certificates(step: Action | Wait) -> Iterator[Happening]:
             until = f"{one.not_after:%Y-%m-%d %H:%M} UTC"
             message = f"Secret {one.secret}, valid until {until}: {one.why}"
             yield event(EventReason.CERTIFICATE_ISSUED, message)
+    if isinstance(step, CopyCertificates):
+        for copy in step.copies:
+            until = f"{copy.ends:%Y-%m-%d %H:%M} UTC"
+            message = f"Secret {copy.source}, valid until {until}, was copied to {copy.secret}"
+            yield event(EventReason.CERTIFICATE_COPIED, message)
 
 
 def _of_size(observed: Observed) -> Iterator[Happening]:

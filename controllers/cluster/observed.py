@@ -16,7 +16,8 @@ from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
-from controllers.cluster.certificates.facts import Facts
+from controllers.cluster.certificates.facts import Facts, Role
+from controllers.cluster.certificates.sources import SourceFacts
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
 from etcd.maintenance import Alarm, Status
@@ -128,11 +129,12 @@ class Etcd:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
     """What is in the cluster's Secrets, without what is secret. `unread` says why nothing is known
-    of them; empty when they were read.
+    of them; empty when they were read. `sources`: what is in the user's Secrets.
     """
 
     facts: Facts = field(default_factory=dict)
     unread: str = ""
+    sources: Mapping[Role, SourceFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

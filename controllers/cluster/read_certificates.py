@@ -6,16 +6,18 @@ remembered for some minutes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
 from controllers.cluster.certificates.due import authority_trouble, due_leaves, leaf_trouble
-from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Facts, Role
+from controllers.cluster.certificates.facts import LEAVES, Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.parse import decoded, read_facts
+from controllers.cluster.certificates.sources import SourceFacts
 from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.certificates.validate import Secrets, examine
 from controllers.cluster.observed import Certificates, Pod
 from controllers.cluster.render.tls import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
 from controllers.resources import SECRETS
@@ -38,14 +40,14 @@ class ReadCertificates:
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    uid: str
+    who: Holder
     since: datetime
     read: ReadCertificates
 
     def holds(self, who: Holder, authorities: AuthorityStatus | None, now: datetime) -> bool:
         """Whether it is of this cluster, young, and gives nothing to do."""
-        is_young = self.uid == who.uid and now < self.since + _REMEMBERED
-        return is_young and _all_well(who, self.read.certificates.facts, authorities, now)
+        is_young = self.who == who and now < self.since + _REMEMBERED
+        return is_young and _all_well(who, self.read.certificates, authorities, now)
 
 
 class CertificateReader:
@@ -72,13 +74,17 @@ class CertificateReader:
             return memory.read
         try:
             secrets = await self._secrets(who)
+            theirs = await self._theirs(who)
         except ForbiddenError as error:
             unread = f"The operator may not read Secrets ({error.message}): grant it get on secrets"
             return ReadCertificates(certificates=Certificates(unread=unread))
         read = ReadCertificates(
-            certificates=Certificates(facts=read_facts(secrets)), tls=_tls(secrets)
+            certificates=Certificates(
+                facts=read_facts(secrets), sources=_sources(who, secrets, theirs, now)
+            ),
+            tls=_tls(secrets),
         )
-        self._memories[key] = _Memory(who.uid, now, read)
+        self._memories[key] = _Memory(who, now, read)
         return read
 
     def forget(self, key: str) -> None:
@@ -86,14 +92,18 @@ class CertificateReader:
         self._memories.pop(key, None)
 
     async def _secrets(self, who: Holder) -> dict[Role, Mapping[str, Any]]:
-        found = {role: await self._get(who, role) for role in (*AUTHORITIES, *LEAVES)}
+        names = {role: secret_name(who.name, role) for role in (*who.own_authorities, *LEAVES)}
+        found = {role: await self._get(who, name) for role, name in names.items()}
         return {role: secret for role, secret in found.items() if secret is not None}
 
-    async def _get(self, who: Holder, role: Role) -> Mapping[str, Any] | None:
+    async def _theirs(self, who: Holder) -> Secrets:
+        names = {name for source in who.sources for name in source.secrets}
+        found = {name: await self._get(who, name) for name in sorted(names)}
+        return {name: secret for name, secret in found.items() if secret is not None}
+
+    async def _get(self, who: Holder, name: str) -> Mapping[str, Any] | None:
         try:
-            return await self._api.get(
-                SECRETS, namespace=who.namespace, name=secret_name(who.name, role)
-            )
+            return await self._api.get(SECRETS, namespace=who.namespace, name=name)
         except NotFoundError:
             return None
 
@@ -124,14 +134,28 @@ async def read_certificates(
     return read.certificates
 
 
+def _sources(
+    who: Holder, secrets: Mapping[Role, Mapping[str, Any]], theirs: Secrets, now: datetime
+) -> dict[Role, SourceFacts]:
+    found = {}
+    for source in who.sources:
+        examined = examine(source, theirs, who, now)
+        there = secrets.get(source.role, {}).get("data") or {}
+        copied = bool(examined.data) and there == examined.data
+        found[source.role] = replace(examined.facts, copied=copied)
+    return found
+
+
 def _all_well(
-    who: Holder, facts: Facts, authorities: AuthorityStatus | None, now: datetime
+    who: Holder, read: Certificates, authorities: AuthorityStatus | None, now: datetime
 ) -> bool:
-    if authorities is None or due_leaves(who, facts, authorities, now):
+    if authorities is None or due_leaves(who, read.facts, authorities, now):
+        return False
+    if not all(one.copied and one.ends and now < one.ends for one in read.sources.values()):
         return False
     return not any(
-        [authority_trouble(who, role, facts, authorities) for role in AUTHORITIES]
-        + [leaf_trouble(who, role, facts, now) for role in LEAVES]
+        [authority_trouble(who, role, read.facts, authorities) for role in who.own_authorities]
+        + [leaf_trouble(who, role, read.facts, now) for role in who.own_leaves]
     )
 
 

@@ -10,7 +10,11 @@ from api.v1alpha1.cluster_status import RefusedCertificate, RefusedEdit, Upgrade
 from controllers.cluster.membership import late_of, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Done, Hashed, NotYet, Outcome, Rejected
-from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.plan.certificate_steps import (
+    CopyCertificates,
+    IssueCertificates,
+    RecordAuthorities,
+)
 from controllers.cluster.plan.repair import WITHIN
 from controllers.cluster.plan.steps import (
     AcceptSpec,
@@ -39,7 +43,7 @@ def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -
             fields = _started(observed, step)
         case RecordMembership():
             fields = _membership(observed, step)
-        case IssueCertificates() if isinstance(outcome, Done):
+        case IssueCertificates() | CopyCertificates() if isinstance(outcome, Done):
             fields = {"refused_certificate": None}
         case RecordAuthorities(authorities=authorities):
             fields = {"authorities": authorities}
@@ -65,7 +69,7 @@ def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
 
 
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
-    if isinstance(step, IssueCertificates):
+    if isinstance(step, IssueCertificates | CopyCertificates):
         now = observed.now.replace(microsecond=0)
         return {"refused_certificate": RefusedCertificate(message=outcome.message, time=now)}
     if not isinstance(step, AcceptSpec | RecordSpec | ResizeClaims) or observed.applied is None:

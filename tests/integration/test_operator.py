@@ -354,13 +354,13 @@ def test_option_is_refused_by_name(apiserver, running, namespace, options, name)
     assert name in found["message"]
 
 
-def test_tls_of_another_source_is_refused_by_name(apiserver, running, namespace):
-    tls = {"enabled": True, "caSecret": "mine"}
+def test_half_of_tls_is_refused_by_name(apiserver, running, namespace):
+    tls = {"enabled": True, "peerTLSEnabled": False}
     cluster = create(apiserver, namespace, size=3, security={"tls": tls})
 
     found = wait_reason(apiserver, cluster, "NotSupportedYet")
 
-    assert "spec.security.tls.caSecret" in found["message"]
+    assert "spec.security.tls.peerTLSEnabled" in found["message"]
 
 
 def secrets_of(apiserver, namespace):

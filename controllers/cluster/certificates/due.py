@@ -13,7 +13,6 @@ from api.v1alpha1.cluster_status import AuthorityStatus
 from controllers.cluster.certificates.facts import (
     AUTHORITIES,
     ISSUER,
-    LEAVES,
     CertificateFacts,
     Facts,
     Role,
@@ -85,7 +84,7 @@ def due_leaves(
 ) -> dict[Role, str]:
     """The leaves to be made now, each with the reason; only those whose authority can be used."""
     due: dict[Role, str] = {}
-    for role in LEAVES:
+    for role in who.own_leaves:
         if authority_trouble(who, ISSUER[role], facts, authorities):
             continue
         if life_of(role, facts, now, who.leaf_life)[1] <= now:

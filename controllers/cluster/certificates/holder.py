@@ -10,6 +10,8 @@ from typing import Self
 
 from api.v1alpha1.cluster import TLS
 from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION, is_address
+from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
+from controllers.cluster.certificates.sources import Source, sources_of
 from controllers.cluster.render.identity import Identity
 
 
@@ -20,6 +22,7 @@ class Holder(Identity):
     more_names: tuple[str, ...] = ()  # DNS names beyond those of Services and pods
     more_addresses: tuple[str, ...] = ()  # IP addresses, as they are written canonically
     leaf_life: timedelta = DEFAULT_CERTIFICATE_DURATION
+    sources: tuple[Source, ...] = ()  # of the certificates that are the user's
 
     @classmethod
     def of(cls, who: Identity, tls: TLS) -> Self:
@@ -30,4 +33,17 @@ class Holder(Identity):
             more_names=tuple(name for name in names if not is_address(name)),
             more_addresses=tuple(name for name in names if is_address(name)),
             leaf_life=tls.certificate_life,
+            sources=sources_of(tls),
         )
+
+    @property
+    def own_leaves(self) -> tuple[Role, ...]:
+        """The certificates that the operator makes itself."""
+        given = {source.role for source in self.sources}
+        return tuple(role for role in LEAVES if role not in given)
+
+    @property
+    def own_authorities(self) -> tuple[Role, ...]:
+        """The authorities that sign these."""
+        signers = {ISSUER[role] for role in self.own_leaves}
+        return tuple(role for role in AUTHORITIES if role in signers)

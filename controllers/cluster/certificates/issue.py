@@ -189,11 +189,17 @@ def _key_pem(key: EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _secret(who: Identity, role: Role, data: Mapping[str, bytes]) -> dict[str, Any]:
+def secret_body(who: Identity, role: Role, data: Mapping[str, str]) -> dict[str, Any]:
+    """The Secret of a role with these values, in base64."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata(who, secret_name(who.name, role)),
         "type": "kubernetes.io/tls",
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        "data": data,
     }
+
+
+def _secret(who: Identity, role: Role, data: Mapping[str, bytes]) -> dict[str, Any]:
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    return secret_body(who, role, encoded)

@@ -35,7 +35,7 @@ from controllers.cluster.render.tls import (
 
 Secrets = Mapping[Role, Mapping[str, Any]]
 # What the parser raises for what it does not like.
-_FAILURES: Final = (
+FAILURES: Final = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
@@ -79,7 +79,7 @@ def decoded(secret: Mapping[str, Any], key: str) -> bytes:
 def _authority(secret: Mapping[str, Any]) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(decoded(secret, CERTIFICATE_KEY))
-    except _FAILURES:
+    except FAILURES:
         return None
 
 
@@ -98,7 +98,7 @@ def _secret_facts(
             caller=_certificate(secret, CALLER_KEY, authority) if role is Role.PEER else None,
             trusts=_trusts(secret),
         )
-    except _FAILURES as error:
+    except FAILURES as error:
         return SecretFacts(uid=metadata["uid"], controller=controller, problem=_words(error))
 
 
@@ -127,7 +127,13 @@ def _trusts(secret: Mapping[str, Any]) -> tuple[str, ...]:
 def _certificate(
     secret: Mapping[str, Any], key: str, authority: x509.Certificate | None
 ) -> CertificateFacts:
-    certificate = x509.load_pem_x509_certificate(decoded(secret, key))
+    return certificate_facts(x509.load_pem_x509_certificate(decoded(secret, key)), authority)
+
+
+def certificate_facts(
+    certificate: x509.Certificate, authority: x509.Certificate | None = None
+) -> CertificateFacts:
+    """The facts of a certificate; `authority`: ours, that may have signed it. Raises FAILURES."""
     names, addresses = _alternative_names(certificate)
     usages = _usages(certificate)
     return CertificateFacts(
@@ -137,7 +143,7 @@ def _certificate(
         addresses=addresses,
         serves=ExtendedKeyUsageOID.SERVER_AUTH in usages,
         calls=ExtendedKeyUsageOID.CLIENT_AUTH in usages,
-        is_authority=_is_authority(certificate),
+        is_authority=is_authority(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         issuer=fingerprint(authority) if authority and _signed(certificate, authority) else "",
@@ -147,7 +153,7 @@ def _certificate(
 def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(authority)
-    except (*_FAILURES, InvalidSignature):
+    except (*FAILURES, InvalidSignature):
         return False
     return True
 
@@ -177,7 +183,8 @@ def _usages(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:
     return frozenset(found)
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether it may sign others. Raises FAILURES."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:

@@ -75,6 +75,24 @@ def subject_of(who: Holder, role: Role) -> Subject:
     )
 
 
+def needed_of(who: Holder, role: Role) -> Subject:
+    """The least that a certificate of the user's has to say; its own names are its own affair.
+
+    Clients reach the cluster by the Service, the operator and the members each pod by its full
+    name.  Etcd 3.5 looks whether a caller's address is that of a name in its certificate, and by
+    the peers' Service it is.
+    """
+    if role is Role.CLIENT:
+        return Subject(common_name="", calls=True)
+    peers = _forms(peer_service_name(who.name), who)[-1]
+    names = [f"*.{peers}", peers]
+    addresses: tuple[str, ...] = ()
+    if role is Role.SERVER:
+        names = [_forms(client_service_name(who.name), who)[-1], f"*.{peers}", *who.more_names]
+        addresses = who.more_addresses
+    return Subject(common_name="", names=tuple(names), addresses=addresses, serves=True, calls=True)
+
+
 def caller_of(role: Role) -> Subject | None:
     """The second certificate of the same key, with which a member calls the others.
 

@@ -66,6 +66,7 @@ RULES: tuple[Rule, ...] = (
     certificates.make_authorities,
     certificates.record_authorities,
     certificates.issue_leaves,
+    certificates.copy_certificates,
     certificates.wait_for_certificates,
     objects.wait_for_orphans,
     objects.correct_drift,

@@ -15,6 +15,7 @@ from api.v1alpha1.cluster_status import RefusedEdit
 from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.claims import refused_volumes
+from controllers.cluster.plan.sources import refused_sources
 from controllers.cluster.plan.versions import refused_version
 
 # A refusal of the API server may pass without an event for us: a quota, an admission webhook.
@@ -53,10 +54,17 @@ def refused_edit(observed: Observed) -> tuple[FieldError, ...]:
     if is_formed(observed):
         return (
             *refused_changes(applied, wanted, Kind.FIXED),
+            *_refused_sources(observed, wanted),
             *refused_volumes(observed, wanted),
             *refused_version(observed),
         )
-    return (*too_early(observed), *fixed_by_bootstrap(observed))
+    sources = _refused_sources(observed, wanted)
+    return (*too_early(observed), *fixed_by_bootstrap(observed), *sources)
+
+
+def _refused_sources(observed: Observed, wanted: ClusterSpec) -> tuple[FieldError, ...]:
+    assert observed.applied is not None
+    return refused_sources(observed, observed.applied.security.tls, wanted.security.tls)
 
 
 def accepted_edit(observed: Observed) -> ClusterSpec | None:

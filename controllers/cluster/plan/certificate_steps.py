@@ -50,4 +50,30 @@ class RecordAuthorities:
         return "Record the cluster's certificate authorities"
 
 
-CertificateStep = IssueCertificates | RecordAuthorities
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedCopy:
+    """One Secret to be filled from a Secret of the user's, which was found fit.
+
+    `uid` names the one that is there; empty where there is none.
+    """
+
+    role: Role
+    source: str
+    secret: str
+    uid: str
+    fingerprint: str  # of the certificate that was found fit
+    ends: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyCertificates:
+    """Examine the user's Secrets once more, as they are now, and copy what is in them."""
+
+    copies: tuple[WantedCopy, ...]
+
+    @override
+    def __str__(self) -> str:
+        return "Copy " + "; ".join(f"{one.source} to {one.secret}" for one in self.copies)
+
+
+CertificateStep = IssueCertificates | RecordAuthorities | CopyCertificates

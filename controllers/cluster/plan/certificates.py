@@ -1,10 +1,11 @@
-"""Rules of the cluster's own certificates: made before its first pod, renewed long before they end.
+"""Rules of the cluster's certificates: there before its first pod, renewed long before they end.
 
 An authority is made once, recorded, and only then trusted by anything.  What must never happen:
 another authority in the place of one that is lost.  Members trust what they read at their start, so
 those that restart would no longer know the others.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -23,9 +24,16 @@ from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificate_steps import (
+    CopyCertificates,
     IssueCertificates,
     RecordAuthorities,
     WantedCertificate,
+)
+from controllers.cluster.plan.sources import (
+    authority_of_sources,
+    copy_pending,
+    source_trouble,
+    wanted_copies,
 )
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.render import identity
@@ -40,26 +48,20 @@ def make_authorities(observed: Observed) -> IssueCertificates | None:
     who = _to_begin(observed)
     if who is None or observed.pods:
         return None
-    missing = {role: "it is new" for role in AUTHORITIES if role not in observed.certificates.facts}
+    facts = observed.certificates.facts
+    missing = {role: "it is new" for role in who.own_authorities if role not in facts}
     return _issue(observed, who, missing)
 
 
 def record_authorities(observed: Observed) -> RecordAuthorities | None:
     """Both are there and can be used: from now on no other ones will do."""
-    who, facts = _to_begin(observed), observed.certificates.facts
+    who = _to_begin(observed)
     if who is None:
         return None
-    prints = {
-        role: facts[role].certificate
-        for role in AUTHORITIES
-        if role in facts and not is_strange(who, facts[role]) and not facts[role].problem
-    }
-    client, peer = prints.get(Role.CLIENT_CA), prints.get(Role.PEER_CA)
-    if client is None or peer is None or not (client.is_authority and peer.is_authority):
+    client, peer = (_authority_to_record(observed, who, role) for role in AUTHORITIES)
+    if not client or not peer:
         return None
-    return RecordAuthorities(
-        authorities=AuthorityStatus(client=client.fingerprint, peer=peer.fingerprint)
-    )
+    return RecordAuthorities(authorities=AuthorityStatus(client=client, peer=peer))
 
 
 def issue_leaves(observed: Observed) -> IssueCertificates | None:
@@ -71,6 +73,16 @@ def issue_leaves(observed: Observed) -> IssueCertificates | None:
     if who is None or (is_formed(observed) and _was_refused_just_now(observed)):
         return None
     return _issue(observed, who, _due(observed, who))
+
+
+def copy_certificates(observed: Observed) -> CopyCertificates | None:
+    """Certificates of the user's that are fit, and not with the members yet."""
+    who = tls_identity(observed)
+    if who is None or observed.certificates.unread or observed.status.authorities is None:
+        return None
+    if is_formed(observed) and _was_refused_just_now(observed):
+        return None
+    return wanted_copies(observed, who)
 
 
 def wait_for_certificates(observed: Observed) -> Wait | None:
@@ -87,12 +99,19 @@ def certificate_trouble(observed: Observed) -> Wait | None:
         return None
     if observed.certificates.unread:
         return Wait(reason=Reason.NOT_ALLOWED, message=observed.certificates.unread)
-    strange = _strange(observed, who, LEAVES if authorities else AUTHORITIES)
+    strange = _strange(observed, who, LEAVES if authorities else who.own_authorities)
     if strange:
         return Wait(reason=Reason.NAME_CONFLICT, message=f"{strange} {_STRANGE}", recheck_s=3.0)
+    unfit = source_trouble(observed, who)
+    if unfit is not None:
+        return replace(unfit, message=unfit.message + _what_still_works(observed))
     if authorities is None:
         return _unrecorded(observed, who)
-    return _authority_trouble(observed, who, authorities) or _leaf_trouble(observed, who)
+    return (
+        _authority_trouble(observed, who, authorities)
+        or _leaf_trouble(observed, who)
+        or copy_pending(observed, who)
+    )
 
 
 def tls_identity(observed: Observed) -> Holder | None:
@@ -109,6 +128,16 @@ def _to_begin(observed: Observed) -> Holder | None:
     if observed.status.authorities is not None or observed.certificates.unread:
         return None
     return tls_identity(observed)
+
+
+def _authority_to_record(observed: Observed, who: Holder, role: Role) -> str:
+    """Its fingerprint; empty while it is not there or can't be used."""
+    if role not in who.own_authorities:
+        return authority_of_sources(observed, who, role)
+    secret = observed.certificates.facts.get(role)
+    if secret is None or is_strange(who, secret) or secret.problem or secret.certificate is None:
+        return ""
+    return secret.certificate.fingerprint if secret.certificate.is_authority else ""
 
 
 def _due(observed: Observed, who: Holder) -> dict[Role, str]:
@@ -154,7 +183,7 @@ def _strange(observed: Observed, who: Holder, roles: tuple[Role, ...]) -> str:
 def _unrecorded(observed: Observed, who: Holder) -> Wait:
     """Nothing has been signed yet, as far as is known."""
     facts = observed.certificates.facts
-    for role in AUTHORITIES:
+    for role in who.own_authorities:
         name = secret_name(who.name, role)
         if role not in facts and observed.pods:
             return Wait(
@@ -178,7 +207,7 @@ def _unrecorded(observed: Observed, who: Holder) -> Wait:
 def _authority_trouble(
     observed: Observed, who: Holder, authorities: AuthorityStatus
 ) -> Wait | None:
-    for role in AUTHORITIES:
+    for role in who.own_authorities:
         lost = authority_trouble(who, role, observed.certificates.facts, authorities)
         if lost:
             return Wait(reason=Reason.AUTHORITY_LOST, message=lost + _what_still_works(observed))
@@ -189,7 +218,7 @@ def _leaf_trouble(observed: Observed, who: Holder) -> Wait | None:
     refused, facts = observed.status.refused_certificate, observed.certificates.facts
     if refused is not None and _due(observed, who):
         return Wait(reason=Reason.NOT_ALLOWED, message=refused.message)
-    for role in LEAVES:
+    for role in who.own_leaves:
         trouble = leaf_trouble(who, role, facts, observed.now)
         authority = facts[ISSUER[role]].certificate
         if trouble and authority is not None and observed.now >= authority.not_after:

@@ -45,7 +45,8 @@ _REMEMBERED: Final = 4096
 
 def options_of(spec: ClusterSpec) -> dict[str, Any]:
     """What all members have in common, as keys of the file: our settings, then the user's."""
-    tls = spec.security.tls.enabled
+    tls = spec.security.tls
+    named_callers = tls.peer_certificate_secret is not None
     scheme = scheme_of(spec)
     return {
         "data-dir": DATA_DIRECTORY,
@@ -55,7 +56,11 @@ def options_of(spec: ClusterSpec) -> dict[str, Any]:
         "listen-metrics-urls": f"http://0.0.0.0:{METRICS_PORT}",
         "strict-reconfig-check": True,
         **file_keys(spec),
-        **(tls_keys(parse_version(spec.version)) if tls else {}),
+        **(
+            tls_keys(parse_version(spec.version), named_callers=named_callers)
+            if tls.enabled
+            else {}
+        ),
     }
 
 

@@ -36,8 +36,10 @@ _MOUNTS: Final = {SERVER_TLS_VOLUME: _SERVER, PEER_TLS_VOLUME: _PEER, CLIENT_TLS
 _MODE: Final = 0o440
 
 
-def tls_keys(version: Version) -> FileKeys:
-    """The keys of a configuration file."""
+def tls_keys(version: Version, *, named_callers: bool) -> FileKeys:
+    """The keys of a configuration file. `named_callers`: members call with names in their
+    certificates, which is so only where these are the user's.
+    """
     return {
         "client-transport-security": {
             "cert-file": f"{_SERVER}/{CERTIFICATE_KEY}",
@@ -53,6 +55,7 @@ def tls_keys(version: Version) -> FileKeys:
             "trusted-ca-file": f"{_PEER}/{AUTHORITY_KEY}",
             "client-cert-auth": True,
             **_only_peers(version),
+            **(_without_dns(version) if named_callers else {}),
         },
     }
 
@@ -84,6 +87,12 @@ def etcdctl_environment() -> list[dict[str, str]]:
         {"name": "ETCDCTL_CERT", "value": f"{_CLIENT}/{CERTIFICATE_KEY}"},
         {"name": "ETCDCTL_KEY", "value": f"{_CLIENT}/{PRIVATE_KEY_KEY}"},
     ]
+
+
+def _without_dns(version: Version) -> FileKeys:
+    """From 3.6 on a caller's names need not resolve to its address: the CN is what counts."""
+    found = option("peer-skip-client-san-verification", version)
+    return {found.path[-1]: True} if found is not None and found.path else {}
 
 
 def _only_peers(version: Version) -> FileKeys:

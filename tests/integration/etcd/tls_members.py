@@ -74,12 +74,15 @@ class Connection:
 class TLSCluster:
     """The members, and the folder with the Secrets that all of them mount."""
 
-    def __init__(self, folder, version):
+    def __init__(self, folder, version, *, fields=TLS, found=None):
+        """`fields` of the spec, and the Secrets `found` that fit it."""
         self.folder = folder
         self.version = version
+        self.fields = fields
         self.generation = 0
-        self.members = [self._member(n, text) for n, text in enumerate(rendered(version))]
-        self.mount(fresh())
+        files = rendered(version, fields)
+        self.members = [self._member(n, text) for n, text in enumerate(files)]
+        self.mount(found or fresh())
 
     @property
     def mounts(self):
@@ -112,7 +115,8 @@ class TLSCluster:
         """Ends a member and starts this version on its data, from that version's file."""
         member.process.terminate()
         member.process.wait(STOP_DEADLINE_S)
-        member.version, member.text = version, rendered(version)[member.ordinal]
+        member.version = version
+        member.text = rendered(version, self.fields)[member.ordinal]
         self.start_member(member)
 
     def start_member(self, member):
@@ -149,9 +153,9 @@ class TLSCluster:
         return made
 
 
-def rendered(version):
+def rendered(version, fields):
     """The files of three members of that version."""
-    made = with_tls(builders.accepted(spec_fields={**TLS, "version": version}))
+    made = with_tls(builders.accepted(spec_fields={**fields, "version": version}))
     (files,) = (o["data"] for o in desired_objects(made) if o["kind"] == "ConfigMap")
     return list(files.values())
 

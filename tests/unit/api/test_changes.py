@@ -74,7 +74,16 @@ EDITS = {
         "acceptOperatorChanges": True,
         "recovery": {"nodeLossSeconds": 60, "joinDeadlineSeconds": 60},
         "service": {"labels": {"a": "b"}},
-        "security": {"tls": {"subjectAltNames": ["a.b"], "certificateDuration": "1h"}},
+        "security": {
+            "tls": {
+                "subjectAltNames": ["a.b"],
+                "certificateDuration": "1h",
+                "certificateSecret": "a",
+                "caSecret": "b",
+                "peerCertificateSecret": "c",
+                "clientCertificateSecret": "d",
+            }
+        },
     },
     Kind.TEMPLATE: {
         "options": {"snapshotCount": 7},
@@ -84,7 +93,7 @@ EDITS = {
     },
     Kind.IMAGE: {"version": "3.6.16", "repository": "mirror/etcd"},
     Kind.VOLUME: {"storage": {"size": "20Gi", "storageClassName": "fast"}},
-    Kind.FIXED: {"clusterDomain": "x", "security": {"tls": {"caSecret": "x"}}},
+    Kind.FIXED: {"clusterDomain": "x", "security": {"tls": {"enabled": True}}},
 }
 
 

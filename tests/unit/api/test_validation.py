@@ -284,18 +284,17 @@ def test_addresses_are_read_in_their_canonical_form():
         {"autoTLS": True, "enabled": False},
         {"clientTLSEnabled": True, "enabled": False},
         {"peerTLSEnabled": True, "enabled": False},
-        {"certificateSecret": "a"},
-        {"caSecret": "a"},
-        {"autoTLS": False},
-        {"autoTLS": False, "enabled": True},
+        {"certificateSecret": "a", "enabled": False},
+        {"caSecret": "a", "enabled": False},
         {"clientTLSEnabled": False, "enabled": True},
         {"peerTLSEnabled": False, "enabled": True},
-        {"certificateSecret": "a", "enabled": True},
-        {"subjectAltNames": ["a.b"]},
-        {"certificateDuration": "1h"},
+        {"peerCertificateSecret": "a", "enabled": False},
+        {"clientCertificateSecret": "a", "enabled": False},
+        {"subjectAltNames": ["a.b"], "enabled": False},
+        {"certificateDuration": "1h", "enabled": False},
     ],
 )
-def test_other_certificates_than_the_operators_are_refused(tls):
+def test_halves_of_tls_and_certificates_without_it_are_refused(tls):
     spec = parse_cluster(cluster({"security": {"tls": tls}})).spec
     (error,) = not_supported_yet(spec)
 
@@ -312,6 +311,9 @@ def test_other_certificates_than_the_operators_are_refused(tls):
         {"enabled": False, "clientTLSEnabled": False, "caSecret": "", "autoTLS": False},
         {"enabled": True},
         {"enabled": True, "autoTLS": True, "clientTLSEnabled": True, "peerTLSEnabled": None},
+        {"enabled": True, "autoTLS": False, "certificateSecret": "a", "caSecret": "b"},
+        {"enabled": True, "certificateSecret": "a", "clientCertificateSecret": "b"},
+        {"enabled": True, "peerCertificateSecret": "a", "caSecret": "b"},
     ],
 )
 def test_all_or_no_tls_is_supported(tls):

@@ -119,9 +119,11 @@ def accepted(found: Secrets | None = None, **status: Any) -> Observed:
     return with_tls(builders.accepted(spec_fields=TLS), found, **status)
 
 
-def observed(found: Secrets | None = None, **status: Any) -> Observed:
+def observed(
+    found: Secrets | None = None, *, spec_fields: dict[str, Any] = TLS, **status: Any
+) -> Observed:
     """A formed cluster of three with TLS, in which all is well."""
-    formed = with_tls(builders.observed(spec_fields=TLS), found, **status)
+    formed = with_tls(builders.observed(spec_fields=spec_fields), found, **status)
     members = tuple(
         dataclasses.replace(
             member,

@@ -384,6 +384,7 @@ class TestReading:
 
         read_facts(found)
 
+    @pytest.mark.filterwarnings("ignore:Parsed a serial number")
     @given(
         st.sampled_from(list(Role)),
         st.sampled_from(["tls.crt", "tls.key"]),

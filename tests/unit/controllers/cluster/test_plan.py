@@ -93,11 +93,11 @@ class TestBirth:
         assert waits(bad) is Reason.INVALID_SPEC
         assert "spec.size" in plan(bad).step.message
 
-    def test_certificates_of_the_users_own_are_refused_by_name(self):
-        refused = unborn(spec=spec(security={"tls": {"enabled": True, "caSecret": "mine"}}))
+    def test_half_of_tls_is_refused_by_name(self):
+        refused = unborn(spec=spec(security={"tls": {"enabled": True, "peerTLSEnabled": False}}))
 
         assert waits(refused) is Reason.NOT_SUPPORTED_YET
-        assert "spec.security.tls.caSecret" in plan(refused).step.message
+        assert "spec.security.tls.peerTLSEnabled" in plan(refused).step.message
 
     def test_volumes_of_another_cluster_are_waited_for_by_name(self):
         left = unborn(claims=(claim(0, cluster_uid="another"),))

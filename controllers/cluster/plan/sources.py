@@ -1,0 +1,141 @@
+"""What is planned and said about the user's own certificates.
+
+Pure; a part of the rules in `certificates`.  What must never happen: a certificate reaching the
+members that some of them, or their clients, don't know the authority of.  Members read whom they
+trust at their start, so the authority is recorded, and nothing under another one is ever copied.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from api.errors import FieldError
+from api.reasons import Reason
+from api.v1alpha1.cluster import TLS
+from controllers.cluster.certificates.due import is_strange
+from controllers.cluster.certificates.facts import ISSUER, Role
+from controllers.cluster.certificates.holder import Holder
+from controllers.cluster.certificates.sources import Source, SourceFacts
+from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.observed import Observed
+from controllers.cluster.plan.certificate_steps import CopyCertificates, WantedCopy
+from controllers.cluster.plan.steps import Wait
+
+# A change of a Secret of the user's is no event for us.
+_RECHECK_S: Final = 5.0
+
+
+def recorded_authority(observed: Observed, role: Role) -> str:
+    """What status has of the authority of a leaf; empty before that is recorded."""
+    authorities = observed.status.authorities
+    if authorities is None:
+        return ""
+    return authorities.client if ISSUER[role] is Role.CLIENT_CA else authorities.peer
+
+
+def authority_of_sources(observed: Observed, who: Holder, authority: Role) -> str:
+    """What is to be recorded of an authority that is the user's; empty while that is not known."""
+    for source in who.sources:
+        if ISSUER[source.role] is authority:
+            return _facts(observed, source).authority
+    return ""
+
+
+def wanted_copies(observed: Observed, who: Holder) -> CopyCertificates | None:
+    """What is fit to be used and is not in the role's own Secret yet.
+
+    A Secret for two roles has to be fit for both.
+    """
+    unfit = {source.secret for source in who.sources if _trouble(observed, source)}
+    wanted = []
+    for source in who.sources:
+        facts, there = _facts(observed, source), observed.certificates.facts.get(source.role)
+        if is_strange(who, there) or facts.copied or source.secret in unfit:
+            continue
+        assert facts.certificate is not None
+        assert facts.ends is not None
+        wanted.append(
+            WantedCopy(
+                role=source.role,
+                source=source.secret,
+                secret=secret_name(who.name, source.role),
+                uid=there.uid if there else "",
+                fingerprint=facts.certificate.fingerprint,
+                ends=facts.ends,
+            )
+        )
+    return CopyCertificates(copies=tuple(wanted)) if wanted else None
+
+
+def source_trouble(observed: Observed, who: Holder) -> Wait | None:
+    """What keeps one of the user's Secrets from being used."""
+    for source in who.sources:
+        trouble = _trouble(observed, source)
+        if trouble:
+            missing = _facts(observed, source).missing
+            reason = Reason.CERTIFICATE_SECRET_MISSING if missing else Reason.CERTIFICATE_REFUSED
+            return Wait(reason=reason, message=trouble, recheck_s=_RECHECK_S)
+    return None
+
+
+def copy_pending(observed: Observed, who: Holder) -> Wait | None:
+    """What is about to be copied."""
+    for source in who.sources:
+        if not _facts(observed, source).copied:
+            return Wait(
+                reason=Reason.CERTIFICATES_PENDING,
+                message=f"Secret {source.secret} is being copied to"
+                f" {secret_name(who.name, source.role)}",
+                recheck_s=1.0,
+            )
+    return None
+
+
+def running_out(observed: Observed, who: Holder) -> tuple[Source, datetime] | None:
+    """The source that ends first, once five sixths of its life are over: what is renewed by itself
+    is so earlier.
+    """
+    late = []
+    for source in who.sources:
+        facts = _facts(observed, source)
+        if facts.certificate is None or facts.ends is None:
+            continue
+        begin = facts.certificate.not_before
+        if observed.now >= begin + (facts.ends - begin) * 5 / 6:
+            late.append((source, facts.ends))
+    return min(late, key=lambda one: one[1], default=None)
+
+
+def refused_sources(observed: Observed, applied: TLS, wanted: TLS) -> tuple[FieldError, ...]:
+    """What an edit can't change once an authority is trusted: whose it is, the operator's or the
+    user's.  Another Secret by the same authority is fine.
+    """
+    if observed.status.authorities is None:
+        return ()
+    pairs = (
+        ("certificateSecret", applied.certificate_secret, wanted.certificate_secret),
+        ("peerCertificateSecret", applied.peer_certificate_secret, wanted.peer_certificate_secret),
+    )
+    return tuple(
+        FieldError(
+            f"spec.security.tls.{field}",
+            "can't be set or unset on a cluster that exists: the members trust the authority that"
+            " they started with",
+            f"Set it back to {before}." if before else "Leave it out, as it was.",
+        )
+        for field, before, after in pairs
+        if (before is None) is not (after is None)
+    )
+
+
+def _facts(observed: Observed, source: Source) -> SourceFacts:
+    return observed.certificates.sources.get(source.role, SourceFacts(problem="It was not read"))
+
+
+def _trouble(observed: Observed, source: Source) -> str:
+    facts, known = _facts(observed, source), recorded_authority(observed, source.role)
+    if facts.problem or not known or facts.authority == known:
+        return facts.problem
+    return (
+        f"Secret {source.secret} ({source.field}) can't be used: its ca.crt is not the authority"
+        " that the members trust since they started: put the same certificates there as before"
+    )
