@@ -50,6 +50,7 @@ _KINDS: Final = (
     ("spec.security.tls.subjectAltNames", Kind.LIVE),
     ("spec.security.tls.certificateSecret", Kind.LIVE),
     ("spec.security.tls.caSecret", Kind.LIVE),
+    ("spec.security.tls.issuerRef", Kind.LIVE),
     ("spec.security.tls.peerCertificateSecret", Kind.LIVE),
     ("spec.security.tls.clientCertificateSecret", Kind.LIVE),
     ("spec.security.tls.certificateDuration", Kind.LIVE),

@@ -150,6 +150,16 @@ def client_secret_name(cluster: str) -> str:
     return f"{cluster}-client-tls"
 
 
+def issued_server_name(cluster: str) -> str:
+    """Return the name of cert-manager's Certificate for servers, and of its Secret."""
+    return f"{cluster}-server-issued"
+
+
+def issued_client_name(cluster: str) -> str:
+    """Return the name of cert-manager's Certificate for clients, and of its Secret."""
+    return f"{cluster}-client-issued"
+
+
 def pod_name(cluster: str, ordinal: int) -> str:
     """Return the name of a member's pod, which is also the member's name in etcd."""
     return f"{cluster}-{ordinal}"

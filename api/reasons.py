@@ -348,6 +348,11 @@ class Reason(StrEnum):
         "A certificate is being made, for the first time or anew.",
         "Wait; the message says which and why.",
     )
+    CERT_MANAGER_MISSING = (
+        "CertManagerMissing",
+        "spec.security.tls.issuerRef is set, and Kubernetes has no Certificates of cert-manager.",
+        "Install cert-manager, or take issuerRef out; looked for every few seconds.",
+    )
     CERTIFICATE_SECRET_MISSING = (
         "CertificateSecretMissing",
         "A Secret that spec.security.tls names does not exist.",

@@ -7,26 +7,33 @@ from collections.abc import Iterator
 
 from api.errors import FieldError
 from api.v1alpha1.cluster import TLS
+from api.v1alpha1.tls_fields import SHORTEST_ISSUED_DURATION
 
 
 def tls_errors(tls: TLS, path: str) -> Iterator[FieldError]:
     """Yield everything that is wrong with the encryption of a cluster."""
     if tls.enabled is False:
         return
-    server, peer = tls.certificate_secret, tls.peer_certificate_secret
-    if tls.auto_tls is False and server is None:
+    server, peer, issuer = tls.certificate_secret, tls.peer_certificate_secret, tls.issuer_ref
+    if tls.auto_tls is False and server is None and issuer is None:
         yield FieldError(
             f"{path}.autoTLS",
             "is false, and nobody else makes the members' certificates",
-            "Set certificateSecret, or leave autoTLS out.",
+            "Set certificateSecret or issuerRef, or leave autoTLS out.",
+        )
+    if issuer is not None and server is not None:
+        yield FieldError(
+            f"{path}.issuerRef",
+            "and certificateSecret are two sources of the same certificate",
+            "Leave one of them out.",
         )
     if tls.client_certificate_secret is not None and server is None:
         yield FieldError(
             f"{path}.clientCertificateSecret",
-            "needs certificateSecret beside it: the operator's own authority signs only for itself",
+            "needs certificateSecret beside it: other authorities sign only for themselves",
             "Set certificateSecret, or leave it out.",
         )
-    if tls.ca_secret is not None and server is None and peer is None:
+    if tls.ca_secret is not None and server is None and peer is None and issuer is None:
         yield FieldError(
             f"{path}.caSecret",
             "is the authority of certificateSecret, which is not set",
@@ -38,9 +45,18 @@ def tls_errors(tls: TLS, path: str) -> Iterator[FieldError]:
             "must not be the Secret that clients use: whoever has it is a member",
             "Give the members a certificate of their own, or leave it out.",
         )
-    if tls.certificate_duration is not None and server is not None and peer is not None:
+    yield from _duration_errors(tls, f"{path}.certificateDuration")
+
+
+def _duration_errors(tls: TLS, path: str) -> Iterator[FieldError]:
+    if tls.certificate_duration is None:
+        return
+    if tls.certificate_secret is not None and tls.peer_certificate_secret is not None:
         yield FieldError(
-            f"{path}.certificateDuration",
-            "is for certificates that the operator makes, and all of them are yours",
+            path,
+            "is for certificates that the operator or cert-manager makes, and all of them are"
+            " yours",
             "Leave it out.",
         )
+    if tls.issuer_ref is not None and tls.certificate_life < SHORTEST_ISSUED_DURATION:
+        yield FieldError(path, "must be at least 1h with issuerRef", "cert-manager takes no less.")

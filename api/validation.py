@@ -105,6 +105,7 @@ def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
             "autoTLS": (tls.auto_tls, _WITHOUT_TLS),
             "certificateSecret": (tls.certificate_secret, _WITHOUT_TLS),
             "caSecret": (tls.ca_secret, _WITHOUT_TLS),
+            "issuerRef": (tls.issuer_ref, _WITHOUT_TLS),
             "peerCertificateSecret": (tls.peer_certificate_secret, _WITHOUT_TLS),
             "clientCertificateSecret": (tls.client_certificate_secret, _WITHOUT_TLS),
             "subjectAltNames": (tls.subject_alt_names or None, _WITHOUT_TLS),

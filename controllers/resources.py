@@ -13,6 +13,8 @@ CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 # Not in OWNED: Secrets are read by name, and never listed or watched.
 SECRETS = Resource("", "v1", "secrets", "Secret")
+# Of cert-manager, which may not be there; read by name like Secrets.
+CERTIFICATES = Resource("cert-manager.io", "v1", "certificates", "Certificate")
 PODS = Resource("", "v1", "pods", "Pod")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)

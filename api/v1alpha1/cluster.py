@@ -37,6 +37,9 @@ from api.v1alpha1.options import EtcdOptions
 from api.v1alpha1.tls_fields import (
     DEFAULT_CERTIFICATE_DURATION,
     AlternativeNames,
+    IssuerGroup,
+    IssuerKind,
+    IssuerName,
     OptionalCertificateDuration,
     life_of,
 )
@@ -222,6 +225,16 @@ class Placement(Model):
 _FOLLOW: Final = frozenset({"autoTLS", "clientTLSEnabled", "peerTLSEnabled"})
 
 
+class IssuerReference(Model):
+    """An issuer of cert-manager."""
+
+    name: IssuerName = Field(description="The issuer's name.")
+    kind: IssuerKind = Field(
+        default="Issuer", description="Issuer, ClusterIssuer, or a kind of another group."
+    )
+    group: IssuerGroup = Field(default="cert-manager.io", description="The API group of that kind.")
+
+
 class TLS(Model):
     """Encryption between clients and members, and among the members."""
 
@@ -235,9 +248,9 @@ class TLS(Model):
         default=None,
         alias="autoTLS",
         description="Whether the operator makes the certificates that no field below names a Secret"
-        " for; unset, as `enabled` says. With false, certificateSecret is required; members'"
-        " certificates for each other are the operator's even then, unless peerCertificateSecret"
-        " is set.",
+        " for; unset, as `enabled` says. With false, certificateSecret or issuerRef is required;"
+        " members' certificates for each other are the operator's even then, unless"
+        " peerCertificateSecret is set.",
     )
     client_tls_enabled: Flag | None = Field(
         default=None,
@@ -263,8 +276,9 @@ class TLS(Model):
     ca_secret: OptionalObjectName = Field(
         default=None,
         description="The name of a Secret of yours whose ca.crt is the authority of"
-        " certificateSecret and clientCertificateSecret: whoever has a certificate of it is let in"
-        " as a client. Also that of peerCertificateSecret, if there is no ca.crt in it.",
+        " certificateSecret and clientCertificateSecret, or of what issuerRef gives: whoever has a"
+        " certificate of it is let in as a client. Also that of peerCertificateSecret, if there is"
+        " no ca.crt in it.",
     )
     peer_certificate_secret: OptionalObjectName = Field(
         default=None,
@@ -279,6 +293,14 @@ class TLS(Model):
         " applications show to members: tls.crt and tls.key, signed by the authority of"
         " certificateSecret, with the use clientAuth. The operator copies it to"
         " <cluster>-client-tls. Needs certificateSecret beside it.",
+    )
+    issuer_ref: IssuerReference | None = Field(
+        default=None,
+        description="An issuer of cert-manager that makes the certificates that members show to"
+        " clients, and clients to members: the operator makes the Certificates"
+        " <cluster>-server-issued and <cluster>-client-issued, waits for their Secrets, and treats"
+        " these as if certificateSecret and clientCertificateSecret named them. Their authority is"
+        " the ca.crt in them, or that of caSecret.",
     )
     subject_alt_names: AlternativeNames = Field(
         default=(),

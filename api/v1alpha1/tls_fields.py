@@ -12,13 +12,23 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from api.duration import DURATION_PATTERN, MAX_DURATION_LENGTH, parse_duration
-from api.v1alpha1.common import Text, empty_is_absent, or_empty, text_schema
+from api.v1alpha1.common import (
+    MAX_SUBDOMAIN_LENGTH,
+    SUBDOMAIN_PATTERN,
+    Text,
+    empty_is_absent,
+    matching,
+    or_empty,
+    text_schema,
+)
 
 DEFAULT_CERTIFICATE_DURATION: Final = timedelta(days=365)
 # Below, kubelet may bring a renewed certificate into a pod after the old one has expired: it looks
 # at Secrets about once a minute.
 SHORTEST_CERTIFICATE_DURATION: Final = timedelta(minutes=5)
 LONGEST_CERTIFICATE_DURATION: Final = timedelta(days=3650)
+# Of cert-manager (pkg/apis/certmanager/v1, MinimumCertificateDuration).
+SHORTEST_ISSUED_DURATION: Final = timedelta(hours=1)
 MAX_NAMES: Final = 64
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -61,6 +71,26 @@ def life_of(text: str) -> timedelta:
     return timedelta(microseconds=parse_duration(text) // 1000)
 
 
+_MAX_LABEL: Final = 63
+_KIND_PATTERN: Final = r"^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$"
+IssuerName = Annotated[
+    Text,
+    Field(max_length=MAX_SUBDOMAIN_LENGTH),
+    AfterValidator(matching(SUBDOMAIN_PATTERN, "must be the name of an issuer")),
+    text_schema(SUBDOMAIN_PATTERN, MAX_SUBDOMAIN_LENGTH),
+]
+IssuerKind = Annotated[
+    Text,
+    Field(max_length=_MAX_LABEL),
+    AfterValidator(matching(_KIND_PATTERN, "must be a kind, such as ClusterIssuer")),
+    text_schema(_KIND_PATTERN, _MAX_LABEL),
+]
+IssuerGroup = Annotated[
+    Text,
+    Field(max_length=MAX_SUBDOMAIN_LENGTH),
+    AfterValidator(matching(SUBDOMAIN_PATTERN, "must be an API group, such as cert-manager.io")),
+    text_schema(SUBDOMAIN_PATTERN, MAX_SUBDOMAIN_LENGTH),
+]
 AlternativeName = Annotated[
     Text,
     Field(max_length=MAX_ALTERNATIVE_NAME_LENGTH),

@@ -19,13 +19,14 @@ from controllers.cluster.act_certificates import issue_certificates
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import Clients, perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
-from controllers.cluster.act_sources import copy_certificates
+from controllers.cluster.act_sources import copy_certificates, order_certificates
 from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
     IssueCertificates,
+    OrderCertificates,
     RecordAuthorities,
 )
 from controllers.cluster.plan.steps import (
@@ -143,17 +144,21 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | CancelDowngrade()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
-        case IssueCertificates() | CopyCertificates():
+        case IssueCertificates() | CopyCertificates() | OrderCertificates():
             return await _perform_on_secrets(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
 
 
 async def _perform_on_secrets(
-    action: IssueCertificates | CopyCertificates, observed: Observed, writer: Writer
+    action: IssueCertificates | CopyCertificates | OrderCertificates,
+    observed: Observed,
+    writer: Writer,
 ) -> Outcome:
     if isinstance(action, CopyCertificates):
         return await copy_certificates(action, observed, writer)
+    if isinstance(action, OrderCertificates):
+        return await order_certificates(action, writer)
     return await issue_certificates(action, observed, writer)
 
 

@@ -1,4 +1,4 @@
-"""Copies the user's certificates into the Secrets that the members mount.
+"""Copies the user's certificates into the Secrets that the members mount, and orders some.
 
 Called by `act`.  Between plan and act the user may write anything into a Secret: it is read and
 examined once more, and copied only if it still holds the certificate that was found fit.
@@ -7,18 +7,20 @@ examined once more, and copied only if it still holds the certificate that was f
 from collections.abc import Mapping
 from typing import Any
 
+from api.labels import FIELD_MANAGER
+from api.reasons import Reason
 from controllers.cluster.act_certificates import write_secret
 from controllers.cluster.certificates.issue import secret_body
 from controllers.cluster.certificates.sources import Source
 from controllers.cluster.certificates.validate import Secrets, examine
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, Outcome
-from controllers.cluster.plan.certificate_steps import CopyCertificates
+from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.plan.certificate_steps import CopyCertificates, OrderCertificates
 from controllers.cluster.plan.certificates import tls_identity
 from controllers.cluster.plan.sources import recorded_authority
-from controllers.resources import SECRETS
-from controllers.writer import Writer
-from informers.errors import NotFoundError
+from controllers.resources import CERTIFICATES, SECRETS
+from controllers.writer import Writer, is_final, namespace_is_going
+from informers.errors import NotFoundError, StatusError
 
 
 async def copy_certificates(step: CopyCertificates, observed: Observed, writer: Writer) -> Outcome:
@@ -39,6 +41,29 @@ async def copy_certificates(step: CopyCertificates, observed: Observed, writer: 
         refused = await write_secret(wanted.secret, wanted.uid, body, writer)
         if refused is not None:
             return refused
+    return Done()
+
+
+async def order_certificates(step: OrderCertificates, writer: Writer) -> Outcome:
+    """Take the step: a Certificate that came up meanwhile is a conflict. Raises KubeError."""
+    for order in step.orders:
+        meta = order.body["metadata"]
+        uid = {"uid": order.uid} if order.uid else {}
+        try:
+            await writer.api.apply(
+                CERTIFICATES,
+                {**order.body, "metadata": {**meta, **uid}},
+                namespace=meta["namespace"],
+                name=order.certificate,
+                field_manager=FIELD_MANAGER,
+                force=bool(order.uid),
+                timeout_s=writer.timeout_s(),
+            )
+        except StatusError as error:
+            if not is_final(error) or namespace_is_going(error):
+                raise
+            message = f"Certificate {order.certificate} can't be written: {error.message}"
+            return Rejected(reason=Reason.NOT_ALLOWED, message=message)
     return Done()
 
 

@@ -57,6 +57,7 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.VERSION_REFUSED,
         Reason.VOLUME_REFUSED,
         Reason.HASHES_DIFFER,
+        Reason.CERT_MANAGER_MISSING,
         Reason.CERTIFICATE_SECRET_MISSING,
         Reason.CERTIFICATE_REFUSED,
         Reason.CERTIFICATE_EXPIRING,

@@ -17,7 +17,7 @@ from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.certificates.facts import Facts, Role
-from controllers.cluster.certificates.sources import SourceFacts
+from controllers.cluster.certificates.sources import OrderFacts, SourceFacts
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
 from etcd.maintenance import Alarm, Status
@@ -135,6 +135,7 @@ class Certificates:
     facts: Facts = field(default_factory=dict)
     unread: str = ""
     sources: Mapping[Role, SourceFacts] = field(default_factory=dict)
+    orders: Mapping[Role, OrderFacts] = field(default_factory=dict)  # from cert-manager
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,14 @@ from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
 from controllers.cluster.certificates.due import authority_trouble, due_leaves, leaf_trouble
 from controllers.cluster.certificates.facts import LEAVES, Role
 from controllers.cluster.certificates.holder import Holder
+from controllers.cluster.certificates.orders import read_order
 from controllers.cluster.certificates.parse import decoded, read_facts
-from controllers.cluster.certificates.sources import SourceFacts
+from controllers.cluster.certificates.sources import OrderFacts, Source, SourceFacts
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.validate import Secrets, examine
 from controllers.cluster.observed import Certificates, Pod
 from controllers.cluster.render.tls import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
-from controllers.resources import SECRETS
+from controllers.resources import CERTIFICATES, SECRETS
 from etcd.pool import ChannelPool
 from etcd.tls import ClientTLS
 from informers.errors import ForbiddenError, NotFoundError
@@ -75,12 +76,15 @@ class CertificateReader:
         try:
             secrets = await self._secrets(who)
             theirs = await self._theirs(who)
+            orders = {one.role: await self._order(who, one) for one in who.sources if one.issued}
         except ForbiddenError as error:
             unread = f"The operator may not read Secrets ({error.message}): grant it get on secrets"
             return ReadCertificates(certificates=Certificates(unread=unread))
         read = ReadCertificates(
             certificates=Certificates(
-                facts=read_facts(secrets), sources=_sources(who, secrets, theirs, now)
+                facts=read_facts(secrets),
+                sources=_sources(who, secrets, theirs, now),
+                orders=orders,
             ),
             tls=_tls(secrets),
         )
@@ -100,6 +104,18 @@ class CertificateReader:
         names = {name for source in who.sources for name in source.secrets}
         found = {name: await self._get(who, name) for name in sorted(names)}
         return {name: secret for name, secret in found.items() if secret is not None}
+
+    async def _order(self, who: Holder, source: Source) -> OrderFacts:
+        """What there is of a Certificate; that there is no such kind, or no right, is a value."""
+        try:
+            live = await self._api.get(CERTIFICATES, namespace=who.namespace, name=source.secret)
+        except NotFoundError as error:
+            # Of an object the server says the name; of a kind it says nothing.
+            return OrderFacts(installed=f'"{source.secret}"' in error.message)
+        except ForbiddenError as error:
+            why = f"The operator may not read Certificates ({error.message}): grant it get on them"
+            return OrderFacts(unread=why)
+        return read_order(who, source, live)
 
     async def _get(self, who: Holder, name: str) -> Mapping[str, Any] | None:
         try:
@@ -152,6 +168,8 @@ def _all_well(
     if authorities is None or due_leaves(who, read.facts, authorities, now):
         return False
     if not all(one.copied and one.ends and now < one.ends for one in read.sources.values()):
+        return False
+    if not all(order.current for order in read.orders.values()):
         return False
     return not any(
         [authority_trouble(who, role, read.facts, authorities) for role in who.own_authorities]

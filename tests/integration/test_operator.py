@@ -13,17 +13,44 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.integration.ports import free_port
+from tests.unit.controllers.cluster import user_certificates as user
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "etcd-operator-system"
 CLUSTERS = "/apis/etcd.etcd.io/v1alpha1/namespaces/{ns}/etcdclusters"
 DEADLINE_S = 30
+CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# As much of cert-manager's kind as the operator uses.
+CERTIFICATE_CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "certificates.cert-manager.io"},
+    "spec": {
+        "group": "cert-manager.io",
+        "names": {"kind": "Certificate", "plural": "certificates"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "x-kubernetes-preserve-unknown-fields": True,
+                    }
+                },
+            }
+        ],
+    },
+}
 
 # Where each kind of the manifests lives; only those that install.yaml has beside the CRDs.
 COLLECTIONS = {
@@ -382,6 +409,38 @@ def test_certificates_come_before_the_pods_with_the_shipped_rights(apiserver, ru
     assert status["clientEndpoints"] == [f"https://db.{namespace}.svc.cluster.local:2379"]
     assert {one["secret"] for one in status["certificates"]} == names
     assert f'namespace="{namespace}",secret="db-ca"' in running.get(running.metrics_url)
+
+
+def test_certificates_are_ordered_from_cert_manager(apiserver, running, namespace):
+    """The test plays the issuer; before, Kubernetes does not know the kind."""
+    tls = {"enabled": True, "issuerRef": {"name": "corporate"}}
+    cluster = create(apiserver, namespace, size=3, security={"tls": tls})
+    found = wait_reason(apiserver, cluster, "CertManagerMissing")
+    assert "install cert-manager" in found["message"]
+    status, answer = apiserver.request("POST", CRDS_PATH, CERTIFICATE_CRD)
+    assert status in {201, 409}, answer
+
+    ordered = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificates/db-server-issued"
+    web = until(lambda: exists(apiserver, ordered), "the Certificate")["spec"]
+    assert web["issuerRef"]["name"] == "corporate"
+    found = wait_reason(apiserver, cluster, "CertificatesPending")
+    assert "cert-manager has not issued Certificate db-server-issued yet" in found["message"]
+    now = datetime.now(UTC)  # noqa: TID251 - as the operator sees it
+    life = {"since": now - timedelta(hours=1)}
+    server = user.made("web", by=user.root(), names=web["dnsNames"], **life)
+    client = user.made("app", by=user.root(), **life)
+    for name, made in (("db-server-issued", server), ("db-client-issued", client)):
+        issued = user.pair(name, made, user.root())
+        issued = {**issued, "metadata": {"name": name}}
+        answer = apiserver.request("POST", f"/api/v1/namespaces/{namespace}/secrets", issued)
+        assert answer[0] == 201, answer
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+    stored = secrets_of(apiserver, namespace)
+    assert base64.b64decode(stored["db-server-tls"]["data"]["tls.crt"]) == server.pem
+    assert base64.b64decode(stored["db-client-tls"]["data"]["tls.crt"]) == client.pem
+    assert "db-ca" not in stored
+    ready = condition(apiserver, cluster, "TLSReady")
+    assert (ready["status"], ready["reason"]) == ("True", "CertificatesValid")
 
 
 def test_nothing_of_a_secret_is_in_logs_events_or_status(apiserver, running, namespace):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from api.v1alpha1.cluster import TLS
+from api.v1alpha1.cluster import TLS, IssuerReference
 from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION, is_address
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
 from controllers.cluster.certificates.sources import Source, sources_of
@@ -23,6 +23,8 @@ class Holder(Identity):
     more_addresses: tuple[str, ...] = ()  # IP addresses, as they are written canonically
     leaf_life: timedelta = DEFAULT_CERTIFICATE_DURATION
     sources: tuple[Source, ...] = ()  # of the certificates that are the user's
+    issuer: IssuerReference | None = None  # of cert-manager
+    issued_life: timedelta | None = None  # None: as cert-manager likes
 
     @classmethod
     def of(cls, who: Identity, tls: TLS) -> Self:
@@ -33,7 +35,9 @@ class Holder(Identity):
             more_names=tuple(name for name in names if not is_address(name)),
             more_addresses=tuple(name for name in names if is_address(name)),
             leaf_life=tls.certificate_life,
-            sources=sources_of(tls),
+            sources=sources_of(who.name, tls),
+            issuer=tls.issuer_ref,
+            issued_life=tls.certificate_life if tls.certificate_duration else None,
         )
 
     @property

@@ -5,9 +5,10 @@ copied into the Secret that the operator would have made itself, so that a bad r
 nobody.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from api.labels import issued_client_name, issued_server_name
 from api.v1alpha1.cluster import TLS
 from controllers.cluster.certificates.facts import CertificateFacts, Role
 
@@ -24,6 +25,7 @@ class Source:
     field: str  # of spec.security.tls
     secret: str
     authorities: tuple[str, ...]
+    issued: bool = False  # by cert-manager, on our order: a Certificate of the Secret's name
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -40,14 +42,29 @@ class SourceFacts:
     """
 
     problem: str = ""
-    missing: bool = False  # it, or its authority's Secret, does not exist
+    missing: str = ""  # the name of its Secret, or of its authority's, that does not exist
     certificate: CertificateFacts | None = None
     authority: str = ""  # what status.authorities records of its ca.crt
     ends: datetime | None = None  # the first end, of the certificate or of one above it
     copied: bool = False  # the role's own Secret holds exactly this
 
 
-def sources_of(tls: TLS) -> tuple[Source, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """What there is of a Certificate of cert-manager.
+
+    `unread` says why nothing is known of it; `current`: it asks for what is wanted now.
+    """
+
+    unread: str = ""
+    installed: bool = True  # whether Kubernetes knows the kind
+    uid: str = ""  # empty: there is none
+    controller: str = ""
+    current: bool = False
+    message: str = ""  # of its condition Ready, in cert-manager's words
+
+
+def sources_of(cluster: str, tls: TLS) -> tuple[Source, ...]:
     """The sources that a spec names, in the order of roles; empty when all is the operator's."""
     found = []
     if tls.certificate_secret:
@@ -56,6 +73,15 @@ def sources_of(tls: TLS) -> tuple[Source, ...]:
         client = tls.client_certificate_secret
         field = "clientCertificateSecret" if client else "certificateSecret"
         found.append(_source(Role.CLIENT, field, client or server, authority))
+    if tls.issuer_ref:
+        ordered = {
+            Role.SERVER: issued_server_name(cluster),
+            Role.CLIENT: issued_client_name(cluster),
+        }
+        found += [
+            replace(_source(role, "issuerRef", name, tls.ca_secret or name), issued=True)
+            for role, name in ordered.items()
+        ]
     if tls.peer_certificate_secret:
         peer = tls.peer_certificate_secret
         places = (peer, tls.ca_secret) if tls.ca_secret else (peer,)

@@ -68,7 +68,7 @@ def examine(source: Source, secrets: Secrets, who: Holder, now: datetime) -> Exa
     if absent is not None:
         what = "tls.crt and tls.key" if absent == source.secret else "ca.crt"
         problem = f"Secret {absent} ({source.field}) does not exist: make it, with {what}"
-        return _unfit(problem, missing=True)
+        return _unfit(problem, missing=absent)
     place = next((name for name in source.authorities if _has_authority(secrets[name])), None)
     place = place or source.authorities[-1]
     try:
@@ -91,7 +91,7 @@ def authority_print(bundle: tuple[x509.Certificate, ...]) -> str:
     return hashlib.sha256("".join(prints).encode()).hexdigest()
 
 
-def _unfit(problem: str, *, missing: bool = False) -> Examined:
+def _unfit(problem: str, *, missing: str = "") -> Examined:
     return Examined(facts=SourceFacts(problem=problem, missing=missing))
 
 

@@ -63,6 +63,7 @@ RULES: tuple[Rule, ...] = (
     bootstrap.record_started,
     joining.track_joining,
     joining.drop_request,
+    certificates.order_certificates,
     certificates.make_authorities,
     certificates.record_authorities,
     certificates.issue_leaves,

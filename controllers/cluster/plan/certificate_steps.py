@@ -3,8 +3,10 @@
 Pure data, under the same rules as those in `steps`; nothing secret is in them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from typing_extensions import override
 
@@ -76,4 +78,24 @@ class CopyCertificates:
         return "Copy " + "; ".join(f"{one.source} to {one.secret}" for one in self.copies)
 
 
-CertificateStep = IssueCertificates | RecordAuthorities | CopyCertificates
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedOrder:
+    """A Certificate of cert-manager to be made, or to be changed where `uid` names one."""
+
+    certificate: str
+    uid: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCertificates:
+    """Apply Certificates of cert-manager."""
+
+    orders: tuple[WantedOrder, ...]
+
+    @override
+    def __str__(self) -> str:
+        return "Order from cert-manager " + ", ".join(one.certificate for one in self.orders)
+
+
+CertificateStep = IssueCertificates | RecordAuthorities | CopyCertificates | OrderCertificates

@@ -26,6 +26,7 @@ from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
     IssueCertificates,
+    OrderCertificates,
     RecordAuthorities,
     WantedCertificate,
 )
@@ -34,6 +35,7 @@ from controllers.cluster.plan.sources import (
     copy_pending,
     source_trouble,
     wanted_copies,
+    wanted_orders,
 )
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.render import identity
@@ -73,6 +75,12 @@ def issue_leaves(observed: Observed) -> IssueCertificates | None:
     if who is None or (is_formed(observed) and _was_refused_just_now(observed)):
         return None
     return _issue(observed, who, _due(observed, who))
+
+
+def order_certificates(observed: Observed) -> OrderCertificates | None:
+    """What cert-manager is to issue."""
+    who = tls_identity(observed)
+    return None if who is None else wanted_orders(observed, who)
 
 
 def copy_certificates(observed: Observed) -> CopyCertificates | None:

@@ -5,19 +5,26 @@ members that some of them, or their clients, don't know the authority of.  Membe
 trust at their start, so the authority is recorded, and nothing under another one is ever copied.
 """
 
+import json
 from datetime import datetime
 from typing import Final
 
 from api.errors import FieldError
 from api.reasons import Reason
-from api.v1alpha1.cluster import TLS
+from api.v1alpha1.cluster import TLS, IssuerReference
 from controllers.cluster.certificates.due import is_strange
 from controllers.cluster.certificates.facts import ISSUER, Role
 from controllers.cluster.certificates.holder import Holder
-from controllers.cluster.certificates.sources import Source, SourceFacts
+from controllers.cluster.certificates.orders import order_of
+from controllers.cluster.certificates.sources import OrderFacts, Source, SourceFacts
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.certificate_steps import CopyCertificates, WantedCopy
+from controllers.cluster.plan.certificate_steps import (
+    CopyCertificates,
+    OrderCertificates,
+    WantedCopy,
+    WantedOrder,
+)
 from controllers.cluster.plan.steps import Wait
 
 # A change of a Secret of the user's is no event for us.
@@ -38,6 +45,18 @@ def authority_of_sources(observed: Observed, who: Holder, authority: Role) -> st
         if ISSUER[source.role] is authority:
             return _facts(observed, source).authority
     return ""
+
+
+def wanted_orders(observed: Observed, who: Holder) -> OrderCertificates | None:
+    """The Certificates of cert-manager that are missing, or ask for something else."""
+    wanted = []
+    for source in who.sources:
+        order = observed.certificates.orders.get(source.role)
+        if order is None or order.current or _order_trouble(source, order, who) is not None:
+            continue
+        body = order_of(who, source)
+        wanted.append(WantedOrder(certificate=source.secret, uid=order.uid, body=body))
+    return OrderCertificates(orders=tuple(wanted)) if wanted else None
 
 
 def wanted_copies(observed: Observed, who: Holder) -> CopyCertificates | None:
@@ -69,6 +88,11 @@ def wanted_copies(observed: Observed, who: Holder) -> CopyCertificates | None:
 def source_trouble(observed: Observed, who: Holder) -> Wait | None:
     """What keeps one of the user's Secrets from being used."""
     for source in who.sources:
+        order = observed.certificates.orders.get(source.role)
+        if order is not None:
+            late = _order_trouble(source, order, who) or _unfilled(observed, source, order)
+            if late is not None:
+                return late
         trouble = _trouble(observed, source)
         if trouble:
             missing = _facts(observed, source).missing
@@ -113,6 +137,7 @@ def refused_sources(observed: Observed, applied: TLS, wanted: TLS) -> tuple[Fiel
         return ()
     pairs = (
         ("certificateSecret", applied.certificate_secret, wanted.certificate_secret),
+        ("issuerRef", applied.issuer_ref, wanted.issuer_ref),
         ("peerCertificateSecret", applied.peer_certificate_secret, wanted.peer_certificate_secret),
     )
     return tuple(
@@ -120,10 +145,43 @@ def refused_sources(observed: Observed, applied: TLS, wanted: TLS) -> tuple[Fiel
             f"spec.security.tls.{field}",
             "can't be set or unset on a cluster that exists: the members trust the authority that"
             " they started with",
-            f"Set it back to {before}." if before else "Leave it out, as it was.",
+            "Leave it out, as it was." if before is None else f"Set it back to {_shown(before)}.",
         )
         for field, before, after in pairs
         if (before is None) is not (after is None)
+    )
+
+
+def _shown(value: str | IssuerReference) -> str:
+    return value if isinstance(value, str) else json.dumps(value.to_json())
+
+
+def _order_trouble(source: Source, order: OrderFacts, who: Holder) -> Wait | None:
+    """What keeps a Certificate from being made."""
+    if order.unread:
+        return Wait(reason=Reason.NOT_ALLOWED, message=order.unread)
+    if not order.installed:
+        message = "cert-manager.io/v1 is not there: install cert-manager, or take issuerRef out"
+        return Wait(reason=Reason.CERT_MANAGER_MISSING, message=message, recheck_s=_RECHECK_S)
+    if order.uid and order.controller != who.uid:
+        return Wait(
+            reason=Reason.NAME_CONFLICT,
+            message=f"Certificate {source.secret} exists and is not controlled by this EtcdCluster:"
+            " delete or rename it",
+            recheck_s=_RECHECK_S,
+        )
+    return None
+
+
+def _unfilled(observed: Observed, source: Source, order: OrderFacts) -> Wait | None:
+    """cert-manager has not made the Secret yet."""
+    if _facts(observed, source).missing != source.secret:
+        return None
+    said = f": {order.message}" if order.message else ""
+    return Wait(
+        reason=Reason.CERTIFICATES_PENDING,
+        message=f"cert-manager has not issued Certificate {source.secret} yet{said}",
+        recheck_s=1.0,
     )
 
 

@@ -80,6 +80,7 @@ EDITS = {
                 "certificateDuration": "1h",
                 "certificateSecret": "a",
                 "caSecret": "b",
+                "issuerRef": {"name": "i"},
                 "peerCertificateSecret": "c",
                 "clientCertificateSecret": "d",
             }

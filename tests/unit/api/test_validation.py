@@ -289,6 +289,7 @@ def test_addresses_are_read_in_their_canonical_form():
         {"clientTLSEnabled": False, "enabled": True},
         {"peerTLSEnabled": False, "enabled": True},
         {"peerCertificateSecret": "a", "enabled": False},
+        {"issuerRef": {"name": "a"}, "enabled": False},
         {"clientCertificateSecret": "a", "enabled": False},
         {"subjectAltNames": ["a.b"], "enabled": False},
         {"certificateDuration": "1h", "enabled": False},
@@ -314,6 +315,7 @@ def test_halves_of_tls_and_certificates_without_it_are_refused(tls):
         {"enabled": True, "autoTLS": False, "certificateSecret": "a", "caSecret": "b"},
         {"enabled": True, "certificateSecret": "a", "clientCertificateSecret": "b"},
         {"enabled": True, "peerCertificateSecret": "a", "caSecret": "b"},
+        {"enabled": True, "autoTLS": False, "issuerRef": {"name": "a"}, "caSecret": "b"},
     ],
 )
 def test_all_or_no_tls_is_supported(tls):

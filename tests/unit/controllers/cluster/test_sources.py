@@ -18,12 +18,16 @@ from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.happenings import happenings
 from controllers.cluster.outcome import Changed, Done
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.certificate_steps import CopyCertificates, RecordAuthorities
+from controllers.cluster.plan.certificate_steps import (
+    CopyCertificates,
+    OrderCertificates,
+    RecordAuthorities,
+)
 from controllers.cluster.plan.certificates import tls_identity
 from controllers.cluster.plan.steps import ApplyObjects, RecordSpec, Wait
 from controllers.cluster.read_certificates import CertificateReader
 from controllers.cluster.status import next_status
-from controllers.resources import SECRETS
+from controllers.resources import CERTIFICATES, SECRETS
 from controllers.writer import Writer
 from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster import builders
@@ -31,7 +35,9 @@ from tests.unit.controllers.cluster.builders import NOW, spec
 from tests.unit.controllers.cluster.certificate_builders import observed, with_tls
 from tests.unit.controllers.cluster.test_act import NO_ETCD
 from tests.unit.controllers.cluster.user_certificates import (
+    BOTH,
     GIVEN,
+    SERVER_NAMES,
     authorities,
     given,
     made,
@@ -40,6 +46,7 @@ from tests.unit.controllers.cluster.user_certificates import (
     root,
     server,
 )
+from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
 PAIRS = {Role.SERVER: "web", Role.CLIENT: "web", Role.PEER: "peers"}
@@ -370,3 +377,135 @@ class TestEdits:
         step = plan(world.seen).step
 
         assert step.spec["security"]["tls"]["certificateSecret"] == "web"
+
+
+ISSUER = {"issuerRef": {"name": "corporate", "kind": "ClusterIssuer"}}
+
+
+class TestCertManager:
+    """The test plays the issuer."""
+
+    def issued(self, **changes):
+        app = made("etcd-client", by=root(), uses=(BOTH[1],))
+        return (
+            pair("db-server-issued", server(**changes), root()),
+            pair("db-client-issued", app, root()),
+        )
+
+    def ordered(self, world):
+        found = world.server.objects("certificates")
+        return {key.partition("/")[2]: one["spec"] for key, one in found.items()}
+
+    async def test_certificates_are_ordered_awaited_and_copied(self, world):
+        world.begin(**ISSUER)
+
+        assert isinstance(await world.look(), OrderCertificates)
+        step = await world.settle()
+        assert step.reason is Reason.CERTIFICATES_PENDING
+        assert "cert-manager has not issued Certificate db-server-issued yet" in step.message
+        assert world.stored(Role.SERVER) is None
+        web, app = self.issued()
+        world.put(web, app)
+        assert isinstance(await world.settle(), ApplyObjects)
+        assert world.stored(Role.SERVER)["data"] == web["data"]
+        assert world.stored(Role.CLIENT)["data"] == app["data"]
+
+    async def test_what_is_ordered(self, world):
+        world.begin(
+            **ISSUER, certificateDuration="36h", subjectAltNames=["etcd.example.org", "10.1.2.3"]
+        )
+        await world.settle()
+        web, app = self.ordered(world)["db-server-issued"], self.ordered(world)["db-client-issued"]
+
+        issuer = {"name": "corporate", "kind": "ClusterIssuer", "group": "cert-manager.io"}
+        assert web["issuerRef"] == app["issuerRef"] == issuer
+        assert {"etcd.example.org", *SERVER_NAMES} <= set(web["dnsNames"])
+        assert "10.1.2.3" in web["ipAddresses"]
+        assert web["usages"] == ["digital signature", "server auth", "client auth"]
+        assert (app["commonName"], app["usages"][1:]) == ("etcd-client", ["client auth"])
+        assert web["duration"] == "129600s"
+        assert web["secretName"] == "db-server-issued"
+
+    async def test_members_certificates_stay_the_operators(self, world):
+        world.put(*self.issued())
+        await world.run(**ISSUER)
+
+        names = {key.partition("/")[2] for key in world.server.objects("secrets")}
+        assert "db-peer-ca" in names
+        assert "db-ca" not in names
+        assert world.tls_ready()[:2] == ("True", "CertificatesValid")
+
+    async def test_words_of_cert_manager_are_passed_on(self, world):
+        world.begin(**ISSUER)
+        await world.settle()
+        path = CERTIFICATES.path("prod", "db-server-issued")
+        live = world.server.objects("certificates")["prod/db-server-issued"]
+        ready = {"type": "Ready", "status": "False", "message": "issuer corporate not found"}
+        world.server.put(path, {**live, "status": {"conditions": [ready]}})
+
+        assert (await world.settle()).message.endswith("yet: issuer corporate not found")
+
+    async def test_renewal_is_taken_up(self, world):
+        world.put(*self.issued())
+        await world.run(**ISSUER)
+        web, app = self.issued(**RENEWED)
+        world.put(web, app)
+        await world.settle(NOW + timedelta(minutes=5))
+
+        assert world.stored(Role.SERVER)["data"] == web["data"]
+
+    async def test_nothing_is_ordered_again_while_nothing_changes(self, world):
+        world.put(*self.issued())
+        await world.run(**ISSUER)
+        before = len(world.server.calls)
+        for minutes in range(0, 60, 5):
+            assert (await world.look(NOW + timedelta(minutes=minutes))).settled
+
+        assert {call.verb for call in world.server.calls[before:]} == {"get"}
+
+    async def test_other_names_change_the_order(self, world):
+        world.put(*self.issued())
+        await world.run(**ISSUER)
+        more = spec(size=3, **tls(**ISSUER, subjectAltNames=["etcd.example.org"]))
+        world.seen = dataclasses.replace(world.seen, applied=more, spec=more)
+        await world.settle()
+
+        assert "etcd.example.org" in self.ordered(world)["db-server-issued"]["dnsNames"]
+        assert world.tls_ready()[:2] == ("False", "CertificateRefused")
+        world.put(*self.issued(names=(*SERVER_NAMES, "etcd.example.org")))
+        await world.settle()
+        assert world.tls_ready()[:2] == ("True", "CertificatesValid")
+
+    async def test_somebody_elses_certificate_is_not_written_over(self, world):
+        path = CERTIFICATES.path("prod", "db-server-issued")
+        world.server.put(path, {"metadata": {"name": "db-server-issued"}, "spec": {"theirs": 1}})
+        world.begin(**ISSUER)
+        step = await world.settle()
+
+        assert step.reason is Reason.NAME_CONFLICT
+        assert self.ordered(world)["db-server-issued"] == {"theirs": 1}
+
+    @pytest.mark.parametrize(
+        ("answer", "reason", "said"),
+        [
+            (
+                answer_status(404, message="404 page not found"),
+                Reason.CERT_MANAGER_MISSING,
+                "install cert-manager, or take issuerRef out",
+            ),
+            (
+                answer_status(403, message="no certificates for you"),
+                Reason.NOT_ALLOWED,
+                "no certificates for you): grant it get on them",
+            ),
+        ],
+    )
+    async def test_what_can_not_be_ordered_is_said(self, world, answer, reason, said):
+        world.begin(**ISSUER)
+        await world.settle()
+        # After the Secrets: the authority of members, three certificates, two that are issued.
+        world.server.script("get", *[None] * 6, answer, answer)
+        step = await world.look()
+
+        assert step.reason is reason
+        assert said in step.message

@@ -47,7 +47,7 @@ def tls(**fields):
 def examined(role, secrets=None, *, now=NOW, **fields):
     wanted = tls(**(fields or GIVEN))
     who = Holder.of(IDENTITY, wanted)
-    (source,) = [source for source in sources_of(wanted) if source.role is role]
+    (source,) = [source for source in sources_of("db", wanted) if source.role is role]
     return examine(source, given() if secrets is None else secrets, who, now)
 
 
