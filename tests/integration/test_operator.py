@@ -439,8 +439,10 @@ def test_certificates_are_ordered_from_cert_manager(apiserver, running, namespac
     assert base64.b64decode(stored["db-server-tls"]["data"]["tls.crt"]) == server.pem
     assert base64.b64decode(stored["db-client-tls"]["data"]["tls.crt"]) == client.pem
     assert "db-ca" not in stored
-    ready = condition(apiserver, cluster, "TLSReady")
-    assert (ready["status"], ready["reason"]) == ("True", "CertificatesValid")
+    until(
+        lambda: condition(apiserver, cluster, "TLSReady")["reason"] == "CertificatesValid",
+        "TLSReady",
+    )
 
 
 def test_nothing_of_a_secret_is_in_logs_events_or_status(apiserver, running, namespace):
