@@ -132,6 +132,7 @@ RULES: tuple[Rule, ...] = (
     roll.restart_next,
     upgrade.complete,
     downgrade.cancel_downgrade,
+    bootstrap.close_files,
     leftovers.annotate_claims,
     scale.discard_leftovers,
     scale.shrink,
