@@ -75,7 +75,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     metadata = obj["metadata"]
     parsed = parse_cluster(obj)
     status = parsed.status
-    spec, errors = _spec(parsed)
+    spec, errors = checked_spec(parsed)
     unborn = status.applied_spec is None
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
@@ -113,7 +113,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     )
 
 
-def _spec(
+def checked_spec(
     parsed: ParsedCluster | Invalid[ClusterStatus],
 ) -> tuple[ClusterSpec | None, tuple[FieldError, ...]]:
     """The spec, or what is wrong with it, etcd's own options included."""

@@ -76,8 +76,15 @@ def authority_from(secret: Mapping[str, Any]) -> Authority:
 def new_authority(
     cluster: str, role: Role, key: EllipticCurvePrivateKey, serial: int, life: Life
 ) -> Authority:
+    """The authority of a cluster."""
+    return self_signed(authority_name(cluster, role), key, serial, life)
+
+
+def self_signed(
+    common_name: str, key: EllipticCurvePrivateKey, serial: int, life: Life
+) -> Authority:
     """A certificate authority that has signed itself."""
-    name = _name(authority_name(cluster, role))
+    name = _name(common_name)
     builder = (
         _begun(name, name, key, serial, life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
