@@ -34,6 +34,8 @@ APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
 # Asks for a restart of every member, one after the other: a new value is a new request.
 RESTART_ANNOTATION: Final = f"{GROUP}/restart"
+# Asks for another certificate authority: client, peer or all. Taken away when it is recorded.
+ROTATE_ANNOTATION: Final = f"{GROUP}/rotate-authority"
 # On a pod and its template: changes with anything in the template but the members' resources.
 TEMPLATE_HASH_ANNOTATION: Final = f"{GROUP}/template-hash"
 # On a pod: the revision of the template whose resources it was given in place, or could not be.
