@@ -23,6 +23,7 @@ from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
     DropRotationRequest,
     IssueCertificates,
     MakeNextAuthority,
@@ -146,7 +147,13 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | CancelDowngrade()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
-        case IssueCertificates() | MakeNextAuthority() | ReplaceAuthority() | DropRotationRequest():
+        case (
+            IssueCertificates()
+            | MakeNextAuthority()
+            | ReplaceAuthority()
+            | AnnounceCertificate()
+            | DropRotationRequest()
+        ):
             return await perform_on_certificates(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)

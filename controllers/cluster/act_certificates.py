@@ -16,7 +16,7 @@ from typing import Any, assert_never
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api.labels import FIELD_MANAGER, ROTATE_ANNOTATION
+from api.labels import FIELD_MANAGER, ROTATE_ANNOTATION, SHOW_ANNOTATION
 from api.reasons import Reason
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER
 from controllers.cluster.certificates.issue import (
@@ -41,6 +41,7 @@ from controllers.cluster.certificates.trust import trust_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
     DropRotationRequest,
     IssueCertificates,
     MakeNextAuthority,
@@ -48,12 +49,18 @@ from controllers.cluster.plan.certificate_steps import (
     WantedCertificate,
 )
 from controllers.cluster.render import Identity, identity
-from controllers.resources import CLUSTERS, SECRETS
+from controllers.resources import CLUSTERS, PODS, SECRETS
 from controllers.writer import Writer, is_final, namespace_is_going
 from informers.errors import AlreadyExistsError, NotFoundError, StatusError
 
 # What is written into Secrets, or about them.
-SecretStep = IssueCertificates | MakeNextAuthority | ReplaceAuthority | DropRotationRequest
+SecretStep = (
+    IssueCertificates
+    | MakeNextAuthority
+    | ReplaceAuthority
+    | AnnounceCertificate
+    | DropRotationRequest
+)
 
 
 async def perform_on_certificates(step: SecretStep, observed: Observed, writer: Writer) -> Outcome:
@@ -67,6 +74,12 @@ async def perform_on_certificates(step: SecretStep, observed: Observed, writer: 
             return await _make_next(step, observed, writer)
         case ReplaceAuthority():
             return await _replace(step, observed, writer)
+        case AnnounceCertificate(pods=pods, fingerprint=fingerprint):
+            note = {SHOW_ANNOTATION: fingerprint}
+            for name, uid in pods:
+                body = {"metadata": {"annotations": note, "uid": uid}}
+                await writer.patch(PODS, observed.namespace, name, body)
+            return Done()
         case DropRotationRequest():
             return await _drop_request(step, observed, writer)
         case _:

@@ -59,6 +59,7 @@ ELSEWHERE = {
     rotation.make_next_authority,
     rotation.forget_lost_authority,
     rotation.begin_rotation,
+    rotation.announce_certificate,
     rotation.rotate,
     rotation.wait_for_rotation,
     bootstrap.restart_on_corrected_spec,

@@ -125,6 +125,7 @@ RULES: tuple[Rule, ...] = (
     upgrade.wait_for_version,
     # Between rolls an authority's rotation comes to its next phase; while it waits, others go on.
     rotation.begin_rotation,
+    rotation.announce_certificate,
     rotation.rotate,
     scale.wait_to_shrink,
     volumes.migrate,

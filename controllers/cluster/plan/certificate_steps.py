@@ -102,6 +102,20 @@ class ReplaceAuthority:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceCertificate:
+    """Note on pods which certificate they are to show: kubelet looks at their files at once then,
+    and not within a minute and a half.
+    """
+
+    pods: tuple[tuple[str, str], ...]  # names and uids
+    fingerprint: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Have kubelet bring new certificates to {', '.join(name for name, _ in self.pods)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropRotationRequest:
     """Take the annotation away that asked for a rotation, which is recorded by now."""
 
@@ -118,5 +132,6 @@ CertificateStep = (
     | RecordRotation
     | MakeNextAuthority
     | ReplaceAuthority
+    | AnnounceCertificate
     | DropRotationRequest
 )

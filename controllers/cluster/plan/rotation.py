@@ -9,6 +9,7 @@ happen: a member restarts with a trust that leaves out who has signed what anoth
 
 from typing import Final
 
+from api.labels import SHOW_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import AuthorityRotation, AuthorityStatus, Rendering
 from controllers.cluster.certificates.due import authority_life, rotate_after
@@ -25,6 +26,7 @@ from controllers.cluster.certificates.trust import (
 )
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
     DropRotationRequest,
     MakeNextAuthority,
     RecordRotation,
@@ -35,6 +37,7 @@ from controllers.cluster.plan.rotation_waits import (
     VOLUMES,
     applications_have_until,
     is_calm,
+    to_show,
     under_way,
     waits_for,
 )
@@ -150,6 +153,20 @@ def _replace(
         by=rotation.next,
         then=authorities.model_copy(update=update),
     )
+
+
+def announce_certificate(observed: Observed) -> AnnounceCertificate | None:
+    """New certificates are in use sooner where kubelet is told of them."""
+    found = under_way(observed)
+    if found is None or found[1].phase != Phase.REPLACING:
+        return None
+    wanted = to_show(observed, found[2])
+    pods = tuple(
+        (pod.name, pod.uid)
+        for pod in observed.pods
+        if not pod.terminating and pod.annotations.get(SHOW_ANNOTATION) != wanted
+    )
+    return AnnounceCertificate(pods=pods, fingerprint=wanted) if pods and wanted else None
 
 
 def wait_for_rotation(observed: Observed) -> Wait | None:

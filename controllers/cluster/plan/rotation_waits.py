@@ -89,6 +89,12 @@ def waits_for(observed: Observed) -> str:
     return late or (_waits_to_restart(observed) if restarts else "")
 
 
+def to_show(observed: Observed, role: Role) -> str:
+    """The fingerprint of the leaf that members show at an authority's port; empty without one."""
+    secret = observed.certificates.facts.get(SHOWN[role])
+    return secret.certificate.fingerprint if secret and secret.certificate else ""
+
+
 def _waits_to_restart(observed: Observed) -> str:
     return "" if may_restart(observed) else "members may be restarted in a maintenance window only"
 
@@ -108,9 +114,8 @@ def _waits_for_trust(observed: Observed, role: Role, bundle: Bundle) -> str:
 
 def _waits_for_members(observed: Observed, role: Role) -> str:
     """Each of them shows the certificate that its Secret holds; or it must have it by now."""
-    rotation, secret = rotation_of_cluster(observed), observed.certificates.facts.get(SHOWN[role])
+    rotation, wanted = rotation_of_cluster(observed), to_show(observed, role)
     assert rotation is not None
-    wanted = secret.certificate.fingerprint if secret and secret.certificate else ""
     shown = observed.certificates.shown
     sure = observed.now >= rotation.since + _SURELY_MOUNTED
     late = [pod.name for pod in observed.pods if not _shows(pod, wanted, shown, sure=sure)]

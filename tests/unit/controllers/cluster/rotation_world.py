@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.labels import stateful_set_name
+from api.labels import SHOW_ANNOTATION, stateful_set_name
 from api.v1alpha1.cluster_status import AuthorityStatus
 from controllers.cluster.act import perform
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, Facts, Role
@@ -24,7 +24,7 @@ from controllers.cluster.happenings import happenings
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.outcome import Changed, Done
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.certificate_steps import IssueCertificates
+from controllers.cluster.plan.certificate_steps import AnnounceCertificate, IssueCertificates
 from controllers.cluster.plan.rotation_waits import VOLUMES
 from controllers.cluster.plan.steps import ApplyObjects, DeletePod, MoveLeader, Plan, Wait
 from controllers.cluster.read_certificates import CertificateReader
@@ -123,6 +123,7 @@ class World:
         self.uids = itertools.count()
         self.pods: dict[int, Process | None] = {n: self._born() for n in range(3)}
         self.apps = [0, 0]  # the version of the client's Secret that each has
+        self.announced: dict[str, str] = {}
         self.rules: list[str] = []
         self.events: list[str] = []
         self.restart_operator()
@@ -181,12 +182,15 @@ class World:
                 self.pods[int(name[-1])] = None
             case MoveLeader(target=target):
                 self.leader = int(target[-1])
+            case AnnounceCertificate(pods=pods, fingerprint=fingerprint):
+                for name, _ in pods:
+                    self.announced[self.pods[int(name[-1])].uid] = fingerprint
             case IssueCertificates(certificates=some) if dies_after:
                 step = dataclasses.replace(step, certificates=some[:dies_after])
         writer = Writer(
             self.api, OwnWrites(clock=lambda: 0.0), "prod/db", remaining_s=lambda: float("inf")
         )
-        if isinstance(step, ApplyObjects | DeletePod | MoveLeader):
+        if isinstance(step, ApplyObjects | DeletePod | MoveLeader | AnnounceCertificate):
             return Done()
         before = self.api.dropped
         outcome = asyncio.run(perform(step, seen, writer, NO_ETCD))
@@ -354,6 +358,7 @@ class World:
             uid=process.uid,
             revision=process.revision,
             bundles=process.keys,
+            annotations={SHOW_ANNOTATION: self.announced.get(process.uid, "")},
             created=self.now,
         )
 
