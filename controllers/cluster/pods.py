@@ -20,6 +20,7 @@ from api.labels import (
 from api.quantity import parse_quantity
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Probe, Problem
+from controllers.cluster.render.tls import mounted_bundles
 
 # kubelet's waiting reasons (pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime) that a user must
 # mend.
@@ -120,6 +121,7 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         created=_time(metadata.get("creationTimestamp")),
         annotations=annotations,
         resources=_named(spec.get("containers", ()), ETCD_CONTAINER).get("resources") or {},
+        bundles=mounted_bundles(spec),
         **_resize(metadata, status),
     )
 

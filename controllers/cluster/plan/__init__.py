@@ -25,6 +25,7 @@ from controllers.cluster.plan import (
     repair,
     resize,
     roll,
+    rotation,
     scale,
     upgrade,
     volumes,
@@ -80,8 +81,11 @@ RULES: tuple[Rule, ...] = (
     bootstrap.record_started,
     joining.track_joining,
     joining.drop_request,
+    rotation.drop_rotation_request,
     certificates.make_authorities,
     certificates.record_authorities,
+    rotation.make_next_authority,
+    rotation.forget_lost_authority,
     certificates.issue_leaves,
     certificates.wait_for_certificates,
     objects.wait_for_orphans,
@@ -139,6 +143,10 @@ RULES: tuple[Rule, ...] = (
     repair.wait_to_replace,
     roll.wait_for_turn,
     upgrade.wait_for_version,
+    # Between rolls an authority's rotation comes to its next phase; while it waits, others go on.
+    rotation.begin_rotation,
+    rotation.announce_certificate,
+    rotation.rotate,
     scale.wait_to_shrink,
     volumes.migrate,
     scale.grow,
@@ -151,6 +159,7 @@ RULES: tuple[Rule, ...] = (
     edits.wait_for_window,
     volumes.wait_for_size,
     health.wait_for_members,
+    rotation.wait_for_rotation,
     health.settled,
 )
 
