@@ -105,6 +105,14 @@ class EventReason(StrEnum):
         "CertificateCopied",
         "A certificate of yours was found fit; new connections use it within about a minute.",
     )
+    AUTHORITY_ROTATING = (
+        "AuthorityRotating",
+        "The replacement of a certificate authority has come to its next phase.",
+    )
+    AUTHORITY_ROTATED = (
+        "AuthorityRotated",
+        "A certificate authority was replaced: nobody trusts the old one any more.",
+    )
     WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
     ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
     DELETING = "Deleting", "The deletion of the cluster has begun."

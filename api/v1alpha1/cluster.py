@@ -16,6 +16,7 @@ from api.v1alpha1.common import (
     FREE_FORM,
     MAX_SUBDOMAIN_LENGTH,
     SUBDOMAIN_PATTERN,
+    Duration,
     Flag,
     Integer,
     Json,
@@ -313,6 +314,13 @@ class TLS(Model):
         description="How long the certificates that the operator makes are valid, from 5m to"
         " 3650d; unset, 365d. They are renewed after two thirds of it, without a restart. The"
         " authorities' own life is not meant.",
+    )
+    rotation_grace_period: Duration = Field(
+        default="1h",
+        description="How long applications have to take up what has changed in"
+        " `<cluster>-client-tls` while the clients' authority is replaced: first the next authority"
+        " beside the old one, then a certificate of it. Longer where copies of that Secret are made"
+        " by hand.",
     )
 
     @model_validator(mode="before")

@@ -15,19 +15,24 @@ from api.labels import (
 )
 from api.objects import read_deletion_policy
 from api.reasons import Reason
-from controllers.cluster.act_certificates import issue_certificates
+from controllers.cluster.act_certificates import SecretStep, perform_on_certificates
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import Clients, perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
-from controllers.cluster.act_sources import copy_certificates, order_certificates
+from controllers.cluster.act_sources import SourceStep, perform_on_sources
 from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
     CopyCertificates,
+    DropRotationRequest,
     IssueCertificates,
+    MakeNextAuthority,
     OrderCertificates,
     RecordAuthorities,
+    RecordRotation,
+    ReplaceAuthority,
 )
 from controllers.cluster.plan.steps import (
     AcceptSpec,
@@ -128,6 +133,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | RecordMembership()
             | RecordUpgrade()
             | RecordAuthorities()
+            | RecordRotation()
         ):
             return Done()  # their whole effect is the status that is written after this
         case (
@@ -144,22 +150,26 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | CancelDowngrade()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
-        case IssueCertificates() | CopyCertificates() | OrderCertificates():
+        case (
+            IssueCertificates()
+            | MakeNextAuthority()
+            | ReplaceAuthority()
+            | AnnounceCertificate()
+            | DropRotationRequest()
+            | CopyCertificates()
+            | OrderCertificates()
+        ):
             return await _perform_on_secrets(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
 
 
 async def _perform_on_secrets(
-    action: IssueCertificates | CopyCertificates | OrderCertificates,
-    observed: Observed,
-    writer: Writer,
+    action: SecretStep | SourceStep, observed: Observed, writer: Writer
 ) -> Outcome:
-    if isinstance(action, CopyCertificates):
-        return await copy_certificates(action, observed, writer)
-    if isinstance(action, OrderCertificates):
-        return await order_certificates(action, writer)
-    return await issue_certificates(action, observed, writer)
+    if isinstance(action, SourceStep):
+        return await perform_on_sources(action, observed, writer)
+    return await perform_on_certificates(action, observed, writer)
 
 
 async def _perform_in_kubernetes(

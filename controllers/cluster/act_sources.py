@@ -10,7 +10,7 @@ from typing import Any
 from api.labels import FIELD_MANAGER
 from api.reasons import Reason
 from controllers.cluster.act_certificates import write_secret
-from controllers.cluster.certificates.issue import secret_body
+from controllers.cluster.certificates.issue import leaf_secret
 from controllers.cluster.certificates.sources import Source
 from controllers.cluster.certificates.validate import Secrets, examine
 from controllers.cluster.observed import Observed
@@ -22,11 +22,19 @@ from controllers.resources import CERTIFICATES, SECRETS
 from controllers.writer import Writer, is_final, namespace_is_going
 from informers.errors import NotFoundError, StatusError
 
+SourceStep = CopyCertificates | OrderCertificates
 
-async def copy_certificates(step: CopyCertificates, observed: Observed, writer: Writer) -> Outcome:
-    """Take the step. Raises KubeError; after one that failed, or a cancellation, the copies before
-    it are written, and the next plan names the others.
+
+async def perform_on_sources(step: SourceStep, observed: Observed, writer: Writer) -> Outcome:
+    """Take the step. Raises KubeError; after one that failed, or a cancellation, what comes before
+    it is written, and the next plan names the rest.
     """
+    if isinstance(step, OrderCertificates):
+        return await _order(step, writer)
+    return await _copy(step, observed, writer)
+
+
+async def _copy(step: CopyCertificates, observed: Observed, writer: Writer) -> Outcome:
     who = tls_identity(observed)
     assert who is not None
     sources = {source.role: source for source in who.sources}
@@ -37,15 +45,15 @@ async def copy_certificates(step: CopyCertificates, observed: Observed, writer: 
         is_same = certificate is not None and certificate.fingerprint == wanted.fingerprint
         if not is_same or examined.facts.authority != recorded_authority(observed, wanted.role):
             return Changed(what=f"Secret {wanted.source}")
-        body = secret_body(who, wanted.role, examined.data)
+        body = leaf_secret(who, wanted.role, examined.data)
         refused = await write_secret(wanted.secret, wanted.uid, body, writer)
         if refused is not None:
             return refused
     return Done()
 
 
-async def order_certificates(step: OrderCertificates, writer: Writer) -> Outcome:
-    """Take the step: a Certificate that came up meanwhile is a conflict. Raises KubeError."""
+async def _order(step: OrderCertificates, writer: Writer) -> Outcome:
+    """A Certificate that came up meanwhile is a conflict."""
     for order in step.orders:
         meta = order.body["metadata"]
         uid = {"uid": order.uid} if order.uid else {}

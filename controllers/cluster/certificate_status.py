@@ -7,15 +7,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from api.conditions import ConditionStatus
+from api.labels import ROTATE_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import CertificateStatus
 from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION
-from controllers.cluster.certificates.due import renew_after
-from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Facts, Role
+from controllers.cluster.certificates.due import renew_after, rotate_after
+from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, CertificateFacts, Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.certificates.trust import signer_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.certificates import certificate_trouble, tls_identity
+from controllers.cluster.plan.rotation import unknown_request, wait_for_rotation
 from controllers.cluster.plan.sources import running_out
 
 # Less than this is left of a leaf of the usual life that is renewed in time.
@@ -35,9 +38,7 @@ def certificates_of(observed: Observed) -> tuple[CertificateStatus, ...]:
             secret=secret_name(observed.name, role),
             source=sources.get(role, ""),
             not_after=secret.certificate.not_after,
-            renew_after=renew_after(secret.certificate, who.leaf_life)
-            if role in who.own_leaves
-            else None,
+            renew_after=_renewed_after(who, role, secret.certificate),
         )
         for role in (*AUTHORITIES, *LEAVES)
         if (secret := observed.certificates.facts.get(role)) and secret.certificate
@@ -65,25 +66,45 @@ def tls_verdict(observed: Observed) -> tuple[ConditionStatus, Reason, str]:
 
 def _verdict_on_own(observed: Observed, who: Holder) -> tuple[ConditionStatus, Reason, str]:
     """All is well now: how long it is going to be."""
-    facts = observed.certificates.facts
-    message = f"All certificates are valid until {_when(_first_end(facts, LEAVES))}"
+    facts, recorded = observed.certificates.facts, observed.status.authorities
+    assert recorded is not None
+    ends = _first_end([facts[role].certificate for role in LEAVES])
+    message = f"All certificates are valid until {_when(ends)}"
     if not who.own_leaves:
-        return "True", Reason.CERTIFICATES_VALID, message
-    authorities = _first_end(facts, who.own_authorities)
-    until = f"the authorities until {_when(authorities)}"
-    if authorities < observed.now + _TOO_SHORT:
-        told = f"No certificate can be valid for longer than its authority: {until}"
+        return "True", Reason.CERTIFICATES_VALID, message + _rotation(observed)
+    signers = [signer_of(role, facts, recorded) for role in who.own_authorities]
+    authorities = f"the authorities until {_when(_first_end(signers))}"
+    if _first_end(signers) < observed.now + _TOO_SHORT:
+        told = f"No certificate can be valid for longer than its authority: {authorities}"
         return "False", Reason.AUTHORITY_EXPIRING, told
     made = [facts[role].certificate for role in who.own_leaves]
     renewed = min(renew_after(found, who.leaf_life) for found in made if found is not None)
     whose = "" if len(who.own_leaves) == len(LEAVES) else "the operator's "
-    message = f"{message} and {whose}renewed after {_when(renewed)}; {until}"
+    message += f" and {whose}renewed after {_when(renewed)}; {authorities}{_rotation(observed)}"
     return "True", Reason.CERTIFICATES_VALID, message
 
 
-def _first_end(facts: Facts, roles: tuple[Role, ...]) -> datetime:
-    found = [facts[role].certificate for role in roles]
-    return min(one.not_after for one in found if one is not None)
+def _renewed_after(who: Holder, role: Role, certificate: CertificateFacts) -> datetime | None:
+    """None of what was copied."""
+    if role in AUTHORITIES:
+        return rotate_after(certificate)
+    return renew_after(certificate, who.leaf_life) if role in who.own_leaves else None
+
+
+def _rotation(observed: Observed) -> str:
+    """What there is to say of a rotation, that is under way or was asked for in unknown words."""
+    waits, unknown = wait_for_rotation(observed), unknown_request(observed)
+    said = f". {waits.message}" if waits else ""
+    if unknown:
+        said += (
+            f". The annotation {ROTATE_ANNOTATION} says {unknown!r}: set it to client, peer or all,"
+            " and only to an authority that the operator made"
+        )
+    return said
+
+
+def _first_end(certificates: list[CertificateFacts | None]) -> datetime:
+    return min(found.not_after for found in certificates if found is not None)
 
 
 def _when(moment: datetime) -> str:

@@ -59,6 +59,7 @@ class Pod:
     resizing: str = ""  # why its new resources are not in force yet, in kubelet's words
     resizing_since: datetime | None = None
     resize_failed: bool = False  # its node can't give it these resources
+    bundles: JsonObject = field(default_factory=dict)  # by volume: which key it has as ca.crt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,8 @@ class Certificates:
     unread: str = ""
     sources: Mapping[Role, SourceFacts] = field(default_factory=dict)
     orders: Mapping[Role, OrderFacts] = field(default_factory=dict)  # from cert-manager
+    # By pod, while that is waited for: the fingerprint of the certificate that it shows.
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +174,7 @@ class Observed:
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
+    rotation_asked: str = ""  # the annotation that asks for other certificate authorities
     restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)

@@ -14,10 +14,12 @@ from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
 from controllers.cluster.certificates.due import authority_trouble, due_leaves, leaf_trouble
 from controllers.cluster.certificates.facts import LEAVES, Role
 from controllers.cluster.certificates.holder import Holder
+from controllers.cluster.certificates.issue import encoded
 from controllers.cluster.certificates.orders import read_order
 from controllers.cluster.certificates.parse import decoded, read_facts
 from controllers.cluster.certificates.sources import OrderFacts, Source, SourceFacts
 from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.certificates.trust import Phase
 from controllers.cluster.certificates.validate import Secrets, examine
 from controllers.cluster.observed import Certificates, Pod
 from controllers.cluster.render.tls import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
@@ -42,13 +44,15 @@ class ReadCertificates:
 @dataclass(frozen=True, slots=True)
 class _Memory:
     who: Holder
+    authorities: AuthorityStatus | None
     since: datetime
     read: ReadCertificates
 
     def holds(self, who: Holder, authorities: AuthorityStatus | None, now: datetime) -> bool:
-        """Whether it is of this cluster, young, and gives nothing to do."""
-        is_young = self.who == who and now < self.since + _REMEMBERED
-        return is_young and _all_well(who, self.read.certificates, authorities, now)
+        """Whether it is of this cluster and its record, young, and gives nothing to do."""
+        is_of_this = (self.who, self.authorities) == (who, authorities)
+        is_young = now < self.since + _REMEMBERED
+        return is_of_this and is_young and _all_well(who, self.read.certificates, authorities, now)
 
 
 class CertificateReader:
@@ -88,7 +92,7 @@ class CertificateReader:
             ),
             tls=_tls(secrets),
         )
-        self._memories[key] = _Memory(who, now, read)
+        self._memories[key] = _Memory(who, authorities, now, read)
         return read
 
     def forget(self, key: str) -> None:
@@ -144,6 +148,8 @@ async def read_certificates(
         channels.trust(key, None)
         return Certificates()
     waits = any(not pod.running for pod in pods)  # perhaps for a Secret that is not there
+    rotation = status.authorities.rotation if status.authorities else None
+    waits = waits or (rotation is not None and rotation.phase == Phase.PREPARING)
     read = await reader.read(who, status.authorities, now=now, anew=waits)
     if read.tls is not None:
         channels.trust(key, read.tls)
@@ -157,7 +163,7 @@ def _sources(
     for source in who.sources:
         examined = examine(source, theirs, who, now)
         there = secrets.get(source.role, {}).get("data") or {}
-        copied = bool(examined.data) and there == examined.data
+        copied = bool(examined.data) and there == encoded(examined.data)
         found[source.role] = replace(examined.facts, copied=copied)
     return found
 
@@ -173,7 +179,7 @@ def _all_well(
         return False
     return not any(
         [authority_trouble(who, role, read.facts, authorities) for role in who.own_authorities]
-        + [leaf_trouble(who, role, read.facts, now) for role in who.own_leaves]
+        + [leaf_trouble(who, role, read.facts, authorities, now) for role in who.own_leaves]
     )
 
 

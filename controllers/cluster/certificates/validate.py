@@ -5,7 +5,6 @@ in a member that does not start or a client that is turned away, is refused here
 No text repeats anything of a Secret's data but the names of certificates' fields.
 """
 
-import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -59,7 +58,7 @@ class Examined:
     """What is known of a source, and what its role's Secret should hold: nothing if it is unfit."""
 
     facts: SourceFacts
-    data: Mapping[str, str] = field(default_factory=dict, repr=False)
+    data: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def examine(source: Source, secrets: Secrets, who: Holder, now: datetime) -> Examined:
@@ -110,11 +109,11 @@ def _examined(
     for problem in _problems_of_role(leaf, source.role, who):
         raise UnfitSecretError(problem)
     chain = chain_above(leaf, tuple(others), bundle, now)
-    certificate = "".join(map(_pem, (leaf, *others)))
+    certificate = b"".join(map(_pem, (leaf, *others)))
     data = {
         CERTIFICATE_KEY: certificate,
         PRIVATE_KEY_KEY: _key_pem(key),
-        AUTHORITY_KEY: "".join(map(_pem, bundle)),
+        AUTHORITY_KEY: b"".join(map(_pem, bundle)),
     }
     if source.role is Role.PEER:
         data[CALLER_KEY] = certificate
@@ -123,7 +122,7 @@ def _examined(
         authority=authority_print(bundle),
         ends=min(one.not_valid_after_utc for one in (leaf, *chain)),
     )
-    return Examined(facts=facts, data={name: _encoded(text) for name, text in data.items()})
+    return Examined(facts=facts, data=data)
 
 
 def _has_authority(secret: Mapping[str, Any]) -> bool:
@@ -260,16 +259,12 @@ def _is_broken(certificate: x509.Certificate) -> bool:
     return algorithm is not None and algorithm.name in _BROKEN_HASHES
 
 
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(Encoding.PEM).decode()
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
 
 
-def _key_pem(key: PrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def _encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+def _key_pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _when(moment: datetime) -> str:

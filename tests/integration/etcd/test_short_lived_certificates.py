@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from controllers.cluster.certificates.due import due_leaves, life_of
-from controllers.cluster.certificates.facts import LEAVES
+from controllers.cluster.certificates.due import due_leaves, leaf_life
+from controllers.cluster.certificates.facts import ISSUER, LEAVES
 from controllers.cluster.certificates.parse import read_facts
 from tests.integration.etcd.processes import wait_for
 from tests.integration.etcd.tls_members import TLSCluster, fresh, speak
@@ -44,7 +44,7 @@ class Renewing:
             now, facts = datetime.now(UTC), read_facts(self.found)  # noqa: TID251 - as etcd sees it
             due = due_leaves(HOLDER, facts, RECORDED, now)
             for role in due:
-                begin, end = life_of(role, facts, now, HOLDER.leaf_life)
+                begin, end = leaf_life(facts[ISSUER[role]].certificate, now, HOLDER.leaf_life)
                 made = leaf(role, begins=begin, since=now, life=end - now)
                 self.found = {**self.found, role: made}
             if due:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +10,7 @@ import pytest
 
 from controllers.cluster.certificates.facts import Role
 from controllers.cluster.certificates.holder import Holder
+from controllers.cluster.certificates.issue import leaf_secret
 from controllers.cluster.certificates.validate import examine
 from etcd.dialer import DirectDialer
 from etcd.pool import ChannelPool
@@ -71,8 +71,8 @@ def copied(version, serial="first"):
     assert not [one.facts.problem for one in found.values() if one.facts.problem]
     caller = members_certificate((*PEER_NAMES, *LOOPBACK_NAME.get(version, ())), serial)
     data = {role: dict(one.data) for role, one in found.items()}
-    data[Role.PEER]["client.crt"] = base64.b64encode(caller.pem).decode()
-    return {role: {"data": values} for role, values in data.items()}
+    data[Role.PEER]["client.crt"] = caller.pem
+    return {role: leaf_secret(who, role, values) for role, values in data.items()}
 
 
 def credentials(cluster):

@@ -18,19 +18,22 @@ from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
 from api.v1alpha1.tls_fields import SHORTEST_CERTIFICATE_DURATION
 from controllers.cluster.certificates.due import (
     AUTHORITY_LIFE,
+    authority_life,
     authority_trouble,
     due_leaves,
+    leaf_life,
     leaf_trouble,
-    life_of,
     renew_after,
 )
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
 from controllers.cluster.certificates.issue import (
     authority_from,
     authority_secret,
+    leaf_data,
     leaf_secret,
     new_authority,
     new_leaf,
+    trust_data,
 )
 from controllers.cluster.certificates.parse import read_facts
 from controllers.cluster.certificates.subjects import subject_of
@@ -174,20 +177,22 @@ class TestWhatIsMade:
                 assert held != base64.b64decode(made["data"]["tls.key"])
 
     def test_key_is_on_the_curve_that_every_client_knows(self):
-        made = authority_from(stored(authority_secret(WHO, Role.PEER_CA, authority(Role.PEER_CA))))
+        secret = stored(authority_secret(WHO, Role.PEER_CA, authority(Role.PEER_CA)))
+        made = authority_from(secret, RECORDED.peer)
 
         assert isinstance(made.key.curve, ec.SECP256R1)
 
-    @pytest.mark.parametrize("role", Role)
-    def test_clocks_may_differ_a_little(self, role):
-        begin, _ = life_of(role, facts(), NOW, LEAF_LIFE)
+    def test_clocks_may_differ_a_little(self):
+        signer = facts()[Role.CLIENT_CA].certificate
 
-        assert begin == NOW - timedelta(minutes=5)
+        begins = {authority_life(NOW)[0], leaf_life(signer, NOW, LEAF_LIFE)[0]}
+        assert begins == {NOW - timedelta(minutes=5)}
 
     def test_certificate_does_not_outlive_its_authority(self):
         late = NOW + AUTHORITY_LIFE - timedelta(days=30)
 
-        assert life_of(Role.SERVER, facts(), late, LEAF_LIFE)[1] == NOW + AUTHORITY_LIFE
+        signer = facts()[Role.CLIENT_CA].certificate
+        assert leaf_life(signer, late, LEAF_LIFE)[1] == NOW + AUTHORITY_LIFE
 
 
 def is_served(role, secret, name):
@@ -212,7 +217,7 @@ LIVES = st.sampled_from(
 
 
 def due(found, now=NOW, recorded=RECORDED, who=WHO):
-    return due_leaves(who, read_facts(found), recorded, now)
+    return {r: one.why for r, one in due_leaves(who, read_facts(found), recorded, now).items()}
 
 
 def lasting(life):
@@ -284,14 +289,11 @@ class TestWhatIsDue:
 
     def test_names_of_another_cluster(self):
         other = dataclasses.replace(WHO, cluster_domain="other.local")
-        made = leaf_secret(
-            other,
-            Role.SERVER,
-            authority(Role.CLIENT_CA),
-            key=key("s"),
-            serials=(1, 2),
-            life=(NOW, NOW + LEAF_LIFE),
-        )
+        by = authority(Role.CLIENT_CA)
+        life = (NOW, NOW + LEAF_LIFE)
+        data = leaf_data(other, Role.SERVER, by, key=key("s"), serials=(1, 2), life=life)
+        trusted = trust_data(Role.SERVER, RECORDED, [by.certificate])
+        made = leaf_secret(other, Role.SERVER, {**data, **trusted})
 
         assert due({**secrets(), Role.SERVER: stored(made)}) == {
             Role.SERVER: "its names or uses are not those that are needed"
@@ -330,13 +332,14 @@ class TestWhatIsDue:
         who, now = lasting(life), (NOW + before * share).replace(microsecond=0)
         found = secrets(who=lasting(before), life=before)
         for role in due(found, now, who=who):
-            begin, end = life_of(role, read_facts(found), now, life)
+            begin, end = leaf_life(read_facts(found)[ISSUER[role]].certificate, now, life)
             assert end - now == life
             found[role] = leaf(role, who=who, begins=begin, since=now, life=life)
 
         if now >= NOW:
             assert due(found, now, who=who) == {}
-            assert [leaf_trouble(who, role, read_facts(found), now) for role in LEAVES] == [""] * 3
+            for role in LEAVES:
+                assert not leaf_trouble(who, role, read_facts(found), RECORDED, now)
 
     def test_other_names_make_the_servers_certificate_anew_and_no_other(self):
         assert set(due(secrets(), who=NAMED)) == {Role.SERVER}

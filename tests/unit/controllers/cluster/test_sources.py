@@ -22,6 +22,7 @@ from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
     OrderCertificates,
     RecordAuthorities,
+    RecordRotation,
 )
 from controllers.cluster.plan.certificates import tls_identity
 from controllers.cluster.plan.steps import ApplyObjects, RecordSpec, Wait
@@ -245,11 +246,27 @@ class TestLife:
         sources = {one.secret: (one.source, one.renew_after is None) for one in shown}
 
         assert sources == {
-            "db-peer-ca": ("", True),
+            "db-peer-ca": ("", False),
             "db-server-tls": ("web", True),
             "db-peer-tls": ("", False),
             "db-client-tls": ("web", True),
         }
+
+    @pytest.mark.parametrize("asked", ["client", "peer", "all"])
+    async def test_authority_of_the_users_is_not_rotated(self, world, asked):
+        await world.run()
+        world.seen = dataclasses.replace(world.seen, rotation_asked=asked)
+
+        assert plan(world.seen).step.settled
+        assert "only to an authority that the operator made" in world.tls_ready()[2]
+
+    async def test_authority_of_the_operators_beside_it_is_rotated(self, world):
+        await world.run(certificateSecret="web", caSecret="ours")
+        world.seen = dataclasses.replace(world.seen, rotation_asked="all")
+        step = plan(world.seen).step
+
+        assert isinstance(step, RecordRotation)
+        assert (step.authorities.rotation.authority, step.authorities.rotation.then) == ("peer", "")
 
     async def test_good_renewal_reaches_the_members(self, world):
         await world.run()
