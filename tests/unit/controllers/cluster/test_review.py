@@ -89,7 +89,7 @@ EDITS = [
     {"version": "v3.5.99-rc.1"},
     {"options": {"extra": {"max-txn-opps": "1"}}},
     {"options": {"extra": {"initial-cluster-state": "new"}}},
-    {"security": {"tls": {"caSecret": "mine"}}},
+    {"security": {"tls": {"enabled": False, "caSecret": "mine"}}},
     {"security": {"tls": {"enabled": True}}},
     {"clusterDomain": "other.local"},
     {"storage": {"size": "5Gi", "storageClassName": "fast"}},
