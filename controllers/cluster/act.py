@@ -15,11 +15,10 @@ from api.labels import (
 )
 from api.objects import read_deletion_policy
 from api.reasons import Reason
-from controllers.cluster.act_certificates import SecretStep, perform_on_certificates
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import Clients, perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
-from controllers.cluster.act_sources import SourceStep, perform_on_sources
+from controllers.cluster.act_sources import perform_on_secrets
 from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
@@ -159,17 +158,9 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | CopyCertificates()
             | OrderCertificates()
         ):
-            return await _perform_on_secrets(action, observed, writer)
+            return await perform_on_secrets(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
-
-
-async def _perform_on_secrets(
-    action: SecretStep | SourceStep, observed: Observed, writer: Writer
-) -> Outcome:
-    if isinstance(action, SourceStep):
-        return await perform_on_sources(action, observed, writer)
-    return await perform_on_certificates(action, observed, writer)
 
 
 async def _perform_in_kubernetes(

@@ -9,7 +9,7 @@ from typing import Any
 
 from api.labels import FIELD_MANAGER
 from api.reasons import Reason
-from controllers.cluster.act_certificates import write_secret
+from controllers.cluster.act_certificates import SecretStep, perform_on_certificates, write_secret
 from controllers.cluster.certificates.issue import leaf_secret
 from controllers.cluster.certificates.sources import Source
 from controllers.cluster.certificates.validate import Secrets, examine
@@ -19,19 +19,23 @@ from controllers.cluster.plan.certificate_steps import CopyCertificates, OrderCe
 from controllers.cluster.plan.certificates import tls_identity
 from controllers.cluster.plan.sources import recorded_authority
 from controllers.resources import CERTIFICATES, SECRETS
-from controllers.writer import Writer, is_final, namespace_is_going
-from informers.errors import NotFoundError, StatusError
+from controllers.writer import Writer, namespace_is_going
+from informers.errors import ConflictError, NotFoundError, StatusError
 
 SourceStep = CopyCertificates | OrderCertificates
 
 
-async def perform_on_sources(step: SourceStep, observed: Observed, writer: Writer) -> Outcome:
+async def perform_on_secrets(
+    step: SecretStep | SourceStep, observed: Observed, writer: Writer
+) -> Outcome:
     """Take the step. Raises KubeError; after one that failed, or a cancellation, what comes before
     it is written, and the next plan names the rest.
     """
     if isinstance(step, OrderCertificates):
         return await _order(step, writer)
-    return await _copy(step, observed, writer)
+    if isinstance(step, CopyCertificates):
+        return await _copy(step, observed, writer)
+    return await perform_on_certificates(step, observed, writer)
 
 
 async def _copy(step: CopyCertificates, observed: Observed, writer: Writer) -> Outcome:
@@ -53,7 +57,9 @@ async def _copy(step: CopyCertificates, observed: Observed, writer: Writer) -> O
 
 
 async def _order(step: OrderCertificates, writer: Writer) -> Outcome:
-    """A Certificate that came up meanwhile is a conflict."""
+    """A Certificate that came up meanwhile is a conflict.  Every other refusal is an outcome:
+    cert-manager's webhook may be down, and the cluster is cared for nevertheless.
+    """
     for order in step.orders:
         meta = order.body["metadata"]
         uid = {"uid": order.uid} if order.uid else {}
@@ -67,8 +73,10 @@ async def _order(step: OrderCertificates, writer: Writer) -> Outcome:
                 force=bool(order.uid),
                 timeout_s=writer.timeout_s(),
             )
+        except ConflictError:
+            raise
         except StatusError as error:
-            if not is_final(error) or namespace_is_going(error):
+            if namespace_is_going(error):
                 raise
             message = f"Certificate {order.certificate} can't be written: {error.message}"
             return Rejected(reason=Reason.NOT_ALLOWED, message=message)

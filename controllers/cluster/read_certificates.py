@@ -26,7 +26,7 @@ from controllers.cluster.render.tls import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVA
 from controllers.resources import CERTIFICATES, SECRETS
 from etcd.pool import ChannelPool
 from etcd.tls import ClientTLS
-from informers.errors import ForbiddenError, NotFoundError
+from informers.errors import ForbiddenError, NotFoundError, StatusError
 from informers.wire import KubeApi
 
 # So long it takes until a Secret that somebody deletes or changes is put right.
@@ -110,7 +110,7 @@ class CertificateReader:
         return {name: secret for name, secret in found.items() if secret is not None}
 
     async def _order(self, who: Holder, source: Source) -> OrderFacts:
-        """What there is of a Certificate; that there is no such kind, or no right, is a value."""
+        """What there is of a Certificate; that the server does not give it is a value."""
         try:
             live = await self._api.get(CERTIFICATES, namespace=who.namespace, name=source.secret)
         except NotFoundError as error:
@@ -119,6 +119,8 @@ class CertificateReader:
         except ForbiddenError as error:
             why = f"The operator may not read Certificates ({error.message}): grant it get on them"
             return OrderFacts(unread=why)
+        except StatusError as error:
+            return OrderFacts(unread=f"Certificate {source.secret} can't be read: {error.message}")
         return read_order(who, source, live)
 
     async def _get(self, who: Holder, name: str) -> Mapping[str, Any] | None:

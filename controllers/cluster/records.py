@@ -5,6 +5,7 @@ intents that a restarted operator must find again.
 """
 
 from datetime import datetime
+from typing import Final
 
 from api.v1alpha1.cluster_status import RefusedCertificate, RefusedEdit, UpgradeStatus
 from controllers.cluster.membership import late_of, voters_of
@@ -14,6 +15,7 @@ from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
     IssueCertificates,
     MakeNextAuthority,
+    OrderCertificates,
     RecordAuthorities,
     RecordRotation,
     ReplaceAuthority,
@@ -32,6 +34,13 @@ from controllers.cluster.plan.volume_steps import ResizeClaims
 from controllers.cluster.render import identity
 
 Fields = dict[str, object]
+_WRITES_SECRETS: Final = (
+    IssueCertificates,
+    MakeNextAuthority,
+    ReplaceAuthority,
+    CopyCertificates,
+    OrderCertificates,
+)
 
 
 def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -> Fields:
@@ -63,17 +72,16 @@ def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -
 
 
 def _of_certificates(step: Action | Wait, outcome: Outcome | None) -> Fields:
+    written: Fields = {"refused_certificate": None} if isinstance(outcome, Done) else {}
     match step:
-        case IssueCertificates() | CopyCertificates() | MakeNextAuthority() if isinstance(
-            outcome, Done
-        ):
-            return {"refused_certificate": None}
+        case IssueCertificates() | MakeNextAuthority() | CopyCertificates() | OrderCertificates():
+            return written
         case RecordAuthorities(authorities=authorities):
             return {"authorities": authorities}
         case RecordRotation(authorities=authorities, rendered=rendered):
             return {"authorities": authorities, **({"rendered": rendered} if rendered else {})}
         case ReplaceAuthority(then=authorities) if isinstance(outcome, Done):
-            return {"authorities": authorities, "refused_certificate": None}
+            return {"authorities": authorities, **written}
         case _:
             return {}
 
@@ -84,9 +92,7 @@ def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
 
 
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
-    if isinstance(
-        step, IssueCertificates | CopyCertificates | MakeNextAuthority | ReplaceAuthority
-    ):
+    if isinstance(step, _WRITES_SECRETS):
         now = observed.now.replace(microsecond=0)
         return {"refused_certificate": RefusedCertificate(message=outcome.message, time=now)}
     if not isinstance(step, AcceptSpec | RecordSpec | ResizeClaims) or observed.applied is None:

@@ -134,7 +134,7 @@ def _bundle(secret: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
     text = _value(secret, AUTHORITY_KEY, "put the certificate of the authority there, in PEM")
     bundle = _load(text, AUTHORITY_KEY)
     for one in bundle:
-        if not _read(AUTHORITY_KEY, certificate_facts, one).is_authority:
+        if not certificate_facts(one).is_authority:
             raise UnfitSecretError(
                 "its ca.crt holds a certificate that is no authority: put only certificates with"
                 " basicConstraints CA:TRUE there"

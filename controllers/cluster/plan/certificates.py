@@ -86,7 +86,9 @@ def issue_leaves(observed: Observed) -> IssueCertificates | None:
 def order_certificates(observed: Observed) -> OrderCertificates | None:
     """What cert-manager is to issue."""
     who = tls_identity(observed)
-    return None if who is None else wanted_orders(observed, who)
+    if who is None or (is_formed(observed) and was_refused_just_now(observed)):
+        return None
+    return wanted_orders(observed, who)
 
 
 def copy_certificates(observed: Observed) -> CopyCertificates | None:

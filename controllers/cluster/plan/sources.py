@@ -90,7 +90,11 @@ def source_trouble(observed: Observed, who: Holder) -> Wait | None:
     for source in who.sources:
         order = observed.certificates.orders.get(source.role)
         if order is not None:
-            late = _order_trouble(source, order, who) or _unfilled(observed, source, order)
+            late = (
+                _order_trouble(source, order, who)
+                or (None if order.current else _refused(observed))
+                or _unfilled(observed, source, order)
+            )
             if late is not None:
                 return late
         trouble = _trouble(observed, source)
@@ -105,7 +109,7 @@ def copy_pending(observed: Observed, who: Holder) -> Wait | None:
     """What is about to be copied."""
     for source in who.sources:
         if not _facts(observed, source).copied:
-            return Wait(
+            return _refused(observed) or Wait(
                 reason=Reason.CERTIFICATES_PENDING,
                 message=f"Secret {source.secret} is being copied to"
                 f" {secret_name(who.name, source.role)}",
@@ -171,6 +175,12 @@ def _order_trouble(source: Source, order: OrderFacts, who: Holder) -> Wait | Non
             recheck_s=_RECHECK_S,
         )
     return None
+
+
+def _refused(observed: Observed) -> Wait | None:
+    """The server did not take what was written last."""
+    refused = observed.status.refused_certificate
+    return Wait(reason=Reason.NOT_ALLOWED, message=refused.message) if refused else None
 
 
 def _unfilled(observed: Observed, source: Source, order: OrderFacts) -> Wait | None:

@@ -12,14 +12,16 @@ import structlog
 
 from api.conditions import find_condition
 from api.reasons import Reason
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
 from controllers.cluster.act import perform
 from controllers.cluster.certificates.facts import LEAVES, Role
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.happenings import happenings
-from controllers.cluster.outcome import Changed, Done
+from controllers.cluster.outcome import Changed, Done, Rejected
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
+    IssueCertificates,
     OrderCertificates,
     RecordAuthorities,
     RecordRotation,
@@ -415,9 +417,9 @@ class TestCertManager:
 
     async def test_certificates_are_ordered_awaited_and_copied(self, world):
         world.begin(**ISSUER)
-
-        assert isinstance(await world.look(), OrderCertificates)
         step = await world.settle()
+
+        assert set(self.ordered(world)) == {"db-server-issued", "db-client-issued"}
         assert step.reason is Reason.CERTIFICATES_PENDING
         assert "cert-manager has not issued Certificate db-server-issued yet" in step.message
         assert world.stored(Role.SERVER) is None
@@ -493,6 +495,24 @@ class TestCertManager:
         await world.settle()
         assert world.tls_ready()[:2] == ("True", "CertificatesValid")
 
+    async def test_refused_order_does_not_stop_the_care_for_a_cluster(self, world):
+        """cert-manager's own webhook is down."""
+        world.put(*self.issued())
+        await world.run(**ISSUER)
+        more = spec(size=3, **tls(**ISSUER, subjectAltNames=["etcd.example.org"]))
+        world.seen = dataclasses.replace(world.seen, applied=more, spec=more)
+        world.server.on_every("patch", answer_status(500, message="failed calling webhook"))
+        assert isinstance(await world.look(), OrderCertificates)
+        assert isinstance(await world.step(), Rejected)
+        step = await world.look()
+
+        assert step.settled
+        assert world.tls_ready()[:2] == ("False", "NotAllowed")
+        assert "failed calling webhook" in world.tls_ready()[2]
+        late = NOW + LEAF_LIFE * 0.7
+        world.server.on_every("patch", None)
+        assert isinstance(await world.look(late), IssueCertificates)
+
     async def test_somebody_elses_certificate_is_not_written_over(self, world):
         path = CERTIFICATES.path("prod", "db-server-issued")
         world.server.put(path, {"metadata": {"name": "db-server-issued"}, "spec": {"theirs": 1}})
@@ -509,6 +529,11 @@ class TestCertManager:
                 answer_status(404, message="404 page not found"),
                 Reason.CERT_MANAGER_MISSING,
                 "install cert-manager, or take issuerRef out",
+            ),
+            (
+                answer_status(500, message="conversion webhook is down"),
+                Reason.NOT_ALLOWED,
+                "Certificate db-server-issued can't be read: conversion webhook is down",
             ),
             (
                 answer_status(403, message="no certificates for you"),
