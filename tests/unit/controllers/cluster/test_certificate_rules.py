@@ -137,9 +137,13 @@ class TestLife:
             "db-server-tls",
             "db-peer-tls",
             "db-client-tls",
+            "db-operator-tls",
         ]
         assert shown[0].not_after == NOW + AUTHORITY_LIFE
-        assert [one.renew_after is None for one in shown] == [True, True, False, False, False]
+        assert [one.renew_after is None for one in shown] == [
+            *(True for _ in AUTHORITIES),
+            *(False for _ in LEAVES),
+        ]
 
     @pytest.mark.parametrize("role", LEAVES)
     def test_deleted_certificate_comes_back(self, role):
@@ -155,6 +159,7 @@ class TestLife:
             "uid-db-server-tls",
             "uid-db-peer-tls",
             "uid-db-client-tls",
+            "uid-db-operator-tls",
         }
 
     def test_expired_certificates_are_renewed_while_nobody_answers(self):
