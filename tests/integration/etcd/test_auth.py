@@ -367,6 +367,6 @@ async def test_rolling_upgrade_with_authentication_on(tmp_path, pool):
             assert await world.settle() == []
             app = await wait_for(lambda n=number: people.logged_in("app", "first", n))
             await put(app, b"/app/one", b"1")
-        assert await wait_for(lambda: operate(people)) is None
+        await operate(people)
     finally:
         cluster.kill()

@@ -89,8 +89,10 @@ async def live(world, what):
         if kind == "spec":
             world.want(**value)
         elif kind == "drift":
+            armed, world.store.crash_at = world.store.crash_at, None
             with contextlib.suppress(EtcdError):
                 await value(world.store)
+            world.store.crash_at = armed
         elif kind == "crash":
             world.store.crash_at = len(world.store.calls) + value
         else:
