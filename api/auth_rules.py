@@ -13,7 +13,7 @@ from api.v1alpha1.cluster import Security
 def auth_errors(security: Security, path: str) -> Iterator[FieldError]:
     """Yield everything that is wrong with the auth of a security section that stands at `path`."""
     auth, here = security.auth, f"{path}.auth"
-    if auth.enabled and not security.tls.enabled:
+    if auth.enabled and security.tls.enabled is False:
         yield FieldError(
             f"{here}.enabled",
             "needs TLS, because the operator is known to etcd by its certificate",

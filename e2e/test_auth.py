@@ -118,5 +118,5 @@ async def test_who_may_do_what_is_said_and_taken_back_on_a_running_cluster(
 
 
 async def test_authentication_without_tls_is_refused(cluster: EtcdCluster) -> None:
-    await cluster.apply(size=1, security={"auth": {"enabled": True}})
+    await cluster.apply(size=1, security={"tls": {"enabled": False}, "auth": {"enabled": True}})
     assert "Set spec.security.tls.enabled to true" in await cluster.shows("InvalidSpec")

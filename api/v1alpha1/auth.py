@@ -114,7 +114,7 @@ class Auth(Model):
 
     enabled: Flag = Field(
         default=False,
-        description="Whether etcd asks who is calling. It needs security.tls.enabled, and is"
+        description="Whether etcd asks who is calling. It needs TLS, and is"
         " switched on and off without touching a member. When it is switched off, the users and"
         " roles named here are deleted in etcd.",
     )

@@ -71,6 +71,19 @@ def test_it_is_refused_by_field(auth, field, words):
     assert words in str(error)
 
 
+def test_authentication_is_refused_on_a_cluster_that_was_made_without_tls():
+    made = {"token": "t", "epoch": 1, "size": 1, "scheme": "http"}
+    cluster = {
+        "metadata": {"name": "db"},
+        "spec": {"security": {"auth": {"enabled": True}}},
+        "status": {"bootstrap": made},
+    }
+
+    assert [error.field for error in validate_cluster(cluster)] == [f"{AUTH}.enabled"]
+    made["scheme"] = "https"
+    assert validate_cluster(cluster) == ()
+
+
 def test_authentication_needs_tls():
     assert errors({"enabled": True}, tls=False) == (
         FieldError(
