@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from api.conditions import find_condition
 from api.reasons import Reason
+from controllers.cluster.ask_etcd import ask_etcd
 from controllers.cluster.certificates.facts import Role
 from controllers.cluster.certificates.parse import read_facts
 from controllers.cluster.observed import Certificates, Etcd
@@ -15,11 +17,17 @@ from controllers.cluster.plan import plan
 from controllers.cluster.plan.auth_steps import AuthStep, ChangeAuth, RecordAuth, SwitchAuth
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.status import next_status
-from etcd.errors import BadRequestError, RequestTimedOutError
+from etcd.errors import (
+    AuthObjectMissingError,
+    BadRequestError,
+    CredentialsMissingError,
+    PermissionDeniedError,
+    RequestTimedOutError,
+)
 from informers.errors import ForbiddenError
 from tests.unit.controllers.cluster.auth_world import AuthWorld
 from tests.unit.controllers.cluster.builders import status_of
-from tests.unit.controllers.cluster.certificate_builders import observed, secrets, without
+from tests.unit.controllers.cluster.certificate_builders import WHO, observed, secrets, without
 
 READER = {"name": "reader", "permissions": [{"access": "Read", "key": "/a/", "prefix": True}]}
 APP = {"name": "app", "passwordSecret": {"name": "db-app"}, "roles": ["reader"]}
@@ -208,6 +216,49 @@ class TestTrouble:
         assert "permission denied" in step.message
         status = next_status(made, plan(made), None)
         assert find_condition(status.conditions, "QuorumAvailable").status == "Unknown"
+
+
+class Refusing:
+    """A pool whose members answer, but to `rpc` only that the caller may not ask."""
+
+    def __init__(self, rpc, error):
+        self.rpc, self.error = rpc, error
+        self.maintenance = SimpleNamespace(status=self.status)
+        self.cluster = SimpleNamespace(member_list=self.member_list)
+
+    def client(self, _endpoint):
+        return self
+
+    def obstacle(self, _endpoint):
+        return ""
+
+    async def retain(self, _cluster, _endpoints): ...
+
+    async def status(self, *, timeout_s):
+        if self.rpc == "Status":
+            raise self.error
+        return status_of(0)
+
+    async def member_list(self, *, linearizable, timeout_s):
+        raise self.error
+
+
+@pytest.mark.parametrize("rpc", ["Status", "MemberList"])
+@pytest.mark.parametrize(
+    ("error", "denied"),
+    [
+        (CredentialsMissingError("etcdserver: user name is empty"), True),
+        (PermissionDeniedError("etcdserver: permission denied"), True),
+        (AuthObjectMissingError("etcdserver: user name not found"), True),
+        (RequestTimedOutError("etcdserver: request timed out"), False),
+    ],
+)
+async def test_denial_is_told_from_silence(rpc, error, denied):
+    answer = await ask_etcd(Refusing(rpc, error), WHO, observed().pods[:1], cluster_id="")
+
+    assert answer.members is None
+    assert answer.denied is denied
+    assert answer.errors == {"db-0": error.message}
 
 
 class TestWhoseTheyAre:
