@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from controllers.cluster.plan import (
     RULES,
     admission,
+    auth,
     bootstrap,
     certificates,
     deletion,
@@ -36,7 +37,7 @@ RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
 # newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS) is for other
 # simulations.  Some runs never have to wait before they shrink, and refused edits of a cluster that
-# sleeps are rare, and no cluster speaks TLS: unit tests hold these.
+# sleeps are rare, and no cluster speaks TLS or has users: unit tests hold these.
 ELSEWHERE = {
     deletion.delete_orphans,
     deletion.let_go,
@@ -54,6 +55,12 @@ ELSEWHERE = {
     certificates.record_authorities,
     certificates.issue_leaves,
     certificates.wait_for_certificates,
+    auth.record_auth,
+    auth.switch_auth_off,
+    auth.change_auth,
+    auth.switch_auth_on,
+    auth.wait_for_credentials,
+    health.wait_for_access,
     bootstrap.restart_on_corrected_spec,
     leftovers.adopt,
     leftovers.wait_for_lost_status,
