@@ -145,8 +145,9 @@ class AuthUserStatus(Model):
     password_from: Text = Field(
         default="",
         description="Which state of which Secret its password was taken from, as uid and"
-        " resourceVersion; certificate for a user without one, nobody where nobody knows it. Empty"
-        " while it is not known.",
+        " resourceVersion; certificate for a user without one, nobody where nobody knows it,"
+        " changing before it is replaced by another one. Empty while nothing is known of it. Do"
+        " not change.",
     )
 
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from api.v1alpha1.auth import ROOT, Auth, AuthStatus, AuthUserStatus
 from controllers.cluster.auth.facts import (
+    CHANGING,
     NO_PASSWORD,
     Authentication,
     AuthStore,
@@ -127,9 +128,12 @@ Change = (
 )
 
 
-def record_of(auth: Auth, recorded: AuthStatus | None, store: AuthStore) -> AuthStatus | None:
-    """What status has to say before the next change: whose users and roles are ours, those that
-    are only to be made included. None once authentication is off and nothing of ours is left.
+def record_of(
+    auth: Auth, recorded: AuthStatus | None, store: AuthStore, passwords: Mapping[str, Password]
+) -> AuthStatus | None:
+    """What status has to say before the next change: which users and roles are ours, those that
+    are only to be made included, and whose passwords are about to be others. None once
+    authentication is off and nothing of ours is left.
     """
     before = recorded or AuthStatus()
     wanted_users = [ROOT, *(user.name for user in auth.users)] if auth.enabled else []
@@ -139,7 +143,10 @@ def record_of(auth: Auth, recorded: AuthStatus | None, store: AuthStore) -> Auth
         for user in before.users
         if user.name in wanted_users or (user.name in store.users and user.name != ROOT)
     }
-    users = {name: AuthUserStatus(name=name) for name in wanted_users} | users
+    for name in wanted_users:
+        origin = users[name].password_from if name in users else ""
+        origin = _before_change(name, origin, store, passwords[name])
+        users[name] = AuthUserStatus(name=name, password_from=origin)
     roles = {*wanted_roles, *(role for role in before.roles if role in store.roles)}
     if not (auth.enabled or store.enabled or users or roles):
         return None
@@ -150,6 +157,17 @@ def record_of(auth: Auth, recorded: AuthStatus | None, store: AuthStore) -> Auth
             "roles": tuple(sorted(roles)),
         }
     )
+
+
+def _before_change(name: str, origin: str, store: AuthStore, password: Password) -> str:
+    """What is known of a user's password for certain, whether the next change of it is made or
+    not.
+    """
+    if password.problem or (name in store.users and origin == password.origin):
+        return origin
+    if name not in store.users or _is_of_another_kind(name, origin, password):
+        return ""
+    return CHANGING
 
 
 def due_changes(auth: Auth, recorded: AuthStatus, seen: Authentication) -> Iterator[Change]:

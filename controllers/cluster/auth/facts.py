@@ -16,6 +16,8 @@ Grants: TypeAlias = Mapping[KeyRange, Access]
 # Where a password can come from beside a Secret.
 NO_PASSWORD: Final = "certificate"  # noqa: S105 - there is none: a certificate alone will do
 NOBODYS: Final = "nobody"  # at random, and kept by nobody
+# Recorded while a password is replaced by another one: it may be either.
+CHANGING: Final = "changing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

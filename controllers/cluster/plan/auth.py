@@ -33,7 +33,7 @@ def record_auth(observed: Observed) -> RecordAuth | None:
     auth, store = _wanted(observed), observed.auth.store
     if auth is None or store is None:
         return None
-    record = record_of(auth, observed.status.auth, store)
+    record = record_of(auth, observed.status.auth, store, observed.auth.passwords)
     if record == observed.status.auth or (not auth.enabled and store.enabled):
         return None
     return RecordAuth(auth=record)

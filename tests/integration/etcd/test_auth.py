@@ -252,7 +252,7 @@ async def test_member_is_replaced(people, world, cluster):
 async def test_changed_password_is_taken_over(people, world):
     world.secrets.put("app", password="second")
     world.wait(100)
-    (step,) = await world.settle()
+    _, step = await world.settle()
 
     assert str(step) == "Change users and roles: set the password of app"
     await people.logged_in("app", "second")

@@ -82,6 +82,12 @@ ON = {
     "roles": [{"name": "reader", "permissions": [{"access": "Read", "key": "/a"}]}],
 }
 
+CERTIFICATE = {**ON, "users": [{"name": "app", "roles": ["reader"]}]}
+OTHER = {
+    **ON,
+    "users": [{"name": "app", "passwordSecret": {"name": "two"}, "roles": ["reader"]}],
+}
+
 
 async def live(world, what):
     """Edits one after the other; the operator goes on in between, until it crashes."""
@@ -109,12 +115,14 @@ async def live(world, what):
 @settings(max_examples=60, deadline=None)
 @given(what=st.lists(edits, max_size=6), last=wanted_auth())
 @example(what=[("spec", ON), ("spec", OFF)], last=ON)
+@example(what=[("spec", ON), ("crash", 2), ("spec", CERTIFICATE)], last=ON)
+@example(what=[("spec", ON), ("crash", 0), ("spec", OTHER)], last=ON)
 @example(what=[("spec", ON), ("crash", 1), ("spec", OFF)], last={**ON, "users": []})
 def test_store_comes_to_what_the_spec_says(what, last):
     async def story():
         world = AuthWorld()
         for name in ("one", "two", "root-login"):
-            world.secrets.put(name, username=ROOT, password="p0")
+            world.secrets.put(name, username=ROOT, password=name)
         await live(world, what)
         world.want(**last)
         world.wait(100)

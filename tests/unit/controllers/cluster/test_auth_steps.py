@@ -298,8 +298,9 @@ class TestPasswords:
         on.secrets.put("db-app", password="another")
         assert await on.settle() == []
         on.wait(61)
-        (step,) = await on.settle()
+        intent, step = await on.settle()
 
+        assert {user.name: user.password_from for user in intent.auth.users}["app"] == "changing"
         assert [str(change) for change in step.changes] == ["set the password of app"]
         assert on.store.passwords["app"] == "another"
 
