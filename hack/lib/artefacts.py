@@ -24,6 +24,9 @@ CONTROL_PLANE_ETCD = "3.6.16"
 OLD_KUBERNETES_ETCD = "3.5.35"
 KUBERNETES = "1.35.4"
 COREDNS = "1.14.7"
+# Object stores for the tests of backups: S3's protocol, Google's.
+VERSITYGW = "1.8.0"
+FAKE_GCS = "1.56.1"
 KUBERNETES_PROGRAMS = (
     "kube-apiserver",
     "kube-controller-manager",
@@ -182,6 +185,14 @@ ARTEFACTS: dict[str, Callable[..., Path]] = {
     f"kubernetes-{KUBERNETES}": _kubernetes(KUBERNETES, KUBERNETES_PROGRAMS),
     f"kubernetes-{old_kubernetes.VERSION}": _old_kubernetes,
     f"coredns-{COREDNS}": _go(f"coredns-{COREDNS}", [Program("coredns", ".")]),
+    f"versitygw-{VERSITYGW}": _go(
+        f"versitygw-{VERSITYGW}",
+        [Program("versitygw", "github.com/versity/versitygw/cmd/versitygw")],
+    ),
+    f"fake-gcs-server-{FAKE_GCS}": _go(
+        f"fake-gcs-server-{FAKE_GCS}",
+        [Program("fake-gcs-server", "github.com/fsouza/fake-gcs-server")],
+    ),
     "pause": _pause,
     **{
         f"image-etcd-{version}": _image(
@@ -203,6 +214,7 @@ GROUPS: dict[str, list[str]] = {
     "kubernetes": [f"kubernetes-{KUBERNETES}"],
     "kubernetes-old": [f"kubernetes-{old_kubernetes.VERSION}"],
     "coredns": [f"coredns-{COREDNS}"],
+    "object-stores": [f"versitygw-{VERSITYGW}", f"fake-gcs-server-{FAKE_GCS}"],
     "images": [name for name in ARTEFACTS if name.startswith("image-") and name != "image-store"],
 }
 GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "image-store"]
