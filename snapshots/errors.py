@@ -10,17 +10,22 @@
     │   ├── ObjectMissingError        no such object
     │   ├── ObjectExistsError         `create` found one
     │   ├── ObjectTruncatedError      fewer bytes came than the store had promised
+    │   ├── ObjectTooBigError         more than the caller wanted to read; nothing was read
     │   ├── StoreConfigError          the location or the credentials make no sense
     │   └── StoreRefusedError         anything else that it refused
     └── BackupError                   what is in the store is no backup that can be restored
         ├── ManifestInvalidError      not a manifest
         │   └── ManifestTooNewError   of a format that a later release writes
-        ├── PartMissingError, PartTruncatedError, PartCorruptedError      .number
+        ├── PartError                 .number
+        │   ├── PartMissingError, PartTruncatedError
+        │   └── PartCorruptedError    other bytes than were written
+        │       └── PartMisplacedError    those of another part
         ├── KeyMissingError           encrypted with a key that was not given
         ├── WrongKeyError             a key of that name was given, and is another one
         ├── DecryptionError           what was encrypted is not whole, or not in its order
         ├── DecompressionError        what was compressed is damaged
-        └── ContentMismatchError      all parts are right, the database in them is not
+        ├── ContentMismatchError      all parts are right, the database in them is not
+        └── DatabaseUnreadableError   the bytes are no database of etcd
 
 Imports nothing, so that pure code may match on these. etcd's own failures pass as `etcd.errors`.
 """
@@ -75,6 +80,10 @@ class ObjectTruncatedError(StoreError):
     """The answer ended before the length that the store had announced."""
 
 
+class ObjectTooBigError(StoreError):
+    """The object is bigger than what was asked for can be; nothing of it was read."""
+
+
 class StoreConfigError(StoreError):
     """The location or the credentials can't be used as they were given."""
 
@@ -97,7 +106,7 @@ class ManifestTooNewError(ManifestInvalidError):
 
 
 class PartError(BackupError):
-    """number: which part, from 0."""
+    """A part is not as the manifest says. number: which part, from 0."""
 
     def __init__(self, message: str, *, number: int) -> None:
         super().__init__(f"part {number}: {message}")
@@ -113,7 +122,11 @@ class PartTruncatedError(PartError):
 
 
 class PartCorruptedError(PartError):
-    """The part's sha256 is not the one of the manifest: other bytes, or another part's."""
+    """The part's length or sha256 is not the one of the manifest."""
+
+
+class PartMisplacedError(PartCorruptedError):
+    """The object holds another part of the same backup."""
 
 
 class KeyMissingError(BackupError):
@@ -134,3 +147,7 @@ class DecompressionError(BackupError):
 
 class ContentMismatchError(BackupError):
     """The file's size or sha256 is not what the manifest says of the database."""
+
+
+class DatabaseUnreadableError(BackupError):
+    """The bytes are no database of etcd, or one of a format that this release doesn't know."""

@@ -19,11 +19,11 @@ from typing_extensions import override
 from snapshots.errors import (
     ObjectExistsError,
     ObjectMissingError,
+    ObjectTooBigError,
     ObjectTruncatedError,
     StoreConfigError,
     StoreError,
     StoreMissingError,
-    StoreRefusedError,
     StoreTimeoutError,
 )
 from snapshots.locations import (
@@ -76,8 +76,7 @@ class Store(Protocol):
     async def get(self, path: str, *, max_bytes: int, timeout_s: float = TIMEOUT_S) -> bytes:
         """The whole object.
 
-        Raises ObjectMissingError, ObjectTruncatedError, and StoreRefusedError for an object bigger
-        than `max_bytes`, of which nothing is read.
+        Raises ObjectMissingError, ObjectTruncatedError, and ObjectTooBigError beyond `max_bytes`.
         """
 
     def list(self, folder: str = "", *, timeout_s: float = TIMEOUT_S) -> AsyncGenerator[ObjectInfo]:
@@ -164,7 +163,7 @@ class _ObstoreStore:
             size = found.meta["size"]
             if size > max_bytes:
                 message = f"{size} bytes are more than the {max_bytes} that it may have"
-                raise StoreRefusedError(message, operation="get", where=self._at(path))
+                raise ObjectTooBigError(message, operation="get", where=self._at(path))
             data = bytes(await found.bytes_async())
             if len(data) != size:
                 message = f"{len(data)} bytes of {size}"

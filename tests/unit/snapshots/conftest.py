@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
+from etcd.dialer import DirectDialer
+from etcd.pool import ChannelPool
+from snapshots import encoding
 from snapshots.locations import LocalLocation, WorkloadIdentity
 from snapshots.stores import open_store
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_implicit_event_loop() -> None:
-    """Keeps `asyncio.get_event_loop()` from making a loop that nobody closes (sync test first)."""
-    asyncio.set_event_loop(None)
+from tests.unit.etcd.fake_member import serving
+from tests.unit.snapshots.backups import answers
 
 
 @pytest.fixture
@@ -27,3 +24,24 @@ def folder(tmp_path):
 def store(folder):
     """A store in a folder."""
     return open_store(LocalLocation(folder=folder), WorkloadIdentity())
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of 64 KiB, so that a small database has several."""
+    monkeypatch.setattr(encoding, "MAX_PART_BYTES", 64 * 1024)
+
+
+@pytest.fixture
+async def member():
+    """A member with a small database of etcd."""
+    async with serving() as running:
+        running.chunks = answers()
+        yield running
+
+
+@pytest.fixture
+async def client(member):
+    pool = ChannelPool(DirectDialer())
+    yield pool.client(member.endpoint())
+    await pool.close()

@@ -8,6 +8,7 @@ from snapshots import store_config
 from snapshots.errors import (
     ObjectExistsError,
     ObjectMissingError,
+    ObjectTooBigError,
     SnapshotsError,
     StoreConfigError,
     StoreForbiddenError,
@@ -142,7 +143,7 @@ async def test_body_that_ends_early_is_no_object(server, store):
 async def test_object_that_is_too_big_is_not_read(server, store):
     server.cut = True
 
-    with pytest.raises(StoreRefusedError, match="1000 bytes are more than the 999"):
+    with pytest.raises(ObjectTooBigError, match="1000 bytes are more than the 999"):
         await store.get("a", max_bytes=999)
 
 
