@@ -90,8 +90,8 @@ class S3(Server):
     wrong = S3Keys(access_key_id="operator", secret_access_key="wrong")
 
     def command(self):
-        (self.folder / "data" / BUCKET).mkdir(parents=True)
-        (self.folder / "meta").mkdir()
+        (self.folder / "data" / BUCKET).mkdir(parents=True, exist_ok=True)
+        (self.folder / "meta").mkdir(exist_ok=True)
         return [
             artefact("versitygw-1.8.0") / "bin" / "versitygw",
             *("--port", f"127.0.0.1:{self.port}", "--region", "us-east-1"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from etcd.errors import EtcdError
 from etcd.kv_types import ALL_KEYS, DeleteRange
-from snapshots.catalog import find_manifest, list_backups
+from snapshots import store_config
+from snapshots.catalog import delete_orphans, find_manifest, list_backups
 from snapshots.encryption import EncryptionKey
+from snapshots.errors import StoreUnavailableError
 from snapshots.fetch import check_parts, fetch
 from snapshots.locations import LocalLocation, WorkloadIdentity
 from snapshots.stores import open_store
-from tests.integration.etcd.processes import VERSIONS
+from tests.integration.etcd.processes import VERSIONS, wait_for
 from tests.integration.snapshots.etcds import (
     keys_at,
     restored,
@@ -23,6 +26,7 @@ from tests.integration.snapshots.etcds import (
     write_some,
     written_to,
 )
+from tests.integration.snapshots.servers import S3
 
 KEY = EncryptionKey(id="2026-01", secret=os.urandom(32))
 
@@ -96,6 +100,31 @@ async def test_member_without_quorum_is_saved(pool, local, tmp_path):
         assert await keys_at(client) == source
 
 
+async def test_learner_is_saved_without_a_hash(pool, local, tmp_path):
+    """It refuses HashKV, and counts its own keys."""
+    async with started(pool, tmp_path / "source", "3.6.16") as (cluster, (client,)):
+        await write_some(client, rounds=60)
+        source = await keys_at(client)
+        learner = cluster.new_member()
+        await client.cluster.member_add(peer_urls=[learner.peer_url], is_learner=True)
+        try:
+            learner.start(cluster.initial_cluster(learner), state="existing")
+            asked = pool.client(learner.endpoint())
+
+            async def caught_up():
+                return await keys_at(asked) == source
+
+            await wait_for(caught_up)
+            manifest = await take(asked, local)
+        finally:
+            learner.kill()
+
+    assert (manifest.content.keys, manifest.content.kv_hash) == (len(source), None)
+    file = await fetched(local, manifest, tmp_path)
+    async with restored(pool, tmp_path / "restored", "3.6.16", file) as client:
+        assert await keys_at(client) == source
+
+
 async def test_new_cluster_is_saved(pool, local, tmp_path):
     async with started(pool, tmp_path / "source", "3.7.3") as (_, (client,)):
         manifest = await take(client, local)
@@ -133,3 +162,40 @@ async def test_member_that_dies_in_the_middle_leaves_nothing(pool, local, tmp_pa
             await take(client, Deadly())
 
     assert [found.path async for found in local.list()] == []
+
+
+async def test_store_that_dies_in_the_middle_is_cleaned_up_later(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(store_config, "MAX_RETRIES", 1)
+    folder = tmp_path / "s3"
+    folder.mkdir()
+    server = S3(folder)
+
+    class Deadly:
+        """The store dies when the third part is there."""
+
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        async def put(self, path, data, **options):
+            await store.put(path, data, **options)
+            if path.endswith("00002"):
+                server.kill()
+
+    try:
+        server.start()
+        store = open_store(server.location(), server.credentials)
+        async with started(pool, tmp_path / "source", "3.6.16") as (_, (client,)):
+            await write_bulk(client, mebibytes=40)
+            with pytest.raises(StoreUnavailableError):
+                await take(client, Deadly())
+            server.start()
+            left = {found.path async for found in store.list()}
+            assert await list_backups(store) == ()
+            assert len(left) >= 3
+
+            manifest = await take(client, store)
+        some_day = datetime.max.replace(tzinfo=UTC)
+        assert set(await delete_orphans(store, now=some_day, older_than=timedelta())) == left
+        await check_parts(store, manifest.folder("one"), manifest)
+    finally:
+        server.kill()
