@@ -8,14 +8,16 @@ Usage:
   build.py --prune DAYS       removes results that were not used for so many days
 
 Names: packages (Debian's), etcd (all versions), etcd-VERSION, kubernetes, kubernetes-old, coredns,
-pause, images (OCI archives of these), image-store (the same, unpacked for containerd), base (what
-the operator's image stands on), operator-image, node-images (all that a node starts with).
+object-stores (what tests of backups talk to), pause, images (OCI archives of what pods run),
+image-store (the same, unpacked for containerd), base (what the operator's image stands on),
+operator-image, node-images (all that a node starts with).
 
 A part's folder holds its programs in bin/, or its image as image.tar. Results are kept in
 $ETCD_OPERATOR_CACHE (else $XDG_CACHE_HOME/etcd-operator, else ~/.cache/etcd-operator), keyed by
 content: nothing is built twice, in this clone or in another.
 
-Needed: Python 3.11, Go, gcc, git; root (or sudo) for Debian packages, root for base and images.
+Needed: Python 3.11, Go, gcc, git, npm (for object-stores); root (or sudo) for Debian packages, root
+for base and images.
 """
 
 from __future__ import annotations
