@@ -228,7 +228,7 @@ GROUPS: dict[str, list[str]] = {
     "kubernetes": [f"kubernetes-{KUBERNETES}"],
     "kubernetes-old": [f"kubernetes-{old_kubernetes.VERSION}"],
     "coredns": [f"coredns-{COREDNS}"],
-    "object-stores": [f"versitygw-{VERSITYGW}", f"azurite-{AZURITE}"],
+    "object-stores": ["packages", f"versitygw-{VERSITYGW}", f"azurite-{AZURITE}"],
     "images": [name for name in ARTEFACTS if name.startswith("image-") and name != "image-store"],
 }
 GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "image-store"]
