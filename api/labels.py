@@ -154,7 +154,7 @@ def peer_secret_name(cluster: str) -> str:
 
 
 def client_secret_name(cluster: str) -> str:
-    """Return the name of the Secret that applications mount; the operator uses it too."""
+    """Return the name of the Secret that applications mount."""
     return f"{cluster}-client-tls"
 
 
@@ -166,6 +166,11 @@ def issued_server_name(cluster: str) -> str:
 def issued_client_name(cluster: str) -> str:
     """Return the name of cert-manager's Certificate for clients, and of its Secret."""
     return f"{cluster}-client-issued"
+
+
+def operator_secret_name(cluster: str) -> str:
+    """Return the name of the Secret that the operator calls etcd with."""
+    return f"{cluster}-operator-tls"
 
 
 def pod_name(cluster: str, ordinal: int) -> str:

@@ -36,6 +36,8 @@ MAX_ERRORS: Final = 20
 
 # What a field of spec.security.tls asks for that can't be had yet.
 _WITHOUT_TLS: Final = "asks for certificates without TLS"
+_NOT_YET: Final = "which this version of the operator does not support yet"
+_USERS: Final = "asks for users where another authority than the operator's signs for clients"
 _HALF: Final = "asks for TLS with clients or among the members alone"
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -50,15 +52,13 @@ def parse_cluster(obj: object) -> ParsedCluster | Invalid[ClusterStatus]:
     """Return the cluster with all defaults, or what is wrong with it."""
     cluster, errors = _read(EtcdCluster, obj)
     errors += tuple(_name_errors(read_identity(obj).name))
-    if cluster is not None:
-        errors += tuple(spec_errors(cluster.spec, "spec"))
-    if cluster is None or errors:
+    if cluster is None:
         return _invalid(obj, ClusterStatus, errors)
-    return ParsedCluster(
-        identity=read_identity(obj),
-        spec=with_tls_decided(cluster.spec, cluster.status),
-        status=cluster.status,
-    )
+    spec = with_tls_decided(cluster.spec, cluster.status)
+    errors += tuple(spec_errors(spec, "spec"))
+    if errors:
+        return _invalid(obj, ClusterStatus, errors)
+    return ParsedCluster(identity=read_identity(obj), spec=spec, status=cluster.status)
 
 
 def parse_backup(obj: object) -> ParsedBackup | Invalid[BackupStatus]:
@@ -93,7 +93,8 @@ def validate_cluster(obj: object) -> tuple[FieldError, ...]:
 def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
     """Return the fields of a valid spec that ask for what this version cannot do.
 
-    Of TLS it can do all or none.
+    Of TLS it can do all or none, and users only where it signs for clients itself: it has to come
+    as root.
     """
     tls = spec.security.tls
     asked: dict[str, tuple[object, str]] = {
@@ -111,15 +112,15 @@ def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
             "subjectAltNames": (tls.subject_alt_names or None, _WITHOUT_TLS),
             "certificateDuration": (tls.certificate_duration, _WITHOUT_TLS),
         }
-    return tuple(
-        FieldError(
-            f"spec.security.tls.{name}",
-            f"{problem}, which this version of the operator does not support yet",
-            "Leave it out.",
-        )
+    errors = [
+        FieldError(f"spec.security.tls.{name}", f"{problem}, {_NOT_YET}", "Leave it out.")
         for name, (value, problem) in asked.items()
         if value is not None
-    )
+    ]
+    if spec.security.auth.enabled and (tls.certificate_secret or tls.issuer_ref):
+        remedy = "Set it to false, or leave certificateSecret and issuerRef out."
+        errors.append(FieldError("spec.security.auth.enabled", f"{_USERS}, {_NOT_YET}", remedy))
+    return tuple(errors)
 
 
 def _read(model: type[ModelT], obj: object) -> tuple[ModelT | None, tuple[FieldError, ...]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from api.quantity import parse_quantity
+from api.v1alpha1.auth import Auth
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import (
     FREE_FORM,
@@ -347,6 +348,7 @@ class Security(Model):
     """How the cluster is protected."""
 
     tls: TLS = nested(TLS, "Encryption.")
+    auth: Auth = nested(Auth, "Authentication: users and what they may do.")
 
 
 class ResourceRequirements(Model):

@@ -68,7 +68,7 @@ def _verdict_on_own(observed: Observed, who: Holder) -> tuple[ConditionStatus, R
     """All is well now: how long it is going to be."""
     facts, recorded = observed.certificates.facts, observed.status.authorities
     assert recorded is not None
-    ends = _first_end([facts[role].certificate for role in LEAVES])
+    ends = _first_end([facts[role].certificate for role in who.leaves])
     message = f"All certificates are valid until {_when(ends)}"
     if not who.own_leaves:
         return "True", Reason.CERTIFICATES_VALID, message + _rotation(observed)
@@ -79,7 +79,7 @@ def _verdict_on_own(observed: Observed, who: Holder) -> tuple[ConditionStatus, R
         return "False", Reason.AUTHORITY_EXPIRING, told
     made = [facts[role].certificate for role in who.own_leaves]
     renewed = min(renew_after(found, who.leaf_life) for found in made if found is not None)
-    whose = "" if len(who.own_leaves) == len(LEAVES) else "the operator's "
+    whose = "the operator's " if who.sources else ""
     message += f" and {whose}renewed after {_when(renewed)}; {authorities}{_rotation(observed)}"
     return "True", Reason.CERTIFICATES_VALID, message
 

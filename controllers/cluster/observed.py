@@ -16,6 +16,7 @@ from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from controllers.cluster.auth.facts import Authentication
 from controllers.cluster.certificates.facts import Facts, Role
 from controllers.cluster.certificates.sources import OrderFacts, SourceFacts
 from etcd.cluster import Member
@@ -115,6 +116,7 @@ class Etcd:
     statuses: Mapping[str, Status] = field(default_factory=dict)  # by pod name, local answers
     errors: Mapping[str, str] = field(default_factory=dict)  # by pod name, who did not answer
     alarms: tuple[Alarm, ...] = ()
+    denied: bool = False  # a member answered that the operator may not ask
 
     @property
     def leader(self) -> MemberID | None:
@@ -175,6 +177,7 @@ class Observed:
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
     rotation_asked: str = ""  # the annotation that asks for other certificate authorities
+    auth: Authentication = field(default_factory=Authentication)  # empty where nobody asked for it
     restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
 from controllers.cluster.certificates.due import authority_trouble, due_leaves, leaf_trouble
-from controllers.cluster.certificates.facts import LEAVES, Role
+from controllers.cluster.certificates.facts import Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.issue import encoded
 from controllers.cluster.certificates.orders import read_order
@@ -35,10 +35,14 @@ _REMEMBERED: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCertificates:
-    """What is in the Secrets; `tls` is what the operator dials with, None when it has nothing."""
+    """What is in the Secrets; `tls` is what the operator dials with, None when it has nothing.
+
+    `borrowed`: it is the clients', because the operator has none of its own yet.
+    """
 
     certificates: Certificates
     tls: ClientTLS | None = field(default=None, repr=False)
+    borrowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +88,15 @@ class CertificateReader:
         except ForbiddenError as error:
             unread = f"The operator may not read Secrets ({error.message}): grant it get on secrets"
             return ReadCertificates(certificates=Certificates(unread=unread))
+        own = _credentials(secrets.get(Role.OPERATOR))
         read = ReadCertificates(
             certificates=Certificates(
                 facts=read_facts(secrets),
                 sources=_sources(who, secrets, theirs, now),
                 orders=orders,
             ),
-            tls=_tls(secrets),
+            tls=own or _credentials(secrets.get(Role.CLIENT)),
+            borrowed=own is None and Role.OPERATOR in who.own_leaves,
         )
         self._memories[key] = _Memory(who, authorities, now, read)
         return read
@@ -100,7 +106,7 @@ class CertificateReader:
         self._memories.pop(key, None)
 
     async def _secrets(self, who: Holder) -> dict[Role, Mapping[str, Any]]:
-        names = {role: secret_name(who.name, role) for role in (*who.own_authorities, *LEAVES)}
+        names = {role: secret_name(who.name, role) for role in (*who.own_authorities, *who.leaves)}
         found = {role: await self._get(who, name) for role, name in names.items()}
         return {role: secret for role, secret in found.items() if secret is not None}
 
@@ -153,7 +159,8 @@ async def read_certificates(
     rotation = status.authorities.rotation if status.authorities else None
     waits = waits or (rotation is not None and rotation.phase == Phase.PREPARING)
     read = await reader.read(who, status.authorities, now=now, anew=waits)
-    if read.tls is not None:
+    # Clients have not the rights of the operator: theirs will do while nothing better was there.
+    if read.tls is not None and not (read.borrowed and channels.trusts(key)):
         channels.trust(key, read.tls)
     return read.certificates
 
@@ -185,8 +192,7 @@ def _all_well(
     )
 
 
-def _tls(secrets: Mapping[Role, Mapping[str, Any]]) -> ClientTLS | None:
-    secret = secrets.get(Role.CLIENT)
+def _credentials(secret: Mapping[str, Any] | None) -> ClientTLS | None:
     if secret is None:
         return None
     try:

@@ -42,9 +42,15 @@ class Holder(Identity):
 
     @property
     def own_leaves(self) -> tuple[Role, ...]:
-        """The certificates that the operator makes itself."""
-        given = {source.role for source in self.sources}
-        return tuple(role for role in LEAVES if role not in given)
+        """The certificates that the operator makes itself: none where the authority is not its."""
+        given = {ISSUER[source.role] for source in self.sources}
+        return tuple(role for role in LEAVES if ISSUER[role] not in given)
+
+    @property
+    def leaves(self) -> tuple[Role, ...]:
+        """All certificates of the cluster. By the user's authority the operator is a client."""
+        has = {*self.own_leaves, *(source.role for source in self.sources)}
+        return tuple(role for role in LEAVES if role in has)
 
     @property
     def own_authorities(self) -> tuple[Role, ...]:

@@ -115,7 +115,7 @@ def certificate_trouble(observed: Observed) -> Wait | None:
         return None
     if observed.certificates.unread:
         return Wait(reason=Reason.NOT_ALLOWED, message=observed.certificates.unread)
-    strange = _strange(observed, who, LEAVES if authorities else who.own_authorities)
+    strange = _strange(observed, who, who.leaves if authorities else who.own_authorities)
     if strange:
         return Wait(reason=Reason.NAME_CONFLICT, message=f"{strange} {_STRANGE}", recheck_s=3.0)
     unfit = source_trouble(observed, who)

@@ -303,6 +303,21 @@ def test_halves_of_tls_and_certificates_without_it_are_refused(tls):
 
 
 @pytest.mark.parametrize(
+    ("tls", "supported"),
+    [
+        ({"certificateSecret": "a"}, False),
+        ({"issuerRef": {"name": "a"}}, False),
+        ({"peerCertificateSecret": "a"}, True),
+    ],
+)
+def test_users_need_the_operators_own_authority_for_clients(tls, supported):
+    security = {"tls": {"enabled": True, **tls}, "auth": {"enabled": True}}
+    errors = not_supported_yet(parse_cluster(cluster({"security": security})).spec)
+
+    assert [e.field for e in errors] == ([] if supported else ["spec.security.auth.enabled"])
+
+
+@pytest.mark.parametrize(
     "tls",
     [
         {},

@@ -14,7 +14,7 @@ from api.conditions import find_condition
 from api.reasons import Reason
 from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
 from controllers.cluster.act import perform
-from controllers.cluster.certificates.facts import LEAVES, Role
+from controllers.cluster.certificates.facts import Role
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.happenings import happenings
 from controllers.cluster.outcome import Changed, Done, Rejected
@@ -52,8 +52,13 @@ from tests.unit.controllers.cluster.user_certificates import (
 from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
+LEAVES = (Role.SERVER, Role.CLIENT, Role.PEER)
 PAIRS = {Role.SERVER: "web", Role.CLIENT: "web", Role.PEER: "peers"}
 RENEWED = {"since": NOW, "life": timedelta(days=91)}
+
+
+def server_pem(world):
+    return base64.b64decode(world.server.objects("secrets")["prod/web"]["data"]["tls.crt"])
 
 
 def tls(**fields):
@@ -155,6 +160,21 @@ class TestBirth:
 
         names = {key.partition("/")[2] for key in world.server.objects("secrets")}
         assert names == {*given(), "db-server-tls", "db-client-tls", "db-peer-tls"}
+
+    async def test_operator_dials_as_the_clients_do(self, world):
+        """Its own authority signs for nobody whom the members would let in."""
+        await world.run()
+        assert (await self.dialled(world, NOW)).cert == server_pem(world)
+        world.put(pair("web", server(**RENEWED)))
+        await world.settle(NOW + timedelta(minutes=5))
+
+        assert (await self.dialled(world, NOW + timedelta(minutes=5))).cert == server_pem(world)
+
+    async def dialled(self, world, now):
+        who, recorded = tls_identity(world.seen), world.seen.status.authorities
+        read = await world.reader.read(who, recorded, now=now)
+        assert not read.borrowed
+        return read.tls
 
     async def test_members_certificates_are_the_operators_unless_given(self, world):
         world.begin(autoTLS=False, certificateSecret="web", caSecret="ours")
