@@ -101,6 +101,14 @@ class EventReason(StrEnum):
     DOWNGRADE_CANCELLED = "DowngradeCancelled", "The downgrade was taken back."
     UPGRADED = "Upgraded", "Every member runs the version that spec.version names."
     CERTIFICATE_ISSUED = "CertificateIssued", "A certificate was made, for the reason it names."
+    AUTHORITY_ROTATING = (
+        "AuthorityRotating",
+        "The replacement of a certificate authority has come to its next phase.",
+    )
+    AUTHORITY_ROTATED = (
+        "AuthorityRotated",
+        "A certificate authority was replaced: nobody trusts the old one any more.",
+    )
     AUTH_CHANGED = "AuthChanged", "Users and roles in etcd were brought to what the spec says."
     AUTH_SWITCHED_ON = "AuthSwitchedOn", "From now on etcd asks who is calling."
     AUTH_SWITCHED_OFF = "AuthSwitchedOff", "From now on every client may do everything."

@@ -21,7 +21,7 @@ from etcd.options_page import render_page as render_options_reference
 ROOT = Path(__file__).resolve().parents[1]
 
 # What `kubectl apply -f install.yaml` installs beside the CRDs, in this order.
-OPERATOR = ("namespace", "rbac", "deployment")
+OPERATOR = ("namespace", "rbac", "deployment", "webhook")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from api.v1alpha1.common import (
     FREE_FORM,
     MAX_SUBDOMAIN_LENGTH,
     SUBDOMAIN_PATTERN,
+    Duration,
     Flag,
     Integer,
     Json,
@@ -251,6 +252,13 @@ class TLS(Model):
     ca_secret: OptionalObjectName = Field(
         default=None,
         description="The name of a Secret with the certificate authority. Not supported yet.",
+    )
+    rotation_grace_period: Duration = Field(
+        default="1h",
+        description="How long applications have to take up what has changed in"
+        " `<cluster>-client-tls` while the clients' authority is replaced: first the next authority"
+        " beside the old one, then a certificate of it. Longer where copies of that Secret are made"
+        " by hand.",
     )
 
     @model_validator(mode="before")

@@ -15,7 +15,7 @@ from api.labels import (
 )
 from api.objects import read_deletion_policy
 from api.reasons import Reason
-from controllers.cluster.act_certificates import issue_certificates
+from controllers.cluster.act_certificates import perform_on_certificates
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
@@ -24,7 +24,15 @@ from controllers.cluster.ask_etcd import Clients
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.auth_steps import ChangeAuth, RecordAuth, SwitchAuth
-from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
+    DropRotationRequest,
+    IssueCertificates,
+    MakeNextAuthority,
+    RecordAuthorities,
+    RecordRotation,
+    ReplaceAuthority,
+)
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
@@ -124,6 +132,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | RecordMembership()
             | RecordUpgrade()
             | RecordAuthorities()
+            | RecordRotation()
             | RecordAuth()
         ):
             return Done()  # their whole effect is the status that is written after this
@@ -143,8 +152,14 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | SwitchAuth()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
-        case IssueCertificates():
-            return await issue_certificates(action, observed, writer)
+        case (
+            IssueCertificates()
+            | MakeNextAuthority()
+            | ReplaceAuthority()
+            | AnnounceCertificate()
+            | DropRotationRequest()
+        ):
+            return await perform_on_certificates(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
 

@@ -59,6 +59,7 @@ class Pod:
     resizing: str = ""  # why its new resources are not in force yet, in kubelet's words
     resizing_since: datetime | None = None
     resize_failed: bool = False  # its node can't give it these resources
+    bundles: JsonObject = field(default_factory=dict)  # by volume: which key it has as ca.crt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,8 @@ class Certificates:
 
     facts: Facts = field(default_factory=dict)
     unread: str = ""
+    # By pod, while that is waited for: the fingerprint of the certificate that it shows.
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,7 @@ class Observed:
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
+    rotation_asked: str = ""  # the annotation that asks for other certificate authorities
     auth: Authentication = field(default_factory=Authentication)  # empty where nobody asked for it
     restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.

@@ -12,7 +12,13 @@ from controllers.cluster.membership import late_of, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Done, Hashed, NotYet, Outcome, Rejected
 from controllers.cluster.plan.auth_steps import AuthStep
-from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.plan.certificate_steps import (
+    IssueCertificates,
+    MakeNextAuthority,
+    RecordAuthorities,
+    RecordRotation,
+    ReplaceAuthority,
+)
 from controllers.cluster.plan.repair import WITHIN
 from controllers.cluster.plan.steps import (
     AcceptSpec,
@@ -47,10 +53,6 @@ def _recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) 
             fields = _started(observed, step)
         case RecordMembership():
             fields = _membership(observed, step)
-        case IssueCertificates() if isinstance(outcome, Done):
-            fields = {"refused_certificate": None}
-        case RecordAuthorities(authorities=authorities):
-            fields = {"authorities": authorities}
         case RecordUpgrade(upgrade=upgrade):
             fields = {"upgrade": upgrade}
         case CompareHashes(then=then) if isinstance(outcome, Hashed):
@@ -63,8 +65,22 @@ def _recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) 
         case CompareHashes(under_way=upgrade) if isinstance(outcome, NotYet):
             fields = {"upgrade": _comparing(upgrade, observed.now)}
         case _:
-            pass
+            fields = _of_certificates(step, outcome)
     return fields
+
+
+def _of_certificates(step: Action | Wait, outcome: Outcome | None) -> Fields:
+    match step:
+        case IssueCertificates() | MakeNextAuthority() if isinstance(outcome, Done):
+            return {"refused_certificate": None}
+        case RecordAuthorities(authorities=authorities):
+            return {"authorities": authorities}
+        case RecordRotation(authorities=authorities, rendered=rendered):
+            return {"authorities": authorities, **({"rendered": rendered} if rendered else {})}
+        case ReplaceAuthority(then=authorities) if isinstance(outcome, Done):
+            return {"authorities": authorities, "refused_certificate": None}
+        case _:
+            return {}
 
 
 def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
@@ -73,7 +89,7 @@ def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
 
 
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
-    if isinstance(step, IssueCertificates):
+    if isinstance(step, IssueCertificates | MakeNextAuthority | ReplaceAuthority):
         now = observed.now.replace(microsecond=0)
         return {"refused_certificate": RefusedCertificate(message=outcome.message, time=now)}
     if not isinstance(step, AcceptSpec | RecordSpec | ResizeClaims) or observed.applied is None:

@@ -20,6 +20,7 @@ from controllers.cluster.plan import (
     joining,
     leftovers,
     repair,
+    rotation,
     scale,
 )
 from tests.simulation.coverage import simulate
@@ -55,6 +56,13 @@ ELSEWHERE = {
     certificates.record_authorities,
     certificates.issue_leaves,
     certificates.wait_for_certificates,
+    rotation.drop_rotation_request,
+    rotation.make_next_authority,
+    rotation.forget_lost_authority,
+    rotation.begin_rotation,
+    rotation.announce_certificate,
+    rotation.rotate,
+    rotation.wait_for_rotation,
     auth.record_auth,
     auth.switch_auth_off,
     auth.change_auth,

@@ -123,9 +123,12 @@ def _wanted(observed: Observed) -> Auth | None:
 
 def _own_certificate(observed: Observed) -> str:
     """Why the operator is not root by its certificate; empty when it is."""
-    who = tls_identity(observed)
+    who, authorities = tls_identity(observed), observed.status.authorities
     if who is None:
         return "The operator has no certificate, for the cluster has no TLS"
-    trouble = leaf_trouble(who, Role.OPERATOR, observed.certificates.facts, observed.now)
+    if authorities is None:
+        return "The operator's certificate waits for the cluster's authorities"
+    facts = observed.certificates.facts
+    trouble = leaf_trouble(who, Role.OPERATOR, facts, authorities, observed.now)
     name = secret_name(who.name, Role.OPERATOR)
     return f"Secret {name}, with which the operator comes as root: {trouble}" if trouble else ""
