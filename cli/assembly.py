@@ -20,6 +20,7 @@ from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
 from controllers.cluster.read_certificates import CertificateReader
 from controllers.cluster.reconciler import ClusterReconciler
+from controllers.cluster_scope import ClusterScope
 from controllers.events import EventRecorder
 from controllers.http import HttpServer, parse_bind
 from controllers.io_metrics import (
@@ -159,6 +160,7 @@ def _cluster_controller(
     queue = queues[CLUSTERS.plural]
     sources = Sources(
         api=shared.api,
+        outside=ClusterScope(shared.api),
         informers=informers,
         channels=shared.channels,
         certificates=CertificateReader(shared.api),

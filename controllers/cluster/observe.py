@@ -38,6 +38,7 @@ from controllers.cluster.pods import claim_from, has_ended, pod_from, probe_from
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.requests import asked_to_replace, asked_to_restart
+from controllers.cluster_scope import ClusterScope, NotAllowed
 from controllers.resources import (
     CLAIMS,
     CONFIG_MAPS,
@@ -49,7 +50,7 @@ from controllers.resources import (
     STATEFUL_SETS,
 )
 from etcd.pool import ChannelPool
-from informers.errors import ForbiddenError, NotFoundError, StatusError
+from informers.errors import NotFoundError, StatusError
 from informers.informer_set import ObjectReader
 from informers.resource import Resource
 from informers.wire import KubeApi
@@ -64,6 +65,7 @@ class Sources:
     """Where observations come from. `informers` has one for each resource that is watched."""
 
     api: KubeApi
+    outside: ClusterScope
     informers: Mapping[Resource, ObjectReader]
     channels: ChannelPool
     certificates: CertificateReader
@@ -107,7 +109,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         etcd=await _etcd(metadata, status, pods, sources),
         certificates=certificates,
         probe=await _probe(metadata, pod_objects, sources),
-        nodes_lost=await lost_nodes(sources.api, pods, status),
+        nodes_lost=await lost_nodes(sources.outside, pods, status),
         asked_to_replace=asked_to_replace(metadata, pod_objects),
         restart_asked=asked_to_restart(metadata),
     )
@@ -288,13 +290,13 @@ async def _namespace_terminating(metadata: JsonObject, sources: Sources) -> bool
     """Asked only when the answer matters: we are being deleted and hold a finalizer."""
     if "deletionTimestamp" not in metadata or FINALIZER not in (metadata.get("finalizers") or ()):
         return False
-    try:
-        namespace = await sources.api.get(NAMESPACES, name=metadata["namespace"])
-    except NotFoundError:
-        return True
-    except ForbiddenError:  # an installation for some namespaces only has no right to ask
-        return False
-    return "deletionTimestamp" in namespace["metadata"]
+    match await sources.outside.get(NAMESPACES, metadata["namespace"]):
+        case None:
+            return True
+        case NotAllowed():
+            return False
+        case namespace:
+            return "deletionTimestamp" in namespace["metadata"]
 
 
 def _time(text: str | None) -> datetime | None:
