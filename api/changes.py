@@ -44,6 +44,7 @@ _KINDS: Final = (
     ("spec.size", Kind.LIVE),
     ("spec.paused", Kind.LIVE),
     ("spec.service", Kind.LIVE),
+    ("spec.security.networkPolicy", Kind.LIVE),
     ("spec.recovery", Kind.LIVE),
     ("spec.maintenanceWindows", Kind.LIVE),
     ("spec.acceptOperatorChanges", Kind.LIVE),

@@ -4,6 +4,7 @@ Called once by `cli.run`, on the running loop.  Nothing is started here.
 """
 
 import functools
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from api.labels import CLUSTER_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from cli.environment import discover_cluster_domain
-from cli.etcd_dialer import make_dialer
+from cli.etcd_dialer import make_dialer, runs_inside
 from cli.settings import Settings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
@@ -165,6 +166,7 @@ def _cluster_controller(
         channels=shared.channels,
         certificates=CertificateReader(shared.api),
         cluster_domain=settings.cluster_domain or discover_cluster_domain(),
+        operator_namespace=shared.api.namespace if runs_inside(settings, os.environ) else "",
     )
     reconciler = ClusterReconciler(
         sources,

@@ -32,6 +32,7 @@ from api.v1alpha1.common import (
     text_schema,
 )
 from api.v1alpha1.maintenance import MaintenanceWindows
+from api.v1alpha1.network_policy import NetworkPolicy
 from api.v1alpha1.options import EtcdOptions
 from api.version import (
     MAX_VERSION_LENGTH,
@@ -266,6 +267,9 @@ class Security(Model):
     """How the cluster is protected."""
 
     tls: TLS = nested(TLS, "Encryption.")
+    network_policy: NetworkPolicy = Field(
+        default_factory=NetworkPolicy, description="Who may connect to the members."
+    )
 
 
 class ResourceRequirements(Model):

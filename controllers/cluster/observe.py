@@ -19,6 +19,7 @@ from api.labels import (
     client_service_name,
     config_map_name,
     disruption_budget_name,
+    network_policy_name,
     peer_service_name,
     pod_ordinal,
     probe_name,
@@ -45,6 +46,7 @@ from controllers.resources import (
     DISRUPTION_BUDGETS,
     EVENTS,
     NAMESPACES,
+    NETWORK_POLICIES,
     PODS,
     SERVICES,
     STATEFUL_SETS,
@@ -70,6 +72,7 @@ class Sources:
     channels: ChannelPool
     certificates: CertificateReader
     cluster_domain: str
+    operator_namespace: str  # of the operator's pods; empty when it runs elsewhere
 
 
 async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observed:
@@ -101,6 +104,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         applied=None if unborn else ClusterSpec.model_validate(status.applied_spec),
         status=status,
         cluster_domain=sources.cluster_domain,
+        operator_namespace=sources.operator_namespace,
         live=live,
         foreign=tuple(_foreign(live, metadata["uid"])),
         pods=pods,
@@ -157,6 +161,7 @@ def _names(cluster: str) -> tuple[tuple[Resource, str], ...]:
         (SERVICES, client_service_name(cluster)),
         (CONFIG_MAPS, config_map_name(cluster)),
         (DISRUPTION_BUDGETS, disruption_budget_name(cluster)),
+        (NETWORK_POLICIES, network_policy_name(cluster)),
         (STATEFUL_SETS, stateful_set_name(cluster)),
     )
 

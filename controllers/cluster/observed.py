@@ -168,6 +168,7 @@ class Observed:
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
+    operator_namespace: str = ""  # of the operator's pods; empty when it runs elsewhere
     restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)

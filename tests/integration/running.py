@@ -149,10 +149,12 @@ def exists(apiserver, path):
 
 def objects_of(namespace, name="db"):
     core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
+    networking = f"/apis/networking.k8s.io/v1/namespaces/{namespace}"
     return {
         "peer": f"{core}/services/{name}-peer",
         "client": f"{core}/services/{name}",
         "config": f"{core}/configmaps/{name}-config",
         "budget": f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/{name}",
+        "policy": f"{networking}/networkpolicies/{name}-members",
         "set": f"{apps}/statefulsets/{name}",
     }

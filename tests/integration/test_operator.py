@@ -63,16 +63,20 @@ def test_c12_c17_unchanged_objects_are_written_once(apiserver, running, namespac
         for p in objects_of(namespace).values()
     }
 
-    # An annotation of the user's makes the operator look again.
-    annotate = {"metadata": {"annotations": {"look": "again"}}}
-    apiserver.request("PATCH", path, annotate, content_type="application/merge-patch+json")
-    before = reconciles(running)
-    until(lambda: reconciles(running) > before + 1, "another reconcile")
+    look_again(apiserver, running, path)
 
     assert versions == {
         p: exists(apiserver, p)["metadata"]["resourceVersion"]
         for p in objects_of(namespace).values()
     }
+
+
+def look_again(apiserver, running, path):
+    """Wait until the operator has looked at the cluster anew, for an annotation of the user's."""
+    annotate = {"metadata": {"annotations": {"look": "again"}}}
+    apiserver.request("PATCH", path, annotate, content_type="application/merge-patch+json")
+    before = reconciles(running)
+    until(lambda: reconciles(running) > before + 1, "another reconcile")
 
 
 def reconciles(running):
@@ -83,7 +87,7 @@ def reconciles(running):
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
-@pytest.mark.parametrize("what", ["peer", "client", "config", "budget", "set"])
+@pytest.mark.parametrize("what", ["peer", "client", "config", "budget", "policy", "set"])
 def test_deleted_object_comes_back(apiserver, running, namespace, what):
     create(apiserver, namespace, size=3)
     path = objects_of(namespace)[what]
@@ -110,6 +114,69 @@ def test_edited_object_is_put_right(apiserver, running, namespace):
         return selector.get("app.kubernetes.io/instance") == "db"
 
     until(right, "the correction of the selector")
+
+
+def edit(apiserver, path, **spec):
+    status, answer = apiserver.request(
+        "PATCH", path, {"spec": spec}, content_type="application/merge-patch+json"
+    )
+    assert status == 200, answer
+
+
+def test_policy_that_somebody_opens_is_put_right(apiserver, running, namespace):
+    create(apiserver, namespace, size=3)
+    path = objects_of(namespace)["policy"]
+    made = until(lambda: exists(apiserver, path), "the NetworkPolicy")["spec"]
+    edit(apiserver, path, ingress=[*made["ingress"], {}])
+
+    until(lambda: exists(apiserver, path)["spec"] == made, "the correction of the NetworkPolicy")
+
+
+# Everything that a NetworkPolicyPeer can say; some empty parts the server does not give back.
+CLIENTS = [
+    {"podSelector": {}},
+    {"podSelector": {"matchLabels": {}, "matchExpressions": []}},
+    {"podSelector": {"matchLabels": {"app.example.com/name": "shop", "empty": ""}}},
+    {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
+    {
+        "podSelector": {"matchLabels": {"app": "shop"}},
+        "namespaceSelector": {
+            "matchExpressions": [
+                {"key": "team", "operator": "In", "values": ["a", "b"]},
+                {"key": "gone", "operator": "DoesNotExist", "values": []},
+                {"key": "kind", "operator": "NotIn", "values": ["x"]},
+            ]
+        },
+    },
+    {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "10.2.0.1/32"]}},
+    {"ipBlock": {"cidr": "fd00::/8", "except": []}},
+    {"ipBlock": {"cidr": "0.0.0.0/0"}},
+]
+
+
+def test_clients_that_are_accepted_are_applied_once(apiserver, running, namespace):
+    policy = {"clients": CLIENTS}
+    cluster = create(apiserver, namespace, size=3, security={"networkPolicy": policy})
+    path = objects_of(namespace)["policy"]
+    made = until(lambda: exists(apiserver, path), "the NetworkPolicy")
+    wait_reason(apiserver, cluster, "Creating")
+    version = made["metadata"]["resourceVersion"]
+    assert len(made["spec"]["ingress"][1]["from"]) == len(CLIENTS)
+
+    look_again(apiserver, running, cluster)
+
+    assert exists(apiserver, path)["metadata"]["resourceVersion"] == version
+
+
+def test_policy_goes_when_it_is_switched_off(apiserver, running, namespace):
+    cluster = create(apiserver, namespace, size=3)
+    path = objects_of(namespace)["policy"]
+    until(lambda: exists(apiserver, path), "the NetworkPolicy")
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+
+    edit(apiserver, cluster, security={"networkPolicy": {"enabled": False}})
+
+    until(lambda: exists(apiserver, path) is None, "the end of the NetworkPolicy")
 
 
 def test_c11_c13_stranger_under_our_name_is_left_alone(apiserver, running, namespace):
