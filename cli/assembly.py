@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -33,8 +34,10 @@ from controllers.io_metrics import (
 from controllers.loop_lag import LoopLag
 from controllers.manager import Manager
 from controllers.metrics import ReconcileCollector, new_registry
+from controllers.metrics_auth import MetricsAuth
 from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, OWNED, PODS, RESTORES
 from controllers.runtime import Controller
+from controllers.serving_certificate import ServingCertificate
 from controllers.unsupported import UnsupportedReconciler
 from controllers.wiring import BY_UID, EnqueueCluster, EnqueueSelf, by_uid
 from etcd.pool import ChannelPool
@@ -65,7 +68,9 @@ class Operator:
 
 
 def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Operator:
-    """All parts, connected. Raises ValueError for a bind that is none."""
+    """All parts, connected. Raises ValueError for a bind that is none, ConfigurationError without
+    a certificate that was asked for.
+    """
     etcd_calls, cluster_metrics, lag = EtcdCallMetrics(), ClusterMetrics(), LoopLag()
     channels = ChannelPool(make_dialer(settings, api), observer=etcd_calls)
     informers = _informers(settings, api)
@@ -96,7 +101,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
         caches={resource.plural: cache for resource, cache in informers.items()},
         controllers=controllers,
         elector=elector,
-        servers=(_server(settings, registry, informers, elector),),
+        servers=(_server(settings, api, registry, informers, elector),),
         tasks={"event loop lag": lag.run},
     )
     return Operator(manager=manager, channels=channels)
@@ -214,11 +219,13 @@ def _unsupported_controller(
 
 def _server(
     settings: Settings,
+    api: KubeApi,
     registry: CollectorRegistry,
     informers: Informers,
     elector: LeaderElector | Unelected,
 ) -> HttpServer:
     """Ready once all caches are in; alive while a leader's Lease is valid."""
+    folder = settings.metrics_cert_dir
     return HttpServer(
         health=parse_bind(settings.health_bind),
         metrics=parse_bind(settings.metrics_bind),
@@ -228,6 +235,8 @@ def _server(
             f"cache-{resource.plural}": functools.partial(_check_synced, cache)
             for resource, cache in informers.items()
         },
+        tls=ServingCertificate(Path(folder)).context if folder else None,
+        auth=MetricsAuth(api) if settings.metrics_auth else None,
     )
 
 

@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 OPERATOR = ("namespace", "rbac", "deployment")
 # What install-namespaced.yaml is made of.
 NAMESPACED = ("rbac", "deployment")
+# Where the operator's roles are.
+ROLES = ("rbac", "metrics-auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ STEPS: tuple[Step, ...] = (
     Step("docs/reference/conditions.md", render_conditions_reference),
     Step("docs/reference/metrics.md", render_metrics_reference),
     Step("docs/reference/options.md", render_options_reference),
-    Step("docs/reference/permissions.md", lambda: render_permissions_reference(*_shipped("rbac"))),
+    Step("docs/reference/permissions.md", lambda: render_permissions_reference(*_shipped(*ROLES))),
 )
 
 

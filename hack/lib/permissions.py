@@ -45,7 +45,13 @@ ClusterRole `etcd-operator-cluster-scope`; not with `manifests/install-namespace
 
 Role `etcd-operator-leader-election`.
 
-{own}"""
+{own}
+## To check who reads its metrics
+
+ClusterRole `etcd-operator-metrics-auth` in `manifests/operator/metrics-auth.yaml`.
+[Only where that is asked for](../tasks/metrics.md).
+
+{metrics}"""
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,13 @@ def render_namespaced(rbac: str, deployment: str) -> str:
     return _HEAD + text.replace(f"namespace: {INSTALLED_IN}", f"namespace: {ONE_NAMESPACE}")
 
 
-def render_page(rbac: str) -> str:
+def render_page(rbac: str, metrics_auth: str) -> str:
     """The reference of all rules of the operator's own roles. Raises ValueError, see `rules_of`."""
     return _PAGE.format(
         namespaced=_table(rules_of(rbac, NAME)),
         outside=_table(rules_of(rbac, f"{NAME}-cluster-scope")),
         own=_table(rules_of(rbac, f"{NAME}-leader-election")),
+        metrics=_table(rules_of(metrics_auth, f"{NAME}-metrics-auth")),
     )
 
 

@@ -108,7 +108,7 @@ def test_cluster_with_certificates_is_made_and_nothing_is_refused(apiserver, con
 
     assert refused(confined) == before
     log = confined.log.read_text().splitlines()
-    assert not [line for line in log if "forbidden" in line and '"effect"' not in line]
+    assert not [line for line in log if "forbidden: User" in line and '"effect"' not in line]
 
 
 def test_namespace_can_be_asked_for_when_a_cluster_goes(apiserver, confined, home):
@@ -133,7 +133,7 @@ def test_node_of_a_silent_pod_is_asked_for_once(apiserver, confined, home):
         until(lambda b=before: reconciles(confined) > b, "another reconcile")
 
     assert refused(confined) == {("get", "nodes"): 1.0}
-    said = [line for line in confined.log.read_text().splitlines() if "forbidden" in line]
+    said = [line for line in confined.log.read_text().splitlines() if "forbidden: User" in line]
     assert len(said) == 1
     assert "no member is replaced because its node is lost" in said[0]
 
