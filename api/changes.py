@@ -43,6 +43,7 @@ _KINDS: Final = (
     ("spec.storage.migrationPolicy", Kind.LIVE),
     ("spec.size", Kind.LIVE),
     ("spec.paused", Kind.LIVE),
+    ("spec.security.tls.rotationGracePeriod", Kind.LIVE),
     ("spec.service", Kind.LIVE),
     ("spec.security.networkPolicy", Kind.LIVE),
     ("spec.recovery", Kind.LIVE),

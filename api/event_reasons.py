@@ -101,6 +101,14 @@ class EventReason(StrEnum):
     DOWNGRADE_CANCELLED = "DowngradeCancelled", "The downgrade was taken back."
     UPGRADED = "Upgraded", "Every member runs the version that spec.version names."
     CERTIFICATE_ISSUED = "CertificateIssued", "A certificate was made, for the reason it names."
+    AUTHORITY_ROTATING = (
+        "AuthorityRotating",
+        "The replacement of a certificate authority has come to its next phase.",
+    )
+    AUTHORITY_ROTATED = (
+        "AuthorityRotated",
+        "A certificate authority was replaced: nobody trusts the old one any more.",
+    )
     WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
     ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
     DELETING = "Deleting", "The deletion of the cluster has begun."

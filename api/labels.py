@@ -34,6 +34,10 @@ APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
 # Asks for a restart of every member, one after the other: a new value is a new request.
 RESTART_ANNOTATION: Final = f"{GROUP}/restart"
+# Confirms that an EtcdCluster may be deleted together with its data: its own name.
+CONFIRM_DELETION_ANNOTATION: Final = f"{GROUP}/confirm-deletion"
+# Asks for another certificate authority: client, peer or all. Taken away when it is recorded.
+ROTATE_ANNOTATION: Final = f"{GROUP}/rotate-authority"
 # On a pod and its template: changes with anything in the template but the members' resources.
 TEMPLATE_HASH_ANNOTATION: Final = f"{GROUP}/template-hash"
 # On a pod: the revision of the template whose resources it was given in place, or could not be.
@@ -41,6 +45,10 @@ RESIZED_ANNOTATION: Final = f"{GROUP}/resized"
 NOT_RESIZED_ANNOTATION: Final = f"{GROUP}/not-resized"
 # On a pod: the ID of the member whose file is closed. Kubelet looks at its files anew for it.
 CLOSED_ANNOTATION: Final = f"{GROUP}/closed"
+# On a pod: the ID of the member that has become a voter. Kubelet probes it at once for it.
+VOTES_ANNOTATION: Final = f"{GROUP}/votes"
+# On a pod: the certificate that it is to show. Kubelet looks at its files anew for it.
+SHOW_ANNOTATION: Final = f"{GROUP}/certificate"
 # On volume claims: which cluster their data belongs to, so that a later one can adopt it.
 MEMBERSHIP_ANNOTATION: Final = f"{GROUP}/membership"
 

@@ -111,6 +111,12 @@ def read_deletion_policy(obj: object) -> Literal["Retain", "Delete"]:
     return "Delete" if storage.get("deletionPolicy") == "Delete" else "Retain"
 
 
+def read_annotation(obj: object, name: str) -> str:
+    """Return an annotation of any JSON value; empty when it has none of that name."""
+    metadata = _map(_map(obj).get("metadata"))
+    return _text(_map(metadata.get("annotations")).get(name))
+
+
 def _map(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 

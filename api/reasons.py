@@ -356,7 +356,12 @@ class Reason(StrEnum):
     AUTHORITY_EXPIRING = (
         "CertificateAuthorityExpiring",
         "A certificate authority comes to its end, and no certificate can outlive it.",
-        "Take a backup and restore it into a new EtcdCluster before the time in the message.",
+        "The operator replaces it long before; see in status.plan what keeps it from doing so.",
+    )
+    ROTATING_AUTHORITY = (
+        "RotatingAuthority",
+        "A certificate authority is being replaced by the next one, in steps that cut nobody off.",
+        "Wait; the message says how far it is. status.authorities.rotation has it in full.",
     )
     UNKNOWN = (
         "Unknown",

@@ -15,6 +15,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from api.labels import CLUSTER_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from cli.admission import Admission, assemble_admission
 from cli.environment import discover_cluster_domain
 from cli.etcd_dialer import make_dialer, runs_inside
 from cli.settings import Settings
@@ -84,6 +85,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
         _cluster_controller(settings, shared, queues, informers, cluster_metrics),
         *(_unsupported_controller(kind, shared, queues, informers) for kind in _UNSUPPORTED),
     )
+    admission = assemble_admission(settings, api, informers[CLAIMS], _now)
     registry = new_registry()
     for collector in (
         QueueCollector(queues.values()),
@@ -95,14 +97,21 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
         cluster_metrics,
         lag,
         *([ElectionCollector(elector)] if isinstance(elector, LeaderElector) else []),
+        *([admission.metrics] if admission else []),
     ):
         registry.register(collector)
     manager = Manager(
         caches={resource.plural: cache for resource, cache in informers.items()},
         controllers=controllers,
         elector=elector,
-        servers=(_server(settings, api, registry, informers, elector),),
-        tasks={"event loop lag": lag.run},
+        servers=(
+            _server(settings, registry, informers, elector, api=api, admission=admission),
+            *([admission.server] if admission else []),
+        ),
+        tasks={
+            "event loop lag": lag.run,
+            **({"webhook certificate": admission.keeper.run} if admission else {}),
+        },
     )
     return Operator(manager=manager, channels=channels)
 
@@ -219,12 +228,17 @@ def _unsupported_controller(
 
 def _server(
     settings: Settings,
-    api: KubeApi,
     registry: CollectorRegistry,
     informers: Informers,
     elector: LeaderElector | Unelected,
+    *,
+    api: KubeApi,
+    admission: Admission | None,
 ) -> HttpServer:
-    """Ready once all caches are in; alive while a leader's Lease is valid."""
+    """Ready once all caches are in and a webhook could answer; alive while a leader's Lease is
+    valid.
+    """
+    certificate = {"webhook-certificate": admission.keeper.check} if admission else {}
     folder = settings.metrics_cert_dir
     return HttpServer(
         health=parse_bind(settings.health_bind),
@@ -234,7 +248,8 @@ def _server(
         ready={
             f"cache-{resource.plural}": functools.partial(_check_synced, cache)
             for resource, cache in informers.items()
-        },
+        }
+        | certificate,
         tls=ServingCertificate(Path(folder)).context if folder else None,
         auth=MetricsAuth(api) if settings.metrics_auth else None,
     )

@@ -10,6 +10,7 @@ from controllers.io_metrics import (
     ChannelCollector,
     EtcdCallMetrics,
     RequestMetrics,
+    ReviewMetrics,
 )
 from controllers.loop_lag import LoopLag
 from controllers.metrics import ReconcileCollector
@@ -50,6 +51,7 @@ def _families() -> Iterator[Metric]:
         ChannelCollector(ChannelPool(DirectDialer())),
         RequestMetrics(),
         EtcdCallMetrics(),
+        ReviewMetrics(),
         LoopLag(),
         ElectionCollector(_Election()),
     )

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         validate_default=True,
         description="Address for /healthz and /readyz; 0 switches them off.",
     )
+    webhook_bind: str = Field(
+        default="0",
+        description="Address for the admission webhook, over TLS; 0 switches it off. The"
+        " Deployment in manifests/ has it on :9443.",
+    )
     log_format: Literal["json", "console"] = Field(
         default="json", description="One JSON object per line, or text for people."
     )
@@ -70,7 +75,7 @@ class Settings(BaseSettings):
         default="info", description="The least severity that is logged."
     )
 
-    @field_validator("metrics_bind", "health_bind")
+    @field_validator("metrics_bind", "health_bind", "webhook_bind")
     @classmethod
     def _check_bind(cls, value: str) -> str:
         # Here, because it brings the HTTP server: `--help` and `version` should start fast.

@@ -1,4 +1,5 @@
-"""Counts what the operator asks of the API server and of etcd, and how its caches fare.
+"""Counts what the operator asks of the API server and of etcd, what it is asked itself, and how its
+caches fare.
 
 Observers count in plain ints as calls end; collectors make Prometheus families of them at a scrape.
 Reflector names follow client-go's; `rest_client_requests_total` is controller-runtime's.
@@ -81,6 +82,35 @@ class EtcdCallMetrics(Collector):
             "etcd_operator_etcd_call_duration_seconds",
             "How long calls to etcd members took.",
             "rpc",
+            self._durations,
+        )
+
+
+class ReviewMetrics(Collector):
+    """Requests for admission: an observer of the admission server."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._durations: dict[str, Histogram] = {}
+
+    def on_review(self, kind: str, operation: str, outcome: str, seconds: float) -> None:
+        """Count one request. `outcome`: allowed, refused, unreadable, or failed."""
+        self._counts[kind, operation, outcome] += 1
+        self._durations.setdefault(kind, Histogram(_SECONDS)).observe(seconds)
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """The two families."""
+        yield _counts(
+            "etcd_operator_admission_requests",
+            "Requests for admission.",
+            ("kind", "operation", "outcome"),
+            self._counts,
+        )
+        yield _durations(
+            "etcd_operator_admission_duration_seconds",
+            "How long requests for admission took.",
+            "kind",
             self._durations,
         )
 

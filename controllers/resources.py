@@ -22,6 +22,13 @@ STORAGE_CLASSES = Resource(
 )
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+WEBHOOK_CONFIGURATIONS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
+)
 EVENTS = Resource("", "v1", "events", "Event")
 
 # What the operator makes for a cluster and owns by a controller reference.

@@ -22,6 +22,7 @@ from e2e.harness.membership import (
     one_learner_at_most,
     scale,
     served,
+    stays_ready,
     waits,
 )
 from e2e.harness.report import Measure
@@ -63,6 +64,7 @@ async def at_once(cluster: EtcdCluster, measure: Measure) -> None:
     async with (
         served(cluster, measure, "1-7 in one edit"),
         one_learner_at_most(cluster),
+        stays_ready(cluster),
     ):
         measure("1 to 7 members", await scale(cluster, 7))
 

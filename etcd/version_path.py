@@ -105,6 +105,12 @@ def version_path(source: Version, target: Version) -> VersionPath:
     return VersionPath(hops=hops, warnings=tuple(warnings))
 
 
+def newer_patch(version: Version) -> Version | None:
+    """The release of the same minor version that a path would take, where it is newer."""
+    fitting = (known for known in WAYPOINTS if known.minor_version == version.minor_version)
+    return next((known for known in fitting if known > version), None)
+
+
 def _hops(source: Version, target: Version) -> tuple[Version, ...]:
     if source == target:
         return ()

@@ -24,11 +24,11 @@ from etcd.options_page import render_page as render_options_reference
 ROOT = Path(__file__).resolve().parents[1]
 
 # What `kubectl apply -f install.yaml` installs beside the CRDs, in this order.
-OPERATOR = ("namespace", "rbac", "deployment")
+OPERATOR = ("namespace", "rbac", "deployment", "webhook")
 # What install-namespaced.yaml is made of.
 NAMESPACED = ("rbac", "deployment")
 # Where the operator's roles are.
-ROLES = ("rbac", "metrics-auth")
+ROLES = ("rbac", "webhook", "metrics-auth")
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,25 @@ class Rendering(Model):
     )
 
 
+class AuthorityRotation(Model):
+    """How far one authority has been replaced by the next one: recorded before each step."""
+
+    authority: Text = Field(description="Which one is replaced: client or peer.")
+    phase: Text = Field(
+        description="How far it is: Preparing, Spreading, Trusting, Issuing, Replacing or Dropping."
+    )
+    since: Time = Field(description="When this phase began.")
+    next: Text = Field(
+        default="",
+        description="The SHA-256 fingerprint of the next authority, in hexadecimal; empty while it"
+        " is being made.",
+        max_length=64,
+    )
+    then: Text = Field(
+        default="", description="The authority whose turn comes after; empty when none's does."
+    )
+
+
 class AuthorityStatus(Model):
     """The cluster's own certificate authorities: recorded before anything trusts them."""
 
@@ -201,6 +220,9 @@ class AuthorityStatus(Model):
         description="The SHA-256 fingerprint of the CA of the members among themselves.",
         max_length=64,
     )
+    rotation: AuthorityRotation | None = Field(
+        default=None, description="The replacement of one of them that is under way."
+    )
 
 
 class CertificateStatus(Model):
@@ -210,7 +232,7 @@ class CertificateStatus(Model):
     not_after: Time = Field(description="When it expires.")
     renew_after: Time | None = Field(
         default=None,
-        description="When the operator makes a new one; empty for a certificate authority.",
+        description="When the operator makes a new one, or begins to replace an authority.",
     )
 
 

@@ -15,14 +15,22 @@ from api.labels import (
 )
 from api.objects import read_deletion_policy
 from api.reasons import Reason
-from controllers.cluster.act_certificates import issue_certificates
+from controllers.cluster.act_certificates import perform_on_certificates
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import Clients, perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
 from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
-from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
+    DropRotationRequest,
+    IssueCertificates,
+    MakeNextAuthority,
+    RecordAuthorities,
+    RecordRotation,
+    ReplaceAuthority,
+)
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
@@ -121,6 +129,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | RecordMembership()
             | RecordUpgrade()
             | RecordAuthorities()
+            | RecordRotation()
         ):
             return Done()  # their whole effect is the status that is written after this
         case (
@@ -137,8 +146,14 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | CancelDowngrade()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
-        case IssueCertificates():
-            return await issue_certificates(action, observed, writer)
+        case (
+            IssueCertificates()
+            | MakeNextAuthority()
+            | ReplaceAuthority()
+            | AnnounceCertificate()
+            | DropRotationRequest()
+        ):
+            return await perform_on_certificates(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
 

@@ -1,65 +1,102 @@
 """Makes keys and certificates, and writes them into their Secrets.
 
 Called by `act`, which turns a conflict into `Changed`.  What must never happen: an authority that
-is written over, or a certificate of an authority that the members don't trust.  So an authority is
-only created, and before it signs it is read from the server and compared with what is recorded.
+is written over while anybody needs it, or a certificate of one that the members don't trust.  So an
+authority is only created, the next one comes beside it, and before one signs it is read from the
+server and compared with what is recorded.
 Nothing of a Secret's data goes into a log, an error or an outcome.
 
 Not through the writer, which waits for an echo in a cache: Secrets are in none.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import chain
+from typing import Any, assert_never
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api.labels import FIELD_MANAGER
+from api.labels import FIELD_MANAGER, ROTATE_ANNOTATION, SHOW_ANNOTATION
 from api.reasons import Reason
-from controllers.cluster.certificates.due import recorded
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER
 from controllers.cluster.certificates.issue import (
-    Authority,
     authority_from,
     authority_secret,
+    kept_data,
+    leaf_data,
     leaf_secret,
     new_authority,
+    next_authority,
+    succeeded,
+    trust_data,
 )
-from controllers.cluster.certificates.parse import fingerprint
+from controllers.cluster.certificates.parse import (
+    bundles_in,
+    certificates_in,
+    decoded,
+    read_facts,
+)
 from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.certificates.trust import trust_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
-from controllers.cluster.plan.certificate_steps import IssueCertificates, WantedCertificate
+from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
+    DropRotationRequest,
+    IssueCertificates,
+    MakeNextAuthority,
+    ReplaceAuthority,
+    WantedCertificate,
+)
 from controllers.cluster.render import Identity, identity
-from controllers.resources import SECRETS
+from controllers.resources import CLUSTERS, PODS, SECRETS
 from controllers.writer import Writer, is_final, namespace_is_going
 from informers.errors import AlreadyExistsError, NotFoundError, StatusError
 
+# What is written into Secrets, or about them.
+SecretStep = (
+    IssueCertificates
+    | MakeNextAuthority
+    | ReplaceAuthority
+    | AnnounceCertificate
+    | DropRotationRequest
+)
 
-async def issue_certificates(
-    step: IssueCertificates, observed: Observed, writer: Writer
-) -> Outcome:
+
+async def perform_on_certificates(step: SecretStep, observed: Observed, writer: Writer) -> Outcome:
     """Take the step. Raises KubeError; after one that failed, or a cancellation, the Secrets before
     it are written, and the next plan names the others.
     """
+    match step:
+        case IssueCertificates():
+            return await _issue(step, observed, writer)
+        case MakeNextAuthority():
+            return await _make_next(step, observed, writer)
+        case ReplaceAuthority():
+            return await _replace(step, observed, writer)
+        case AnnounceCertificate(pods=pods, fingerprint=fingerprint):
+            note = {SHOW_ANNOTATION: fingerprint}
+            for name, uid in pods:
+                body = {"metadata": {"annotations": note, "uid": uid}}
+                await writer.patch(PODS, observed.namespace, name, body)
+            return Done()
+        case DropRotationRequest():
+            return await _drop_request(step, observed, writer)
+        case _:
+            assert_never(step)
+
+
+async def _issue(step: IssueCertificates, observed: Observed, writer: Writer) -> Outcome:
     bootstrap = observed.status.bootstrap
     assert bootstrap is not None
     who = identity(observed, bootstrap)
     for wanted in step.certificates:
         if wanted.role in AUTHORITIES:
-            body = _new_authority(wanted, who)
+            body: Mapping[str, Any] | None = _new_authority(wanted, who)
         else:
-            authority = await _authority(wanted, who, observed, writer)
-            if authority is None:
-                return Changed(what=f"the authority that is to sign {wanted.secret}")
-            body = leaf_secret(
-                who,
-                wanted.role,
-                authority,
-                key=_new_key(),
-                serials=(x509.random_serial_number(), x509.random_serial_number()),
-                life=(wanted.not_before, wanted.not_after),
-            )
+            body = await _leaf(wanted, who, observed, writer)
+        if body is None:
+            return Changed(what=f"what Secret {wanted.secret} is to be made from")
         refused = await _write(wanted, body, writer)
         if refused is not None:
             return refused
@@ -81,19 +118,113 @@ def _new_authority(wanted: WantedCertificate, who: Identity) -> Mapping[str, Any
     return authority_secret(who, wanted.role, authority)
 
 
-async def _authority(
+async def _leaf(
     wanted: WantedCertificate, who: Identity, observed: Observed, writer: Writer
-) -> Authority | None:
-    """The authority that signs, as it is now; None when it is not the one that is recorded."""
-    role, authorities = ISSUER[wanted.role], observed.status.authorities
-    name = secret_name(who.name, role)
-    try:
-        secret = await writer.api.get(SECRETS, namespace=observed.namespace, name=name)
-        authority = authority_from(secret)
-    except (NotFoundError, ValueError):
+) -> dict[str, Any] | None:
+    """A leaf's Secret, from what is on the server now; None when that is not what was planned from.
+
+    While an authority is replaced, pods may mount any bundle that is in the Secret: all stay.
+    """
+    role, authorities = wanted.role, observed.status.authorities
+    assert authorities is not None
+    old = await _get(wanted.secret, observed, writer) if wanted.uid else None
+    source = await _get(secret_name(who.name, ISSUER[role]), observed, writer)
+    if source is None or (wanted.uid and old is None):
         return None
-    same = authorities and fingerprint(authority.certificate) == recorded(authorities, role)
-    return authority if same else None
+    bundles = bundles_in(old) if old is not None else {}
+    known = [*certificates_in(source), *certificates_in(old or {}), *chain(*bundles.values())]
+    signer = authority_from(source, trust_of(authorities, ISSUER[role]).signer)
+    if signer is None:
+        return None
+    try:
+        if wanted.keeps and old is not None:
+            data = kept_data(role, old)
+        else:
+            data = leaf_data(
+                who,
+                role,
+                signer,
+                key=_new_key(),
+                serials=(x509.random_serial_number(), x509.random_serial_number()),
+                life=(wanted.not_before, wanted.not_after),
+            )
+        trusted = trust_data(role, authorities, known)
+    except (ValueError, KeyError):
+        return None
+    stay = {key: decoded(old, key) for key in bundles} if old and authorities.rotation else {}
+    body = leaf_secret(who, role, {**data, **stay, **trusted})
+    if old is not None:
+        version = {"resourceVersion": old["metadata"]["resourceVersion"]}
+        body = {**body, "metadata": {**body["metadata"], **version}}
+    return body
+
+
+async def _make_next(step: MakeNextAuthority, observed: Observed, writer: Writer) -> Outcome:
+    """Under the resourceVersion it was read at: two operators make one."""
+    secret = await _get(step.secret, observed, writer)
+    if secret is None or authority_from(secret, step.after) is None:
+        return Changed(what=f"the authority in Secret {step.secret}")
+    if read_facts({step.role: secret})[step.role].next is not None:
+        return Done()
+    authority = new_authority(
+        observed.name,
+        step.role,
+        _new_key(),
+        x509.random_serial_number(),
+        (step.not_before, step.not_after),
+    )
+    return await _patch(step.secret, secret, next_authority(authority), observed, writer)
+
+
+async def _replace(step: ReplaceAuthority, observed: Observed, writer: Writer) -> Outcome:
+    secret = await _get(step.secret, observed, writer)
+    authority = authority_from(secret, step.by) if secret is not None else None
+    if secret is None or authority is None:
+        return Changed(what=f"the next authority in Secret {step.secret}")
+    found = read_facts({step.role: secret})[step.role]
+    if found.next is None and found.certificate and found.certificate.fingerprint == step.by:
+        return Done()
+    return await _patch(step.secret, secret, succeeded(authority), observed, writer)
+
+
+async def _drop_request(step: DropRotationRequest, observed: Observed, writer: Writer) -> Outcome:
+    """What was asked meanwhile stays: the patch is of the EtcdCluster as it was observed."""
+    metadata = {
+        "annotations": {ROTATE_ANNOTATION: None},
+        "resourceVersion": observed.resource_version,
+        "uid": observed.uid,
+    }
+    await writer.patch(CLUSTERS, observed.namespace, observed.name, {"metadata": metadata})
+    return Done()
+
+
+async def _get(name: str, observed: Observed, writer: Writer) -> Mapping[str, Any] | None:
+    try:
+        return await writer.api.get(SECRETS, namespace=observed.namespace, name=name)
+    except NotFoundError:
+        return None
+
+
+async def _patch(
+    name: str,
+    secret: Mapping[str, Any],
+    data: Mapping[str, str | None],
+    observed: Observed,
+    writer: Writer,
+) -> Outcome:
+    metadata = {key: secret["metadata"][key] for key in ("uid", "resourceVersion")}
+    try:
+        await writer.api.patch(
+            SECRETS,
+            {"metadata": metadata, "data": data},
+            namespace=observed.namespace,
+            name=name,
+            field_manager=FIELD_MANAGER,
+            timeout_s=writer.timeout_s(),
+        )
+    except StatusError as error:
+        return _refused(name, error)
+    return Done()
 
 
 async def _write(
@@ -105,11 +236,17 @@ async def _write(
     except AlreadyExistsError:
         return Changed(what=f"Secret {wanted.secret} exists")
     except StatusError as error:
-        if not is_final(error) or namespace_is_going(error):
-            raise
-        message = f"Secret {wanted.secret} can't be written: {error.message}"
-        return Rejected(reason=Reason.NOT_ALLOWED, message=message)
+        return _refused(wanted.secret, error)
     return None
+
+
+def _refused(name: str, error: StatusError) -> Rejected:
+    """What is said of a refusal that stays one; raises any other."""
+    if not is_final(error) or namespace_is_going(error):
+        raise error
+    return Rejected(
+        reason=Reason.NOT_ALLOWED, message=f"Secret {name} can't be written: {error.message}"
+    )
 
 
 async def _send(wanted: WantedCertificate, body: Mapping[str, Any], writer: Writer) -> None:

@@ -17,7 +17,11 @@ from controllers.cluster.membership import voters_of
 from controllers.cluster.membership_events import event, of_membership, of_membership_step
 from controllers.cluster.observed import JsonObject, Observed
 from controllers.cluster.outcome import Done, Hashed, Outcome
-from controllers.cluster.plan.certificate_steps import IssueCertificates
+from controllers.cluster.plan.certificate_steps import (
+    IssueCertificates,
+    RecordRotation,
+    ReplaceAuthority,
+)
 from controllers.cluster.plan.steps import (
     Action,
     ApplyObjects,
@@ -80,11 +84,20 @@ def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Itera
 
 
 def _of_certificates(step: Action | Wait) -> Iterator[Happening]:
-    if isinstance(step, IssueCertificates):
-        for one in step.certificates:
-            until = f"{one.not_after:%Y-%m-%d %H:%M} UTC"
-            message = f"Secret {one.secret}, valid until {until}: {one.why}"
-            yield event(EventReason.CERTIFICATE_ISSUED, message)
+    match step:
+        case IssueCertificates(certificates=issued):
+            for one in issued:
+                if not one.keeps:
+                    until = f"{one.not_after:%Y-%m-%d %H:%M} UTC"
+                    message = f"Secret {one.secret}, valid until {until}: {one.why}"
+                    yield event(EventReason.CERTIFICATE_ISSUED, message)
+        case RecordRotation(why=why):
+            yield event(EventReason.AUTHORITY_ROTATING, why)
+        case ReplaceAuthority(secret=secret):
+            message = f"Secret {secret} holds the new authority alone: back it up anew"
+            yield event(EventReason.AUTHORITY_ROTATED, message)
+        case _:
+            pass
 
 
 def _of_size(observed: Observed) -> Iterator[Happening]:

@@ -5,6 +5,7 @@ tell (before anything exists: what is there under our names that is not ours?). 
 The wall clock is read once, by the caller.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +39,8 @@ from controllers.cluster.options import option_errors
 from controllers.cluster.pods import claim_from, has_ended, pod_from, probe_from
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.render.identity import Identity, identity_of
-from controllers.cluster.requests import asked_to_replace, asked_to_restart
+from controllers.cluster.requests import asked_to_replace, asked_to_restart, asked_to_rotate
+from controllers.cluster.shown_certificates import shown_certificates
 from controllers.cluster_scope import ClusterScope, NotAllowed
 from controllers.resources import (
     CLAIMS,
@@ -80,7 +82,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     metadata = obj["metadata"]
     parsed = parse_cluster(obj)
     status = parsed.status
-    spec, errors = _spec(parsed)
+    spec, errors = checked_spec(parsed)
     unborn = status.applied_spec is None
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
@@ -88,6 +90,8 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     certificates = await read_certificates(
         sources.certificates, sources.channels, _identity(metadata, status), status, pods, now=now
     )
+    applied = None if unborn else ClusterSpec.model_validate(status.applied_spec)
+    shown = await shown_certificates(status, applied, pods, now=now)
     return Observed(
         now=now,
         namespace=metadata["namespace"],
@@ -101,7 +105,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         spec=spec,
         spec_errors=errors,
         deletes_data=_deletion_policy(parsed) == "Delete",
-        applied=None if unborn else ClusterSpec.model_validate(status.applied_spec),
+        applied=applied,
         status=status,
         cluster_domain=sources.cluster_domain,
         operator_namespace=sources.operator_namespace,
@@ -111,15 +115,16 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         pods_refused=await _pods_refused(metadata, live, pods, sources),
         claims=await _claims(metadata, status, sources, ask_server=unborn),
         etcd=await _etcd(metadata, status, pods, sources),
-        certificates=certificates,
+        certificates=dataclasses.replace(certificates, shown=shown),
         probe=await _probe(metadata, pod_objects, sources),
         nodes_lost=await lost_nodes(sources.outside, pods, status),
         asked_to_replace=asked_to_replace(metadata, pod_objects),
+        rotation_asked=asked_to_rotate(metadata),
         restart_asked=asked_to_restart(metadata),
     )
 
 
-def _spec(
+def checked_spec(
     parsed: ParsedCluster | Invalid[ClusterStatus],
 ) -> tuple[ClusterSpec | None, tuple[FieldError, ...]]:
     """The spec, or what is wrong with it, etcd's own options included."""

@@ -58,6 +58,7 @@ class Pod:
     resizing: str = ""  # why its new resources are not in force yet, in kubelet's words
     resizing_since: datetime | None = None
     resize_failed: bool = False  # its node can't give it these resources
+    bundles: JsonObject = field(default_factory=dict)  # by volume: which key it has as ca.crt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,8 @@ class Certificates:
 
     facts: Facts = field(default_factory=dict)
     unread: str = ""
+    # By pod, while that is waited for: the fingerprint of the certificate that it shows.
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +172,7 @@ class Observed:
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
     operator_namespace: str = ""  # of the operator's pods; empty when it runs elsewhere
+    rotation_asked: str = ""  # the annotation that asks for other certificate authorities
     restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)

@@ -20,6 +20,7 @@ from api.labels import (
 from api.quantity import parse_quantity
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Probe, Problem
+from controllers.cluster.render.tls import mounted_bundles
 
 # kubelet's waiting reasons (pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime) that a user must
 # mend.
@@ -37,9 +38,11 @@ _CONFIG_REASONS = frozenset(
 )
 # What etcd writes as its last words when a member whose file is closed finds no data
 # (server/etcdserver/bootstrap.go, bootstrapExistingClusterNoWAL): it can't ask anyone but itself.
+# With a file that kubelet has not closed yet the others say that they know it (ibid.,
+# bootstrapNewClusterNoWAL).
 _EMPTY_DIRECTORY = re.compile(
     r"cannot fetch cluster info from peer urls|could not retrieve cluster information"
-    r"|member count is unequal"
+    r"|member count is unequal|has already been bootstrapped"
 )
 
 # What it writes when its log or its database can't be read, however often it is started
@@ -118,6 +121,7 @@ def pod_from(obj: JsonObject, *, ordinal: int) -> Pod:
         created=_time(metadata.get("creationTimestamp")),
         annotations=annotations,
         resources=_named(spec.get("containers", ()), ETCD_CONTAINER).get("resources") or {},
+        bundles=mounted_bundles(spec),
         **_resize(metadata, status),
     )
 

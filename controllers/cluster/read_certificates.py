@@ -15,6 +15,7 @@ from controllers.cluster.certificates.due import authority_trouble, due_leaves, 
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Facts, Role
 from controllers.cluster.certificates.parse import decoded, read_facts
 from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.certificates.trust import Phase
 from controllers.cluster.observed import Certificates, Pod
 from controllers.cluster.render.identity import Identity
 from controllers.cluster.render.tls import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
@@ -39,13 +40,19 @@ class ReadCertificates:
 @dataclass(frozen=True, slots=True)
 class _Memory:
     uid: str
+    authorities: AuthorityStatus | None
     since: datetime
     read: ReadCertificates
 
     def holds(self, who: Identity, authorities: AuthorityStatus | None, now: datetime) -> bool:
-        """Whether it is of this cluster, young, and gives nothing to do."""
-        is_young = self.uid == who.uid and now < self.since + _REMEMBERED
-        return is_young and _all_well(who, self.read.certificates.facts, authorities, now)
+        """Whether it is of this cluster and its record, young, and gives nothing to do."""
+        is_of_this = (self.uid, self.authorities) == (who.uid, authorities)
+        is_young = now < self.since + _REMEMBERED
+        return (
+            is_of_this
+            and is_young
+            and _all_well(who, self.read.certificates.facts, authorities, now)
+        )
 
 
 class CertificateReader:
@@ -78,7 +85,7 @@ class CertificateReader:
         read = ReadCertificates(
             certificates=Certificates(facts=read_facts(secrets)), tls=_tls(secrets)
         )
-        self._memories[key] = _Memory(who.uid, now, read)
+        self._memories[key] = _Memory(who.uid, authorities, now, read)
         return read
 
     def forget(self, key: str) -> None:
@@ -118,6 +125,8 @@ async def read_certificates(
         channels.trust(key, None)
         return Certificates()
     waits = any(not pod.running for pod in pods)  # perhaps for a Secret that is not there
+    rotation = status.authorities.rotation if status.authorities else None
+    waits = waits or (rotation is not None and rotation.phase == Phase.PREPARING)
     read = await reader.read(who, status.authorities, now=now, anew=waits)
     if read.tls is not None:
         channels.trust(key, read.tls)
@@ -131,7 +140,7 @@ def _all_well(
         return False
     return not any(
         [authority_trouble(who, role, facts, authorities) for role in AUTHORITIES]
-        + [leaf_trouble(who, role, facts, now) for role in LEAVES]
+        + [leaf_trouble(who, role, facts, authorities, now) for role in LEAVES]
     )
 
 

@@ -10,7 +10,13 @@ from api.v1alpha1.cluster_status import RefusedCertificate, RefusedEdit, Upgrade
 from controllers.cluster.membership import late_of, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Done, Hashed, NotYet, Outcome, Rejected
-from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.plan.certificate_steps import (
+    IssueCertificates,
+    MakeNextAuthority,
+    RecordAuthorities,
+    RecordRotation,
+    ReplaceAuthority,
+)
 from controllers.cluster.plan.repair import WITHIN
 from controllers.cluster.plan.steps import (
     AcceptSpec,
@@ -39,10 +45,6 @@ def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -
             fields = _started(observed, step)
         case RecordMembership():
             fields = _membership(observed, step)
-        case IssueCertificates() if isinstance(outcome, Done):
-            fields = {"refused_certificate": None}
-        case RecordAuthorities(authorities=authorities):
-            fields = {"authorities": authorities}
         case RecordUpgrade(upgrade=upgrade):
             fields = {"upgrade": upgrade}
         case CompareHashes(then=then) if isinstance(outcome, Hashed):
@@ -55,8 +57,22 @@ def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -
         case CompareHashes(under_way=upgrade) if isinstance(outcome, NotYet):
             fields = {"upgrade": _comparing(upgrade, observed.now)}
         case _:
-            pass
+            fields = _of_certificates(step, outcome)
     return fields
+
+
+def _of_certificates(step: Action | Wait, outcome: Outcome | None) -> Fields:
+    match step:
+        case IssueCertificates() | MakeNextAuthority() if isinstance(outcome, Done):
+            return {"refused_certificate": None}
+        case RecordAuthorities(authorities=authorities):
+            return {"authorities": authorities}
+        case RecordRotation(authorities=authorities, rendered=rendered):
+            return {"authorities": authorities, **({"rendered": rendered} if rendered else {})}
+        case ReplaceAuthority(then=authorities) if isinstance(outcome, Done):
+            return {"authorities": authorities, "refused_certificate": None}
+        case _:
+            return {}
 
 
 def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
@@ -65,7 +81,7 @@ def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
 
 
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
-    if isinstance(step, IssueCertificates):
+    if isinstance(step, IssueCertificates | MakeNextAuthority | ReplaceAuthority):
         now = observed.now.replace(microsecond=0)
         return {"refused_certificate": RefusedCertificate(message=outcome.message, time=now)}
     if not isinstance(step, AcceptSpec | RecordSpec | ResizeClaims) or observed.applied is None:

@@ -1,13 +1,14 @@
-"""Reads the annotations that ask for something: a member's replacement, a restart of them all.
+"""Reads the annotations that ask for something: a member's replacement, a restart of them all,
+another certificate authority.
 
 Pure.  For a replacement the EtcdCluster's is a list of pod names, a pod's is `true`; a restart is
-asked for by any new value on the EtcdCluster.
+asked for by any new value on the EtcdCluster; the authorities are named.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.labels import REPLACE_ANNOTATION, RESTART_ANNOTATION
+from api.labels import REPLACE_ANNOTATION, RESTART_ANNOTATION, ROTATE_ANNOTATION
 
 
 def requested(cluster_metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -31,3 +32,8 @@ def asked_to_replace(
 def asked_to_restart(cluster_metadata: Mapping[str, Any]) -> str:
     """The value of the annotation, whatever it says: another value is another request."""
     return str((cluster_metadata.get("annotations") or {}).get(RESTART_ANNOTATION, ""))
+
+
+def asked_to_rotate(cluster_metadata: Mapping[str, Any]) -> str:
+    """Which authorities the annotation names: `client`, `peer`, `all`, or something unknown."""
+    return str((cluster_metadata.get("annotations") or {}).get(ROTATE_ANNOTATION, "")).strip()

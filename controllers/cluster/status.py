@@ -42,6 +42,7 @@ _SAYS_NOTHING_OF_HEALTH: Final = frozenset(
         Reason.DOWNGRADING,
         Reason.VOLUME_RESIZING,
         Reason.VOLUME_MIGRATION,
+        Reason.ROTATING_AUTHORITY,
     }
 )
 

@@ -197,3 +197,20 @@ async def one_learner_at_most(cluster: EtcdCluster) -> AsyncIterator[None]:
         )
         yield
         watching.cancel()
+
+
+@asynccontextmanager
+async def stays_ready(cluster: EtcdCluster) -> AsyncIterator[None]:
+    """From here to the end of the block every status that is written says Ready."""
+
+    async def watched() -> None:
+        async for found in cluster.kube.watch(
+            "EtcdCluster", cluster.namespace, cluster.name, for_s=WATCHED_FOR_S
+        ):
+            ready = condition(found, "Ready")
+            assert ready.get("status") == "True", f"{cluster.name} is not Ready: {ready}"
+
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watched())
+        yield
+        watching.cancel()

@@ -46,6 +46,12 @@ ClusterRole `etcd-operator-cluster-scope`; not with `manifests/install-namespace
 Role `etcd-operator-leader-election`.
 
 {own}
+## For its webhook
+
+ClusterRole and Role `etcd-operator-webhook` in `manifests/operator/webhook.yaml`.
+Not with `manifests/install-namespaced.yaml`.
+
+{webhook}
 ## To check who reads its metrics
 
 ClusterRole `etcd-operator-metrics-auth` in `manifests/operator/metrics-auth.yaml`.
@@ -70,6 +76,9 @@ def render_namespaced(rbac: str, deployment: str) -> str:
     Raises ValueError when the Deployment's arguments are not where they are looked for.
     """
     kept = [text for text in map(_for_one_namespace, _documents(rbac)) if text]
+    # A webhook is asked for by an object outside of all namespaces.
+    deployment = re.sub(r', "--webhook-bind=[^"]*"', "", deployment)
+    deployment = re.sub(r" +- name: webhook\n +containerPort: \d+\n", "", deployment)
     confined, found = re.subn(
         r"args: \[(run.*)\]", r'args: [\1, "--namespace=$(POD_NAMESPACE)"]', deployment
     )
@@ -80,25 +89,29 @@ def render_namespaced(rbac: str, deployment: str) -> str:
     return _HEAD + text.replace(f"namespace: {INSTALLED_IN}", f"namespace: {ONE_NAMESPACE}")
 
 
-def render_page(rbac: str, metrics_auth: str) -> str:
+def render_page(rbac: str, webhook: str, metrics_auth: str) -> str:
     """The reference of all rules of the operator's own roles. Raises ValueError, see `rules_of`."""
     return _PAGE.format(
         namespaced=_table(rules_of(rbac, NAME)),
         outside=_table(rules_of(rbac, f"{NAME}-cluster-scope")),
         own=_table(rules_of(rbac, f"{NAME}-leader-election")),
+        webhook=_table(rules_of(webhook, f"{NAME}-webhook")),
         metrics=_table(rules_of(metrics_auth, f"{NAME}-metrics-auth")),
     )
 
 
 def rules_of(rbac: str, role: str) -> list[Rule]:
-    """The rules of one role. Raises ValueError for one without a reason above it."""
+    """The rules of the roles of that name. Raises ValueError for one without a reason above it."""
+    found: list[Rule] = []
     for text in _documents(rbac):
         document = yaml.safe_load(text)
         if document["kind"] in {"Role", "ClusterRole"} and document["metadata"]["name"] == role:
-            reasons = list(_reasons(text))
-            return [_rule(*pair) for pair in zip(document["rules"], reasons, strict=True)]
-    msg = f"there is no role {role}"
-    raise ValueError(msg)
+            rules = zip(document["rules"], _reasons(text), strict=True)
+            found += [_rule(*pair) for pair in rules]
+    if not found:
+        msg = f"there is no role {role}"
+        raise ValueError(msg)
+    return found
 
 
 def _documents(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from controllers.cluster.plan import (
     joining,
     leftovers,
     repair,
+    rotation,
     scale,
 )
 from tests.simulation.coverage import simulate
@@ -54,6 +55,13 @@ ELSEWHERE = {
     certificates.record_authorities,
     certificates.issue_leaves,
     certificates.wait_for_certificates,
+    rotation.drop_rotation_request,
+    rotation.make_next_authority,
+    rotation.forget_lost_authority,
+    rotation.begin_rotation,
+    rotation.announce_certificate,
+    rotation.rotate,
+    rotation.wait_for_rotation,
     bootstrap.restart_on_corrected_spec,
     leftovers.adopt,
     leftovers.wait_for_lost_status,

@@ -4,7 +4,7 @@ Pure data, made by `parse` and a part of `Observed`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -55,6 +55,9 @@ class SecretFacts:
     certificate: CertificateFacts | None = None
     caller: CertificateFacts | None = None  # the second certificate of the members' Secret
     trusts: tuple[str, ...] = ()  # fingerprints of what is in ca.crt
+    next: CertificateFacts | None = None  # of an authority's Secret: the one that comes after it
+    # Of a leaf's Secret: the same as `trusts`, by the keys that members mount in place of ca.crt.
+    bundles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 Facts = Mapping[Role, SecretFacts]

@@ -5,12 +5,13 @@ Pure but for the signature's own randomness.  Called by `act_certificates`, whic
 
 import base64
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -21,8 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from controllers.cluster.certificates.facts import Role
-from controllers.cluster.certificates.parse import decoded
+from api.v1alpha1.cluster_status import AuthorityStatus
+from controllers.cluster.certificates.due import mountable
+from controllers.cluster.certificates.facts import ISSUER, Role
+from controllers.cluster.certificates.parse import decoded, fingerprint
 from controllers.cluster.certificates.subjects import (
     Subject,
     authority_name,
@@ -30,15 +33,24 @@ from controllers.cluster.certificates.subjects import (
     secret_name,
     subject_of,
 )
+from controllers.cluster.certificates.trust import Bundle, trust_of
 from controllers.cluster.render.identity import Identity
 from controllers.cluster.render.meta import metadata
 from controllers.cluster.render.tls import (
     AUTHORITY_KEY,
     CALLER_KEY,
     CERTIFICATE_KEY,
+    NEXT_CERTIFICATE_KEY,
+    NEXT_PRIVATE_KEY_KEY,
     PRIVATE_KEY_KEY,
+    bundle_key,
 )
 
+# Where a Secret has an authority: the one that is recorded, and the one that comes after it.
+_SLOTS: Final = (
+    (CERTIFICATE_KEY, PRIVATE_KEY_KEY),
+    (NEXT_CERTIFICATE_KEY, NEXT_PRIVATE_KEY_KEY),
+)
 Life: TypeAlias = tuple[datetime, datetime]
 _NOTHING: Final = dict.fromkeys(
     (
@@ -64,20 +76,33 @@ class Authority:
     key: EllipticCurvePrivateKey
 
 
-def authority_from(secret: Mapping[str, Any]) -> Authority:
-    """The authority in a Secret of ours. Raises ValueError for what is none."""
-    key = load_pem_private_key(decoded(secret, PRIVATE_KEY_KEY), password=None)
-    if not isinstance(key, EllipticCurvePrivateKey):
-        raise ValueError("its key is not one of the operator's")  # noqa: TRY004 - a bad value
-    certificate = x509.load_pem_x509_certificate(decoded(secret, CERTIFICATE_KEY))
-    return Authority(certificate=certificate, key=key)
+def authority_from(secret: Mapping[str, Any], wanted: str) -> Authority | None:
+    """The authority with this fingerprint in a Secret of ours, be it the next one; None when it is
+    not there with its key.
+    """
+    for certificate_key, private_key in _SLOTS:
+        try:
+            certificate = x509.load_pem_x509_certificate(decoded(secret, certificate_key))
+            key = load_pem_private_key(decoded(secret, private_key), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            continue
+        if fingerprint(certificate) == wanted and isinstance(key, EllipticCurvePrivateKey):
+            return Authority(certificate=certificate, key=key)
+    return None
 
 
 def new_authority(
     cluster: str, role: Role, key: EllipticCurvePrivateKey, serial: int, life: Life
 ) -> Authority:
+    """The authority of a cluster."""
+    return self_signed(authority_name(cluster, role), key, serial, life)
+
+
+def self_signed(
+    common_name: str, key: EllipticCurvePrivateKey, serial: int, life: Life
+) -> Authority:
     """A certificate authority that has signed itself."""
-    name = _name(authority_name(cluster, role))
+    name = _name(common_name)
     builder = (
         _begun(name, name, key, serial, life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -129,7 +154,48 @@ def authority_secret(who: Identity, role: Role, authority: Authority) -> dict[st
     )
 
 
-def leaf_secret(
+def next_authority(authority: Authority) -> dict[str, str]:
+    """What a Secret of an authority holds besides when this one is to come after it."""
+    return _encoded(
+        {
+            NEXT_CERTIFICATE_KEY: _pem(authority.certificate),
+            NEXT_PRIVATE_KEY_KEY: _key_pem(authority.key),
+        }
+    )
+
+
+def succeeded(authority: Authority) -> dict[str, str | None]:
+    """The change of an authority's Secret that puts the next one in its place, as a merge patch."""
+    certificate = _pem(authority.certificate)
+    made = _encoded(
+        {
+            CERTIFICATE_KEY: certificate,
+            PRIVATE_KEY_KEY: _key_pem(authority.key),
+            AUTHORITY_KEY: certificate,
+        }
+    )
+    return {**made, NEXT_CERTIFICATE_KEY: None, NEXT_PRIVATE_KEY_KEY: None}
+
+
+def trust_data(
+    role: Role, authorities: AuthorityStatus, known: Iterable[x509.Certificate]
+) -> dict[str, bytes]:
+    """Whom the owner of a leaf trusts, under every key of its Secret that members or clients read.
+
+    Raises KeyError for an authority whose certificate is not among the known ones.
+    """
+    by_print = {fingerprint(one): _pem(one) for one in known}
+
+    def pems(bundle: Bundle) -> bytes:
+        return b"".join(by_print[one] for one in bundle)
+
+    return {
+        AUTHORITY_KEY: pems(trust_of(authorities, ISSUER[role]).bundle),
+        **{bundle_key(bundle): pems(bundle) for bundle in mountable(role, authorities)},
+    }
+
+
+def leaf_data(
     who: Identity,
     role: Role,
     authority: Authority,
@@ -137,17 +203,24 @@ def leaf_secret(
     key: EllipticCurvePrivateKey,
     serials: tuple[int, int],
     life: Life,
-) -> dict[str, Any]:
-    """The Secret of a leaf, with all certificates of its key."""
+) -> dict[str, bytes]:
+    """A leaf, its key, and all certificates of that key, under the keys of its Secret."""
     leaf = new_leaf(authority, subject_of(who, role), key, serials[0], life)
-    data = {
-        CERTIFICATE_KEY: _pem(leaf),
-        PRIVATE_KEY_KEY: _key_pem(key),
-        AUTHORITY_KEY: _pem(authority.certificate),
-    }
+    data = {CERTIFICATE_KEY: _pem(leaf), PRIVATE_KEY_KEY: _key_pem(key)}
     caller = caller_of(role)
     if caller is not None:
         data[CALLER_KEY] = _pem(new_leaf(authority, caller, key, serials[1], life))
+    return data
+
+
+def kept_data(role: Role, secret: Mapping[str, Any]) -> dict[str, bytes]:
+    """The same of a leaf that is there. Raises ValueError where something is missing."""
+    keys = (CERTIFICATE_KEY, PRIVATE_KEY_KEY, *((CALLER_KEY,) if caller_of(role) else ()))
+    return {key: decoded(secret, key) for key in keys}
+
+
+def leaf_secret(who: Identity, role: Role, data: Mapping[str, bytes]) -> dict[str, Any]:
+    """The Secret of a leaf."""
     return _secret(who, role, data)
 
 
@@ -194,5 +267,9 @@ def _secret(who: Identity, role: Role, data: Mapping[str, bytes]) -> dict[str, A
         "kind": "Secret",
         "metadata": metadata(who, secret_name(who.name, role)),
         "type": "kubernetes.io/tls",
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        "data": _encoded(data),
     }
+
+
+def _encoded(data: Mapping[str, bytes]) -> dict[str, str]:
+    return {key: base64.b64encode(value).decode() for key, value in data.items()}

@@ -5,6 +5,7 @@ text here repeats anything of a Secret's data.
 """
 
 import base64
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,7 +31,10 @@ from controllers.cluster.render.tls import (
     AUTHORITY_KEY,
     CALLER_KEY,
     CERTIFICATE_KEY,
+    NEXT_CERTIFICATE_KEY,
+    NEXT_PRIVATE_KEY_KEY,
     PRIVATE_KEY_KEY,
+    is_bundle_key,
 )
 
 Secrets = Mapping[Role, Mapping[str, Any]]
@@ -51,9 +55,9 @@ class UnfitSecretError(ValueError):
 
 def read_facts(secrets: Secrets) -> Facts:
     """The facts of the Secrets that there are. Never raises for anything that is in them."""
-    authorities = {role: _authority(secrets[role]) for role in AUTHORITIES if role in secrets}
+    authorities = {role: _authorities(secrets[role]) for role in AUTHORITIES if role in secrets}
     return {
-        role: _secret_facts(role, secret, authorities.get(ISSUER.get(role, role)))
+        role: _secret_facts(role, secret, authorities.get(ISSUER.get(role, role), ()))
         for role, secret in secrets.items()
     }
 
@@ -76,15 +80,33 @@ def decoded(secret: Mapping[str, Any], key: str) -> bytes:
         raise UnfitSecretError(message) from None
 
 
-def _authority(secret: Mapping[str, Any]) -> x509.Certificate | None:
-    try:
-        return x509.load_pem_x509_certificate(decoded(secret, CERTIFICATE_KEY))
-    except _FAILURES:
-        return None
+def bundles_in(secret: Mapping[str, Any]) -> dict[str, tuple[x509.Certificate, ...]]:
+    """The bundles of authorities under keys of their own; without those that can't be read."""
+    keys = filter(is_bundle_key, secret.get("data") or {})
+    return {key: bundle for key in keys if (bundle := _bundle(secret, key))}
+
+
+def certificates_in(secret: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
+    """What is in tls.crt, ca.crt and that of a next authority, as far as it can be read."""
+    return (*_authorities(secret), *_bundle(secret, AUTHORITY_KEY))
+
+
+def _bundle(secret: Mapping[str, Any], key: str) -> tuple[x509.Certificate, ...]:
+    with contextlib.suppress(*_FAILURES):
+        return tuple(x509.load_pem_x509_certificates(decoded(secret, key)))
+    return ()
+
+
+def _authorities(secret: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
+    found = []
+    for key in (CERTIFICATE_KEY, NEXT_CERTIFICATE_KEY):
+        with contextlib.suppress(*_FAILURES):
+            found.append(x509.load_pem_x509_certificate(decoded(secret, key)))
+    return tuple(found)
 
 
 def _secret_facts(
-    role: Role, secret: Mapping[str, Any], authority: x509.Certificate | None
+    role: Role, secret: Mapping[str, Any], authorities: tuple[x509.Certificate, ...]
 ) -> SecretFacts:
     metadata = secret["metadata"]
     owners = metadata.get("ownerReferences") or ()
@@ -94,9 +116,11 @@ def _secret_facts(
             uid=metadata["uid"],
             controller=controller,
             problem=_key_problem(secret),
-            certificate=_certificate(secret, CERTIFICATE_KEY, authority),
-            caller=_certificate(secret, CALLER_KEY, authority) if role is Role.PEER else None,
+            certificate=_certificate(secret, CERTIFICATE_KEY, authorities),
+            caller=_certificate(secret, CALLER_KEY, authorities) if role is Role.PEER else None,
             trusts=_trusts(secret),
+            next=_next(secret) if role in AUTHORITIES else None,
+            bundles={k: tuple(map(fingerprint, v)) for k, v in bundles_in(secret).items()},
         )
     except _FAILURES as error:
         return SecretFacts(uid=metadata["uid"], controller=controller, problem=_words(error))
@@ -108,15 +132,32 @@ def _words(error: Exception) -> str:
     return str(error) if own else "what it holds can't be read"
 
 
+def _next(secret: Mapping[str, Any]) -> CertificateFacts | None:
+    """The next authority, if it is there and can be used."""
+    try:
+        if not _fits(secret, NEXT_PRIVATE_KEY_KEY, NEXT_CERTIFICATE_KEY):
+            return None
+        found = _certificate(secret, NEXT_CERTIFICATE_KEY, ())
+    except _FAILURES:
+        return None
+    return found if found.is_authority else None
+
+
 def _key_problem(secret: Mapping[str, Any]) -> str:
     """What is wrong with the private key. Raises ValueError for what is none."""
-    key = load_pem_private_key(decoded(secret, PRIVATE_KEY_KEY), password=None).public_key()
-    certificates = [x509.load_pem_x509_certificate(decoded(secret, CERTIFICATE_KEY))]
+    certificates = [CERTIFICATE_KEY]
     if CALLER_KEY in (secret.get("data") or {}):
-        certificates.append(x509.load_pem_x509_certificate(decoded(secret, CALLER_KEY)))
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    fits = all(key.public_bytes(*form) == c.public_key().public_bytes(*form) for c in certificates)
+        certificates.append(CALLER_KEY)
+    fits = _fits(secret, PRIVATE_KEY_KEY, *certificates)
     return "" if fits else "its key is not the certificate's"
+
+
+def _fits(secret: Mapping[str, Any], private_key: str, *certificates: str) -> bool:
+    """Whether the key is that of each certificate, all by their keys in the Secret."""
+    key = load_pem_private_key(decoded(secret, private_key), password=None).public_key()
+    loaded = [x509.load_pem_x509_certificate(decoded(secret, name)) for name in certificates]
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return all(key.public_bytes(*form) == c.public_key().public_bytes(*form) for c in loaded)
 
 
 def _trusts(secret: Mapping[str, Any]) -> tuple[str, ...]:
@@ -125,7 +166,7 @@ def _trusts(secret: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _certificate(
-    secret: Mapping[str, Any], key: str, authority: x509.Certificate | None
+    secret: Mapping[str, Any], key: str, authorities: tuple[x509.Certificate, ...]
 ) -> CertificateFacts:
     certificate = x509.load_pem_x509_certificate(decoded(secret, key))
     names, addresses = _alternative_names(certificate)
@@ -140,7 +181,7 @@ def _certificate(
         is_authority=_is_authority(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        issuer=fingerprint(authority) if authority and _signed(certificate, authority) else "",
+        issuer=next((fingerprint(by) for by in authorities if _signed(certificate, by)), ""),
     )
 
 

@@ -8,7 +8,7 @@ own ways, and some of them later than others.
 from datetime import timedelta
 from typing import Final
 
-from api.changes import Kind, changed_fields, changed_kinds, refused_changes
+from api.changes import Kind, changed_fields, changed_kinds, kind_of, refused_changes
 from api.errors import FieldError
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import RefusedEdit
@@ -57,6 +57,17 @@ def refused_edit(observed: Observed) -> tuple[FieldError, ...]:
             *refused_version(observed),
         )
     return (*too_early(observed), *fixed_by_bootstrap(observed))
+
+
+def refused_for_good(observed: Observed) -> tuple[FieldError, ...]:
+    """Of that, what neither time nor a member's word can change.
+
+    Until the cluster has formed, and while its version changes, what can be reached changes too.
+    """
+    errors = refused_edit(observed)
+    if is_formed(observed) and observed.status.upgrade is None:
+        return errors
+    return tuple(e for e in errors if kind_of(e.field.split(",")[0]) is Kind.FIXED)
 
 
 def accepted_edit(observed: Observed) -> ClusterSpec | None:

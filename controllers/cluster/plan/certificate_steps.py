@@ -8,13 +8,16 @@ from datetime import datetime
 
 from typing_extensions import override
 
-from api.v1alpha1.cluster_status import AuthorityStatus
+from api.v1alpha1.cluster_status import AuthorityStatus, Rendering
 from controllers.cluster.certificates.facts import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedCertificate:
-    """One Secret to be made, or made anew where `uid` names the one that is there."""
+    """One Secret to be made, or made anew where `uid` names the one that is there.
+
+    `keeps`: the certificates in it stay, and only whom its owner trusts is written.
+    """
 
     role: Role
     secret: str
@@ -22,6 +25,7 @@ class WantedCertificate:
     not_before: datetime
     not_after: datetime
     why: str
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,4 +54,84 @@ class RecordAuthorities:
         return "Record the cluster's certificate authorities"
 
 
-CertificateStep = IssueCertificates | RecordAuthorities
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRotation:
+    """Record the next phase of a rotation: what follows from it is done after that.
+
+    `rendered`: with it members are to be restarted, to trust what this template mounts.
+    """
+
+    authorities: AuthorityStatus
+    why: str
+    rendered: Rendering | None = None
+
+    @override
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeNextAuthority:
+    """Make the authority that is to come after the one with this fingerprint, beside it in its
+    Secret; one that came up meanwhile stays.
+    """
+
+    role: Role
+    secret: str
+    after: str
+    not_before: datetime
+    not_after: datetime
+
+    @override
+    def __str__(self) -> str:
+        return f"Make the next authority in Secret {self.secret}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceAuthority:
+    """Put the next authority in the place of the old one, whose key goes; then record it."""
+
+    role: Role
+    secret: str
+    by: str  # its fingerprint
+    then: AuthorityStatus
+
+    @override
+    def __str__(self) -> str:
+        return f"Drop the old authority from Secret {self.secret}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceCertificate:
+    """Note on pods which certificate they are to show: kubelet looks at their files at once then,
+    and not within a minute and a half.
+    """
+
+    pods: tuple[tuple[str, str], ...]  # names and uids
+    fingerprint: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Have kubelet bring new certificates to {', '.join(name for name, _ in self.pods)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropRotationRequest:
+    """Take the annotation away that asked for a rotation, which is recorded by now."""
+
+    asked: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Acknowledge the request to rotate ({self.asked})"
+
+
+CertificateStep = (
+    IssueCertificates
+    | RecordAuthorities
+    | RecordRotation
+    | MakeNextAuthority
+    | ReplaceAuthority
+    | AnnounceCertificate
+    | DropRotationRequest
+)

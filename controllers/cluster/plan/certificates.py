@@ -1,24 +1,27 @@
 """Rules of the cluster's own certificates: made before its first pod, renewed long before they end.
 
-An authority is made once, recorded, and only then trusted by anything.  What must never happen:
-another authority in the place of one that is lost.  Members trust what they read at their start, so
-those that restart would no longer know the others.
+An authority is made once, recorded, and only then trusted by anything; how it is replaced is in
+`rotation`.  What must never happen: another authority in the place of one that is lost.  Members
+trust what they read at their start, so those that restart would no longer know the others.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import AuthorityStatus
 from controllers.cluster.certificates.due import (
+    Due,
+    authority_life,
     authority_trouble,
     due_leaves,
     is_strange,
+    leaf_life,
     leaf_trouble,
-    life_of,
 )
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
 from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.certificates.trust import signer_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificate_steps import (
@@ -39,7 +42,11 @@ def make_authorities(observed: Observed) -> IssueCertificates | None:
     who = _to_begin(observed)
     if who is None or observed.pods:
         return None
-    missing = {role: "it is new" for role in AUTHORITIES if role not in observed.certificates.facts}
+    missing = {
+        role: Due(why="it is new")
+        for role in AUTHORITIES
+        if role not in observed.certificates.facts
+    }
     return _issue(observed, who, missing)
 
 
@@ -67,9 +74,9 @@ def issue_leaves(observed: Observed) -> IssueCertificates | None:
     Of a cluster that runs, what was refused just now is left for a while: care for it goes on.
     """
     who = tls_identity(observed)
-    if who is None or (is_formed(observed) and _was_refused_just_now(observed)):
+    if who is None or (is_formed(observed) and was_refused_just_now(observed)):
         return None
-    return _issue(observed, who, _due(observed, who))
+    return _issue(observed, who, due(observed, who))
 
 
 def wait_for_certificates(observed: Observed) -> Wait | None:
@@ -91,7 +98,23 @@ def certificate_trouble(observed: Observed) -> Wait | None:
         return Wait(reason=Reason.NAME_CONFLICT, message=f"{strange} {_STRANGE}", recheck_s=3.0)
     if authorities is None:
         return _unrecorded(observed, who)
-    return _authority_trouble(observed, who, authorities) or _leaf_trouble(observed, who)
+    return _authority_trouble(observed, who, authorities) or _leaf_trouble(
+        observed, who, authorities
+    )
+
+
+def due(observed: Observed, who: Identity) -> dict[Role, Due]:
+    """The leaves whose Secrets are to be written, as far as is known."""
+    authorities, read = observed.status.authorities, observed.certificates
+    if authorities is None or read.unread:
+        return {}
+    return due_leaves(who, read.facts, authorities, observed.now)
+
+
+def was_refused_just_now(observed: Observed) -> bool:
+    """Whether the server did not take what was written last."""
+    refused = observed.status.refused_certificate
+    return refused is not None and observed.now < refused.time + _TRIED_AGAIN_AFTER
 
 
 def tls_identity(observed: Observed) -> Identity | None:
@@ -110,23 +133,11 @@ def _to_begin(observed: Observed) -> Identity | None:
     return tls_identity(observed)
 
 
-def _due(observed: Observed, who: Identity) -> dict[Role, str]:
-    authorities, read = observed.status.authorities, observed.certificates
-    if authorities is None or read.unread:
-        return {}
-    return due_leaves(who, read.facts, authorities, observed.now)
-
-
-def _was_refused_just_now(observed: Observed) -> bool:
-    refused = observed.status.refused_certificate
-    return refused is not None and observed.now < refused.time + _TRIED_AGAIN_AFTER
-
-
-def _issue(observed: Observed, who: Identity, due: dict[Role, str]) -> IssueCertificates | None:
+def _issue(observed: Observed, who: Identity, due: dict[Role, Due]) -> IssueCertificates | None:
     facts = observed.certificates.facts
     wanted = []
-    for role, why in due.items():
-        begin, end = life_of(role, facts, observed.now)
+    for role, one in due.items():
+        begin, end = _life(observed, role)
         wanted.append(
             WantedCertificate(
                 role=role,
@@ -134,10 +145,20 @@ def _issue(observed: Observed, who: Identity, due: dict[Role, str]) -> IssueCert
                 uid=facts[role].uid if role in facts else "",
                 not_before=begin,
                 not_after=end,
-                why=why,
+                why=one.why,
+                keeps=one.keeps,
             )
         )
     return IssueCertificates(certificates=tuple(wanted)) if wanted else None
+
+
+def _life(observed: Observed, role: Role) -> tuple[datetime, datetime]:
+    if role in AUTHORITIES:
+        return authority_life(observed.now)
+    assert observed.status.authorities is not None
+    signer = signer_of(ISSUER[role], observed.certificates.facts, observed.status.authorities)
+    assert signer is not None
+    return leaf_life(signer, observed.now)
 
 
 def _strange(observed: Observed, who: Identity, roles: tuple[Role, ...]) -> str:
@@ -184,13 +205,13 @@ def _authority_trouble(
     return None
 
 
-def _leaf_trouble(observed: Observed, who: Identity) -> Wait | None:
+def _leaf_trouble(observed: Observed, who: Identity, authorities: AuthorityStatus) -> Wait | None:
     refused, facts = observed.status.refused_certificate, observed.certificates.facts
-    if refused is not None and _due(observed, who):
+    if refused is not None and due(observed, who):
         return Wait(reason=Reason.NOT_ALLOWED, message=refused.message)
     for role in LEAVES:
-        trouble = leaf_trouble(who, role, facts, observed.now)
-        authority = facts[ISSUER[role]].certificate
+        trouble = leaf_trouble(who, role, facts, authorities, observed.now)
+        authority = signer_of(ISSUER[role], facts, authorities)
         if trouble and authority is not None and observed.now >= authority.not_after:
             return Wait(
                 reason=Reason.AUTHORITY_EXPIRING,

@@ -79,7 +79,7 @@ def track_joining(observed: Observed) -> RecordMembership | None:
 
 def _record_voter(observed: Observed, joining: JoiningMember) -> RecordMembership | None:
     """Complete once its pod is ready as well, or it has had its time: then it is cared for as any
-    other voter.
+    other voter.  A cluster that grows on does not wait for that (`grow_on`).
     """
     if not _view(observed, joining).healthy and not _gives_up(observed, joining):
         return None
@@ -342,11 +342,11 @@ def promote(observed: Observed) -> PromoteLearner | None:
     if joining is None or not joining.started:
         return None
     view = _view(observed, joining)
-    if view.member is None or not view.member.is_learner:
+    if view.member is None or not view.member.is_learner or view.pod is None:
         return None
     if view.status is None or not view.status.leader:
         return None
-    return PromoteLearner(name=joining.name, id=view.member.id)
+    return PromoteLearner(name=joining.name, id=view.member.id, pod=view.pod.uid)
 
 
 def nudge(observed: Observed) -> NudgeLearner | None:

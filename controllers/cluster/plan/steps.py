@@ -160,10 +160,14 @@ class AddLearner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromoteLearner:
-    """Make a learner a voter; etcd refuses until it has caught up (MemberPromote)."""
+    """Make a learner a voter; etcd refuses until it has caught up (MemberPromote).
+
+    `pod` is the uid of its pod, which kubelet is then made to probe.
+    """
 
     name: str
     id: MemberID
+    pod: str
 
     @override
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ that an edit which was not accepted never leaks into an object that has to be pu
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -35,6 +36,7 @@ from controllers.cluster.render.network import (
 )
 from controllers.cluster.render.pods import pod_template, stateful_set, with_restart
 from controllers.cluster.render.policy import network_policy
+from controllers.cluster.render.tls import mounted_bundles, with_bundles
 
 _REMEMBERED: Final = 4096
 
@@ -45,22 +47,36 @@ def identity(observed: Observed, bootstrap: BootstrapStatus) -> Identity:
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
-def _rendering(who: Identity, spec_json: str, restart: str) -> Rendering:
+def _rendering(
+    who: Identity, spec_json: str, restart: str, bundles: tuple[tuple[str, str], ...]
+) -> Rendering:
     spec = ClusterSpec.model_validate_json(spec_json)
     options = options_of(spec)
     digest = digest_of(options, spec.version)
-    template = pod_template(who, spec, digest, restart=restart)
+    template = pod_template(who, spec, digest, restart=restart, bundles=dict(bundles))
     return Rendering(pod_template=template, options=options, digest=digest)
 
 
-def rendering(who: Identity, spec: ClusterSpec, *, restart: str = "") -> Rendering:
+def rendering(
+    who: Identity,
+    spec: ClusterSpec,
+    *,
+    restart: str = "",
+    bundles: Mapping[str, str] | None = None,
+) -> Rendering:
     """What this version of the operator makes of a spec. Nobody may change it: it is shared."""
-    return _rendering(who, spec.model_dump_json(), restart)
+    mounted = tuple(sorted((bundles or {}).items()))
+    return _rendering(who, spec.model_dump_json(), restart, mounted)
 
 
 def rendered_for(observed: Observed, spec: ClusterSpec, bootstrap: BootstrapStatus) -> Rendering:
-    """The same for the observed cluster, with the restart that was asked for last."""
-    return rendering(identity(observed, bootstrap), spec, restart=restart_asked(observed))
+    """The same for the observed cluster, with the restart that was asked for last, and with the
+    authorities that its members trust.
+    """
+    recorded = observed.status.rendered
+    bundles = mounted_bundles(recorded.pod_template["spec"]) if recorded else {}
+    restart = restart_asked(observed)
+    return rendering(identity(observed, bootstrap), spec, restart=restart, bundles=bundles)
 
 
 def restart_asked(observed: Observed) -> str:
@@ -76,6 +92,16 @@ def restart_asked(observed: Observed) -> str:
 def restarted(rendered: Rendering, asked: str) -> Rendering:
     """The same with another request for a restart in the template, and nothing else anew."""
     template = with_restart(rendered.pod_template, asked)
+    return rendered.model_copy(update={"pod_template": template})
+
+
+def trusting(rendered: Rendering, bundles: Mapping[str, str]) -> Rendering:
+    """The same with these keys of the Secrets as ca.crt, by volume, and nothing else anew."""
+    template = rendered.pod_template
+    mounted = {**mounted_bundles(template["spec"]), **bundles}
+    annotations = template["metadata"].get("annotations") or {}
+    restart = annotations.get(RESTART_ANNOTATION, "")
+    template = with_restart(with_bundles(template, mounted), restart)
     return rendered.model_copy(update={"pod_template": template})
 
 
@@ -205,4 +231,5 @@ __all__ = [
     "restart_asked",
     "restarted",
     "stateful_set_for",
+    "trusting",
 ]

@@ -28,7 +28,12 @@ from api.volume_claims import claim_class, claim_size
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from controllers.cluster.render.meta import metadata
 from controllers.cluster.render.normal import hash_of, holds
-from controllers.cluster.render.tls import etcdctl_environment, tls_mounts, tls_volumes
+from controllers.cluster.render.tls import (
+    etcdctl_environment,
+    tls_mounts,
+    tls_volumes,
+    with_bundles,
+)
 from etcd.versions import parse_version, probes_of
 
 # The number that distroless images call nonroot; etcd's image sets no user of its own.
@@ -38,17 +43,24 @@ _ZONE = "topology.kubernetes.io/zone"
 
 
 def pod_template(
-    identity: Identity, spec: ClusterSpec, digest: str, *, restart: str = ""
+    identity: Identity,
+    spec: ClusterSpec,
+    digest: str,
+    *,
+    restart: str = "",
+    bundles: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The pod template for a spec; `digest` is that of the members' files.
 
-    `restart` is the last value of the annotation that asks for a restart of all members.
+    `restart` is the last value of the annotation that asks for a restart of all members, `bundles`
+    which keys of their Secrets they have as ca.crt.
     """
     template = {
         "metadata": {"labels": object_labels(identity.name, identity.uid)},
         "spec": _pod_spec(identity, spec, digest),
     }
-    return with_restart(merge_pod_template(template, spec.pod_template.to_json()), restart)
+    merged = merge_pod_template(template, spec.pod_template.to_json())
+    return with_restart(with_bundles(merged, bundles or {}), restart)
 
 
 def with_restart(template: Mapping[str, Any], restart: str) -> dict[str, Any]:

@@ -4,6 +4,9 @@ Every release of etcd takes these keys in its file, `peer-cert-allowed-cn` from 
 that only members have a certificate of the peer CA is what keeps others out.
 """
 
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from api.labels import (
@@ -27,11 +30,16 @@ CERTIFICATE_KEY: Final = "tls.crt"
 PRIVATE_KEY_KEY: Final = "tls.key"
 AUTHORITY_KEY: Final = "ca.crt"
 CALLER_KEY: Final = "client.crt"
+# In the Secret of an authority that is being replaced: the next one.
+NEXT_CERTIFICATE_KEY: Final = "next-tls.crt"
+NEXT_PRIVATE_KEY_KEY: Final = "next-tls.key"
 
 _SERVER: Final = f"{TLS_MOUNT_PATH}/server"
 _PEER: Final = f"{TLS_MOUNT_PATH}/peer"
 _CLIENT: Final = f"{TLS_MOUNT_PATH}/client"
 _MOUNTS: Final = {SERVER_TLS_VOLUME: _SERVER, PEER_TLS_VOLUME: _PEER, CLIENT_TLS_VOLUME: _CLIENT}
+# Whose ca.crt a member reads at its start.
+BUNDLE_VOLUMES: Final = (SERVER_TLS_VOLUME, PEER_TLS_VOLUME)
 # For the group, which fsGroup makes the process's own.
 _MODE: Final = 0o440
 
@@ -73,6 +81,50 @@ def tls_volumes(cluster: str) -> list[dict[str, Any]]:
 def tls_mounts() -> list[dict[str, Any]]:
     """Where they are mounted: whole, because a subPath never sees a renewed certificate."""
     return [{"name": name, "mountPath": path, "readOnly": True} for name, path in _MOUNTS.items()]
+
+
+def bundle_key(fingerprints: Sequence[str]) -> str:
+    """Under which key a leaf's Secret holds a bundle of these authorities, for ever the same."""
+    return f"ca-{hashlib.sha256(','.join(fingerprints).encode()).hexdigest()[:10]}.crt"
+
+
+def is_bundle_key(key: str) -> bool:
+    """Whether a Secret holds a bundle under that key."""
+    return re.fullmatch(r"ca-[0-9a-f]{10}\.crt", key) is not None
+
+
+def mounted_bundles(pod_spec: Mapping[str, Any]) -> dict[str, str]:
+    """Which key of its Secret a pod has as ca.crt, by volume; none where it mounts all as it is."""
+    return {
+        volume["name"]: item["key"]
+        for volume in pod_spec.get("volumes", ())
+        if volume["name"] in BUNDLE_VOLUMES
+        for item in (volume.get("secret") or {}).get("items") or ()
+        if item.get("path") == AUTHORITY_KEY
+    }
+
+
+def with_bundles(template: Mapping[str, Any], bundles: Mapping[str, str]) -> dict[str, Any]:
+    """The template with these keys as ca.crt, by volume.
+
+    Under a key of its own, a copy of the Secret that is too old for it means that the pod waits,
+    never that it trusts less than was thought; and a container that restarts finds what it had.
+    """
+    volumes = [
+        {**volume, "secret": {**volume["secret"], "items": _items(volume["name"], bundles)}}
+        if volume["name"] in bundles
+        else volume
+        for volume in template["spec"].get("volumes", ())
+    ]
+    return {**template, "spec": {**template["spec"], "volumes": volumes}}
+
+
+def _items(volume: str, bundles: Mapping[str, str]) -> list[dict[str, str]]:
+    own = [CERTIFICATE_KEY, PRIVATE_KEY_KEY, *([CALLER_KEY] if volume == PEER_TLS_VOLUME else ())]
+    return [
+        *({"key": key, "path": key} for key in own),
+        {"key": bundles[volume], "path": AUTHORITY_KEY},
+    ]
 
 
 def etcdctl_environment() -> list[dict[str, str]]:

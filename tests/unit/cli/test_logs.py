@@ -76,7 +76,7 @@ def holders(secret):
 
 
 @given(
-    secret=st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=12),
+    secret=st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=12).map("sk-{}".format),
     log_format=st.sampled_from(["json", "console"]),
 )
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,6 +15,12 @@ def test_flag_wins_over_environment_wins_over_default(monkeypatch):
     assert Settings().log_level == "info"
 
 
+def test_the_webhook_is_off_unless_it_is_asked_for():
+    assert Settings().webhook_bind == "0"
+    with pytest.raises(ValueError, match="not host:port"):
+        Settings(webhook_bind="everywhere")
+
+
 def test_namespaces_in_the_environment_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("OPERATOR_NAMESPACE", "a, b")
 

@@ -12,13 +12,15 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.v1alpha1.cluster_status import AuthorityStatus
-from controllers.cluster.certificates.due import LEAF_LIFE, life_of
+from controllers.cluster.certificates.due import LEAF_LIFE, authority_life
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Facts, Role
 from controllers.cluster.certificates.issue import (
     Authority,
     authority_secret,
+    leaf_data,
     leaf_secret,
     new_authority,
+    trust_data,
 )
 from controllers.cluster.certificates.parse import fingerprint, read_facts
 from controllers.cluster.observed import Certificates, Observed
@@ -42,7 +44,7 @@ def key(name: str) -> ec.EllipticCurvePrivateKey:
 @functools.cache
 def authority(role: Role, *, name: str = "", since: datetime = NOW) -> Authority:
     """The authority of a role; another one for another name."""
-    life = life_of(role, {}, since)
+    life = authority_life(since)
     return new_authority("db", role, key(f"{role}{name}"), next(_serials), life)
 
 
@@ -55,15 +57,17 @@ def leaf(
     owner: str = "",
 ) -> dict[str, Any]:
     """A leaf's Secret as the server holds it, made at that time."""
-    made = leaf_secret(
+    signer = by or authority(ISSUER[role])
+    data = leaf_data(
         WHO,
         role,
-        by or authority(ISSUER[role]),
+        signer,
         key=key(owner or role),
         serials=(next(_serials), next(_serials)),
         life=(since - timedelta(minutes=5), since + life),
     )
-    return stored(made)
+    trusted = trust_data(role, recorded(signer, signer), [signer.certificate])
+    return stored(leaf_secret(WHO, role, {**data, **trusted}))
 
 
 def stored(secret: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +85,13 @@ def without(found: Secrets, *roles: Role) -> Secrets:
     return {role: secret for role, secret in found.items() if role not in roles}
 
 
-RECORDED = AuthorityStatus(
-    client=fingerprint(authority(Role.CLIENT_CA).certificate),
-    peer=fingerprint(authority(Role.PEER_CA).certificate),
-)
+def recorded(client: Authority, peer: Authority) -> AuthorityStatus:
+    """What status has of these two."""
+    prints = map(fingerprint, (client.certificate, peer.certificate))
+    return AuthorityStatus(**dict(zip(("client", "peer"), prints, strict=True)))
+
+
+RECORDED = recorded(*map(authority, AUTHORITIES))
 
 
 def facts(**changes: Any) -> Facts:

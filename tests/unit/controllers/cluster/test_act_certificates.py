@@ -10,7 +10,9 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from api.labels import ROTATE_ANNOTATION
 from api.reasons import Reason
+from api.v1alpha1.cluster_status import AuthorityRotation
 from controllers.cluster.act import perform
 from controllers.cluster.certificates.due import LEAF_LIFE
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Role
@@ -18,10 +20,17 @@ from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.happenings import happenings
 from controllers.cluster.outcome import Changed, Done, Rejected
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
+from controllers.cluster.plan.certificate_steps import (
+    DropRotationRequest,
+    IssueCertificates,
+    MakeNextAuthority,
+    RecordAuthorities,
+    ReplaceAuthority,
+    WantedCertificate,
+)
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.status import next_status
-from controllers.resources import SECRETS
+from controllers.resources import CLUSTERS, SECRETS
 from controllers.writer import Writer
 from etcd.dialer import DirectDialer
 from etcd.pool import ChannelPool
@@ -306,3 +315,129 @@ class TestDialling:
 
         assert not pool.trusts("prod/db")
         assert len(world.server.seen("get")) == before
+
+
+class TestRotation:
+    """What a rotation writes, as the server takes it."""
+
+    def rotating(self, phase, made=""):
+        rotation = AuthorityRotation(authority="client", phase=phase, since=NOW, next=made)
+        return RECORDED.model_copy(update={"rotation": rotation})
+
+    async def take(self, world, step, authorities):
+        status = world.seen.status.model_copy(update={"authorities": authorities})
+        seen = dataclasses.replace(world.seen, status=status)
+        return await perform(step, seen, world.writer, NO_ETCD)
+
+    def next_one(self, after=RECORDED.client):
+        return MakeNextAuthority(
+            role=Role.CLIENT_CA,
+            secret="db-ca",
+            after=after,
+            not_before=NOW,
+            not_after=NOW + LEAF_LIFE,
+        )
+
+    async def test_next_authority_is_made_once(self, world):
+        world.put(secrets())
+        before = world.stored(Role.CLIENT_CA)["data"]
+        authorities = self.rotating("Preparing")
+
+        assert await self.take(world, self.next_one(), authorities) == Done()
+        made = world.stored(Role.CLIENT_CA)["data"]
+        assert before.items() < made.items()
+        assert await self.take(world, self.next_one(), authorities) == Done()
+        assert world.stored(Role.CLIENT_CA)["data"] == made
+
+    async def test_none_is_made_beside_another_authority_than_the_recorded_one(self, world):
+        world.put(secrets())
+        outcome = await self.take(world, self.next_one("f" * 64), self.rotating("Preparing"))
+
+        assert isinstance(outcome, Changed)
+        assert world.server.seen("patch") == []
+
+    async def test_refusal_is_said_by_the_secrets_name(self, world):
+        world.put(secrets())
+        world.server.script("patch", answer_status(403, message="exceeded quota"))
+        outcome = await self.take(world, self.next_one(), self.rotating("Preparing"))
+
+        assert isinstance(outcome, Rejected)
+        assert "db-ca" in outcome.message
+
+    async def test_of_two_operators_one_makes_it(self, world):
+        world.put(secrets())
+        world.server.script("patch", answer_status(409, reason="Conflict"))
+
+        assert isinstance(
+            await self.take(world, self.next_one(), self.rotating("Preparing")), Changed
+        )
+
+    async def test_next_authority_takes_the_place_of_the_old_one_and_its_key_goes(self, world):
+        world.put(secrets())
+        await self.take(world, self.next_one(), self.rotating("Preparing"))
+        await world.look()
+        made = world.seen.certificates.facts[Role.CLIENT_CA].next.fingerprint
+        old = world.stored(Role.CLIENT_CA)["data"]
+        then = RECORDED.model_copy(update={"client": made})
+        step = ReplaceAuthority(role=Role.CLIENT_CA, secret="db-ca", by=made, then=then)
+        dropping = self.rotating("Dropping", made)
+
+        assert await self.take(world, step, dropping) == Done()
+        new = world.stored(Role.CLIENT_CA)["data"]
+        assert new["tls.key"] == old["next-tls.key"]
+        assert new.keys() == {"tls.crt", "tls.key", "ca.crt"}
+        assert await self.take(world, step, dropping) == Done()
+        assert world.stored(Role.CLIENT_CA)["data"] == new
+
+    async def test_nothing_takes_its_place_that_is_not_there(self, world):
+        world.put(secrets())
+        before = world.stored(Role.CLIENT_CA)["data"]
+        then = RECORDED.model_copy(update={"client": "f" * 64})
+        step = ReplaceAuthority(role=Role.CLIENT_CA, secret="db-ca", by="f" * 64, then=then)
+        outcome = await self.take(world, step, self.rotating("Dropping", "f" * 64))
+
+        assert isinstance(outcome, Changed)
+        assert world.stored(Role.CLIENT_CA)["data"] == before
+
+    async def test_leaf_that_was_changed_meanwhile_is_not_written_over(self, world):
+        world.put(secrets())
+        await self.take(world, self.next_one(), self.rotating("Preparing"))
+        await world.look()
+        made = world.seen.certificates.facts[Role.CLIENT_CA].next.fingerprint
+        step = IssueCertificates(
+            certificates=(
+                WantedCertificate(
+                    role=Role.SERVER,
+                    secret="db-server-tls",
+                    uid="another",
+                    not_before=NOW,
+                    not_after=NOW + LEAF_LIFE,
+                    why="whom it trusts changes",
+                    keeps=True,
+                ),
+            )
+        )
+
+        assert isinstance(await self.take(world, step, self.rotating("Trusting", made)), Changed)
+
+    async def test_annotation_goes_only_as_it_was_seen(self, world):
+        world.server.put(
+            CLUSTERS.path("prod", "db"),
+            {
+                "metadata": {
+                    "name": "db",
+                    "namespace": "prod",
+                    "uid": world.seen.uid,
+                    "annotations": {ROTATE_ANNOTATION: "all", "other": "stays"},
+                }
+            },
+        )
+        step = DropRotationRequest(asked="all")
+
+        assert isinstance(await self.take(world, step, RECORDED), Changed)
+        stored = world.server.objects("etcdclusters")["prod/db"]
+        version = stored["metadata"]["resourceVersion"]
+        world.seen = dataclasses.replace(world.seen, resource_version=version)
+        assert await self.take(world, step, RECORDED) == Done()
+        after = world.server.objects("etcdclusters")["prod/db"]["metadata"]
+        assert after["annotations"] == {"other": "stays"}

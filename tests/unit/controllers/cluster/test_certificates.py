@@ -17,19 +17,22 @@ from hypothesis import strategies as st
 from controllers.cluster.certificates.due import (
     AUTHORITY_LIFE,
     LEAF_LIFE,
+    authority_life,
     authority_trouble,
     due_leaves,
+    leaf_life,
     leaf_trouble,
-    life_of,
     renew_after,
 )
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
 from controllers.cluster.certificates.issue import (
     authority_from,
     authority_secret,
+    leaf_data,
     leaf_secret,
     new_authority,
     new_leaf,
+    trust_data,
 )
 from controllers.cluster.certificates.parse import read_facts
 from controllers.cluster.certificates.subjects import subject_of
@@ -159,20 +162,20 @@ class TestWhatIsMade:
                 assert held != base64.b64decode(made["data"]["tls.key"])
 
     def test_key_is_on_the_curve_that_every_client_knows(self):
-        made = authority_from(stored(authority_secret(WHO, Role.PEER_CA, authority(Role.PEER_CA))))
+        secret = stored(authority_secret(WHO, Role.PEER_CA, authority(Role.PEER_CA)))
+        made = authority_from(secret, RECORDED.peer)
 
         assert isinstance(made.key.curve, ec.SECP256R1)
 
-    @pytest.mark.parametrize("role", Role)
-    def test_clocks_may_differ_a_little(self, role):
-        begin, _ = life_of(role, facts(), NOW)
+    def test_clocks_may_differ_a_little(self):
+        signer = facts()[Role.CLIENT_CA].certificate
 
-        assert begin == NOW - timedelta(minutes=5)
+        assert {authority_life(NOW)[0], leaf_life(signer, NOW)[0]} == {NOW - timedelta(minutes=5)}
 
     def test_certificate_does_not_outlive_its_authority(self):
         late = NOW + AUTHORITY_LIFE - timedelta(days=30)
 
-        assert life_of(Role.SERVER, facts(), late)[1] == NOW + AUTHORITY_LIFE
+        assert leaf_life(facts()[Role.CLIENT_CA].certificate, late)[1] == NOW + AUTHORITY_LIFE
 
 
 def is_served(role, secret, name):
@@ -192,7 +195,7 @@ def is_served(role, secret, name):
 
 
 def due(found, now=NOW, recorded=RECORDED):
-    return due_leaves(WHO, read_facts(found), recorded, now)
+    return {r: one.why for r, one in due_leaves(WHO, read_facts(found), recorded, now).items()}
 
 
 class TestWhatIsDue:
@@ -260,14 +263,11 @@ class TestWhatIsDue:
 
     def test_names_of_another_cluster(self):
         other = dataclasses.replace(WHO, cluster_domain="other.local")
-        made = leaf_secret(
-            other,
-            Role.SERVER,
-            authority(Role.CLIENT_CA),
-            key=key("s"),
-            serials=(1, 2),
-            life=(NOW, NOW + LEAF_LIFE),
-        )
+        by = authority(Role.CLIENT_CA)
+        life = (NOW, NOW + LEAF_LIFE)
+        data = leaf_data(other, Role.SERVER, by, key=key("s"), serials=(1, 2), life=life)
+        trusted = trust_data(Role.SERVER, RECORDED, [by.certificate])
+        made = leaf_secret(other, Role.SERVER, {**data, **trusted})
 
         assert due({**secrets(), Role.SERVER: stored(made)}) == {
             Role.SERVER: "its names or uses are not those that are needed"
@@ -304,12 +304,13 @@ class TestWhatIsDue:
         now = NOW + LEAF_LIFE * share
         found = secrets()
         for role in due(found, now):
-            begin, end = life_of(role, read_facts(found), now)
+            begin, end = leaf_life(read_facts(found)[ISSUER[role]].certificate, now)
             found[role] = leaf(role, since=begin + timedelta(minutes=5), life=end - now)
 
         if now >= NOW - timedelta(minutes=5):
             assert due(found, now) == {}
-            assert [leaf_trouble(WHO, role, read_facts(found), now) for role in LEAVES] == [""] * 3
+            for role in LEAVES:
+                assert not leaf_trouble(WHO, role, read_facts(found), RECORDED, now)
 
     @given(st.lists(st.sampled_from(list(Role)), unique=True), st.sampled_from(list(Role)))
     def test_authorities_are_never_due(self, missing, spoilt):
