@@ -46,6 +46,7 @@ _KINDS: Final = (
     ("spec.security.tls.rotationGracePeriod", Kind.LIVE),
     ("spec.service", Kind.LIVE),
     ("spec.security.networkPolicy", Kind.LIVE),
+    ("spec.security.auth", Kind.LIVE),
     ("spec.recovery", Kind.LIVE),
     ("spec.maintenanceWindows", Kind.LIVE),
     ("spec.acceptOperatorChanges", Kind.LIVE),

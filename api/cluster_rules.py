@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from api.auth_rules import auth_errors
 from api.errors import FieldError
 from api.names import annotation_errors, is_qualified_name, label_errors
 from api.pod_template import pod_template_errors
@@ -41,6 +42,7 @@ def spec_errors(spec: ClusterSpec, path: str) -> Iterator[FieldError]:
     """Yield everything that is wrong with a spec that stands at `path`."""
     yield from _version_errors(spec.etcd_version, f"{path}.version")
     yield from storage_errors(spec.storage, f"{path}.storage")
+    yield from auth_errors(spec.security, f"{path}.security")
     yield from _resource_errors(spec.resources, f"{path}.resources")
     yield from _option_errors(spec.options, f"{path}.options")
     template = spec.pod_template

@@ -35,6 +35,7 @@ class ConditionType(StrEnum):
     MEMBERS_HEALTHY = "MembersHealthy", "True", "Every member answers and follows the leader."
     UP_TO_DATE = "UpToDate", "True", "Every member runs what the spec says."
     TLS_READY = "TLSReady", "True", "Certificates are there and valid; False without TLS."
+    AUTH_READY = "AuthReady", "True", "Users and roles are as the spec says; False without auth."
     SPACE_AVAILABLE = "SpaceAvailable", "True", "No member's database is near its quota."
     DATA_CONSISTENT = "DataConsistent", "True", "No member's data differs from the others'."
     PAUSED = "Paused", "False", "spec.paused is true: the operator changes nothing."

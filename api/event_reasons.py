@@ -109,6 +109,9 @@ class EventReason(StrEnum):
         "AuthorityRotated",
         "A certificate authority was replaced: nobody trusts the old one any more.",
     )
+    AUTH_CHANGED = "AuthChanged", "Users and roles in etcd were brought to what the spec says."
+    AUTH_SWITCHED_ON = "AuthSwitchedOn", "From now on etcd asks who is calling."
+    AUTH_SWITCHED_OFF = "AuthSwitchedOff", "From now on every client may do everything."
     WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
     ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
     DELETING = "Deleting", "The deletion of the cluster has begun."
@@ -158,4 +161,7 @@ class EventReason(StrEnum):
     HASHES_DIFFER = _of(Reason.HASHES_DIFFER)
     AUTHORITY_LOST = _of(Reason.AUTHORITY_LOST)
     AUTHORITY_EXPIRING = _of(Reason.AUTHORITY_EXPIRING)
+    CREDENTIALS_MISSING = _of(Reason.CREDENTIALS_MISSING)
+    AUTH_REFUSED = _of(Reason.AUTH_REFUSED)
+    ACCESS_DENIED = _of(Reason.ACCESS_DENIED)
     OPERATOR_CHANGES = _of(Reason.OPERATOR_CHANGES)

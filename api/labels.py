@@ -159,8 +159,13 @@ def peer_secret_name(cluster: str) -> str:
 
 
 def client_secret_name(cluster: str) -> str:
-    """Return the name of the Secret that applications mount; the operator uses it too."""
+    """Return the name of the Secret that applications mount."""
     return f"{cluster}-client-tls"
+
+
+def operator_secret_name(cluster: str) -> str:
+    """Return the name of the Secret that the operator calls etcd with."""
+    return f"{cluster}-operator-tls"
 
 
 def pod_name(cluster: str, ordinal: int) -> str:

@@ -52,6 +52,16 @@ class Reason(StrEnum):
         "Every certificate is there and valid; the message says until when.",
         "None.",
     )
+    AUTH_ENFORCED = (
+        "AuthEnforced",
+        "etcd asks who is calling, and users and roles are as the spec says.",
+        "None.",
+    )
+    AUTH_DISABLED = (
+        "AuthDisabled",
+        "Every client may do everything, as spec.security.auth.enabled says.",
+        "None.",
+    )
     TLS_DISABLED = "TLSDisabled", "The cluster speaks plain text, as its spec says.", "None."
 
     # --- on the way
@@ -362,6 +372,26 @@ class Reason(StrEnum):
         "RotatingAuthority",
         "A certificate authority is being replaced by the next one, in steps that cut nobody off.",
         "Wait; the message says how far it is. status.authorities.rotation has it in full.",
+    )
+    AUTH_PENDING = (
+        "AuthPending",
+        "Users and roles are being changed, or authentication is being switched on or off.",
+        "Wait; status.plan says what comes next.",
+    )
+    AUTH_REFUSED = (
+        "AuthRefused",
+        "etcd did not carry out a change of users and roles; it is tried again.",
+        "Read the message, which is etcd's own.",
+    )
+    CREDENTIALS_MISSING = (
+        "CredentialsMissing",
+        "A Secret that a user's password should be in is missing or can't be used.",
+        "Make or correct the Secret that the message names.",
+    )
+    ACCESS_DENIED = (
+        "AccessDenied",
+        "etcd asks who is calling, and the operator is not root: it can do nothing.",
+        "Switch it off (`etcdctl auth disable` as root), and use spec.security.auth instead.",
     )
     UNKNOWN = (
         "Unknown",

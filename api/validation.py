@@ -52,15 +52,13 @@ def parse_cluster(obj: object) -> ParsedCluster | Invalid[ClusterStatus]:
     """Return the cluster with all defaults, or what is wrong with it."""
     cluster, errors = _read(EtcdCluster, obj)
     errors += tuple(_name_errors(read_identity(obj).name))
-    if cluster is not None:
-        errors += tuple(spec_errors(cluster.spec, "spec"))
-    if cluster is None or errors:
+    if cluster is None:
         return _invalid(obj, ClusterStatus, errors)
-    return ParsedCluster(
-        identity=read_identity(obj),
-        spec=with_tls_decided(cluster.spec, cluster.status),
-        status=cluster.status,
-    )
+    spec = with_tls_decided(cluster.spec, cluster.status)
+    errors += tuple(spec_errors(spec, "spec"))
+    if errors:
+        return _invalid(obj, ClusterStatus, errors)
+    return ParsedCluster(identity=read_identity(obj), spec=spec, status=cluster.status)
 
 
 def parse_backup(obj: object) -> ParsedBackup | Invalid[BackupStatus]:

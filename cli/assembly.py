@@ -21,6 +21,7 @@ from cli.etcd_dialer import make_dialer, runs_inside
 from cli.settings import Settings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
+from controllers.cluster.read_auth import AuthReader
 from controllers.cluster.read_certificates import CertificateReader
 from controllers.cluster.reconciler import ClusterReconciler
 from controllers.cluster_scope import ClusterScope
@@ -179,6 +180,7 @@ def _cluster_controller(
         informers=informers,
         channels=shared.channels,
         certificates=CertificateReader(shared.api),
+        auth=AuthReader(shared.api),
         cluster_domain=settings.cluster_domain or discover_cluster_domain(),
         operator_namespace=shared.api.namespace if runs_inside(settings, os.environ) else "",
     )

@@ -21,7 +21,14 @@ REJECTED = "rejected connection on"
 NO_CERTIFICATE = "client didn't provide a certificate"
 UNKNOWN_AUTHORITY = "certificate signed by unknown authority"
 NO_TLS = "first record does not look like a TLS handshake"
-SECRETS = ("db-ca", "db-peer-ca", "db-server-tls", "db-peer-tls", "db-client-tls")
+SECRETS = (
+    "db-ca",
+    "db-peer-ca",
+    "db-server-tls",
+    "db-peer-tls",
+    "db-client-tls",
+    "db-operator-tls",
+)
 
 
 async def client_secret(cluster: EtcdCluster, folder: Path) -> Path:

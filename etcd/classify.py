@@ -99,6 +99,7 @@ MESSAGES: Final[dict[str, type[EtcdError]]] = {
     "authentication failed, invalid user ID or password": e.CredentialsRejectedError,
     "authentication failed, password was given for no password user": e.CredentialsRejectedError,
     "permission denied": e.PermissionDeniedError,
+    "user not found": e.PermissionDeniedError,  # from HashKV and Snapshot, of a certificate's CN
 }
 
 # gRPC's code → class for messages we don't know. Codes that are not here end in UnclassifiedError.

@@ -22,7 +22,7 @@ tier() {
     lint) hack/lint.sh ;;
     unit) "$py" -m pytest tests/unit tests/simulation -n 2 --dist loadfile -q ;;
     integration)
-      python3 hack/build/build.py etcd kubernetes kubernetes-old && "$py" -m pytest tests/integration -q --timeout 120 ;;
+      python3 hack/build/build.py etcd kubernetes kubernetes-old object-stores && "$py" -m pytest tests/integration -q --timeout 120 ;;
     e2e) e2e --operator inside ;;
     e2e-outside) e2e --operator outside -m essential ;;
     e2e-outside-all) e2e --operator outside ;;

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from api.quantity import parse_quantity
+from api.v1alpha1.auth import Auth
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import (
     FREE_FORM,
@@ -282,6 +283,7 @@ class Security(Model):
     network_policy: NetworkPolicy = Field(
         default_factory=NetworkPolicy, description="Who may connect to the members."
     )
+    auth: Auth = nested(Auth, "Authentication: users and what they may do.")
 
 
 class ResourceRequirements(Model):

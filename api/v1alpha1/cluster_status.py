@@ -7,6 +7,7 @@ written: texts instead of enumerations, and no CEL.
 
 from pydantic import Field
 
+from api.v1alpha1.auth import AuthStatus
 from api.v1alpha1.common import (
     FREE_FORM,
     INT32,
@@ -409,6 +410,9 @@ class ClusterStatus(Model):
     )
     refused_certificate: RefusedCertificate | None = Field(
         default=None, description="The certificate that the API server refused."
+    )
+    auth: AuthStatus | None = Field(
+        default=None, description="Authentication as it is in etcd; only once it was asked for."
     )
     refused_edit: RefusedEdit | None = Field(
         default=None, description="The edit that the API server refused."

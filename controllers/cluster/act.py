@@ -17,11 +17,13 @@ from api.objects import read_deletion_policy
 from api.reasons import Reason
 from controllers.cluster.act_certificates import perform_on_certificates
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
-from controllers.cluster.act_etcd import Clients, perform_in_etcd
+from controllers.cluster.act_etcd import perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
 from controllers.cluster.act_volumes import resize_claims, try_volumes
+from controllers.cluster.ask_etcd import Clients
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.plan.auth_steps import ChangeAuth, RecordAuth, SwitchAuth
 from controllers.cluster.plan.certificate_steps import (
     AnnounceCertificate,
     DropRotationRequest,
@@ -130,6 +132,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | RecordUpgrade()
             | RecordAuthorities()
             | RecordRotation()
+            | RecordAuth()
         ):
             return Done()  # their whole effect is the status that is written after this
         case (
@@ -144,6 +147,8 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | NudgeLearner()
             | EnableDowngrade()
             | CancelDowngrade()
+            | ChangeAuth()
+            | SwitchAuth()
         ):
             return await perform_in_etcd(action, observed, writer, clients)
         case (

@@ -8,16 +8,18 @@ now is `NotYet`, never an error: the next look plans again.
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from api.labels import CLUSTER_UID_LABEL, VOTES_ANNOTATION
 from api.reasons import Reason
+from controllers.cluster.act_auth import perform_on_auth
 from controllers.cluster.act_claims import discard_claim
 from controllers.cluster.act_version import perform_on_version
-from controllers.cluster.ask_etcd import endpoint_of
+from controllers.cluster.ask_etcd import Clients, endpoint_of, leader_client
 from controllers.cluster.members import voters
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
+from controllers.cluster.plan.auth_steps import ChangeAuth, SwitchAuth
 from controllers.cluster.plan.steps import (
     AddLearner,
     DisarmCorrupt,
@@ -38,7 +40,6 @@ from controllers.resources import CLAIMS, PODS
 from controllers.writer import Writer
 from etcd.client import EtcdClient
 from etcd.cluster import CHANGE_TIMEOUT_S, Member
-from etcd.dialer import Endpoint
 from etcd.errors import (
     BadTransfereeError,
     EtcdError,
@@ -65,13 +66,9 @@ EtcdStep = (
     | CompareHashes
     | AdvanceLog
     | NudgeLearner
+    | ChangeAuth
+    | SwitchAuth
 )
-
-
-class Clients(Protocol):
-    """Where the client of a pod comes from: `etcd.pool.ChannelPool`."""
-
-    def client(self, endpoint: Endpoint) -> EtcdClient: ...
 
 
 async def perform_in_etcd(
@@ -118,6 +115,8 @@ async def _perform(
         case DisarmCorrupt(id=member_id):
             alarm = Alarm(member_id=member_id, kind=AlarmKind.CORRUPT)
             await client.maintenance.disarm(alarm, timeout_s=timeout_s)
+        case ChangeAuth() | SwitchAuth():
+            return await perform_on_auth(step, observed, writer, client)
         case DiscardClaim():
             return await discard_claim(
                 step, observed, writer, list_members=lambda: _list_members(client, writer)
@@ -163,16 +162,10 @@ async def _live_claim(name: str, observed: Observed, writer: Writer) -> Mapping[
 
 
 def _leader_client(observed: Observed, clients: Clients) -> EtcdClient | None:
-    """The client of the member that leads: the one that any change has to pass anyway."""
     bootstrap = observed.status.bootstrap
     if bootstrap is None:
         return None
-    who = identity(observed, bootstrap)
-    for pod in observed.pods:
-        status = observed.etcd.statuses.get(pod.name)
-        if status is not None and status.is_leader and pod.ip:
-            return clients.client(endpoint_of(who, pod))
-    return None
+    return leader_client(identity(observed, bootstrap), observed.pods, observed.etcd, clients)
 
 
 def _voters(observed: Observed, clients: Clients) -> dict[str, EtcdClient]:

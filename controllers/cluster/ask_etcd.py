@@ -8,19 +8,22 @@ because etcd itself takes seven seconds to say no.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from controllers.cluster.observed import Etcd, Pod
 from controllers.cluster.render.identity import Identity
 from etcd.client import EtcdClient
 from etcd.cluster import MemberList
 from etcd.dialer import Endpoint
-from etcd.errors import EtcdError, UnavailableError
+from etcd.errors import AuthError, AuthObjectMissingError, EtcdError, UnavailableError
 from etcd.ids import cluster_id_hex
 from etcd.maintenance import Alarm, Status
 from etcd.pool import ChannelPool
 
 # A healthy member answers within milliseconds; a frozen one must not hold the reconcile for long.
 _TIMEOUT_S = 2.0
+# Nothing asked here names a user, so the one that is missing is the caller (3.7 says it like that).
+_DENIALS = (AuthError, AuthObjectMissingError)
 
 
 async def ask_etcd(
@@ -34,7 +37,7 @@ async def ask_etcd(
     endpoints = {pod.name: endpoint_of(who, pod) for pod in pods if pod.running and pod.ip}
     await pool.retain(f"{who.namespace}/{who.name}", tuple(endpoints.values()))
     clients = {name: pool.client(endpoint) for name, endpoint in endpoints.items()}
-    statuses, errors = await _statuses(clients)
+    statuses, errors, denied = await _statuses(clients)
     obstacles = {name: pool.obstacle(endpoints[name]) for name in errors}
     errors |= {name: obstacle for name, obstacle in obstacles.items() if obstacle}
     voters = [
@@ -46,14 +49,19 @@ async def ask_etcd(
     ]
     if not voters:
         error = "no member knows a leader" if statuses else "no member answers"
-        return Etcd(error=error, statuses=statuses, errors=errors)
+        return Etcd(error=error, statuses=statuses, errors=errors, denied=denied)
     # The leader answers without a hop, and it is the one that surely has quorum.
     voters.sort(key=lambda name: not statuses[name].is_leader)
     try:
         listed, alarms = await _list(clients[voters[0]])
     except EtcdError as error:
         errors = {**errors, voters[0]: _words(error)}
-        return Etcd(error=f"{voters[0]}: {_words(error)}", statuses=statuses, errors=errors)
+        return Etcd(
+            error=f"{voters[0]}: {_words(error)}",
+            statuses=statuses,
+            errors=errors,
+            denied=denied or isinstance(error, _DENIALS),
+        )
     return Etcd(
         cluster_id=listed.cluster_id,
         members=listed.members,
@@ -76,24 +84,47 @@ def endpoint_of(who: Identity, pod: Pod) -> Endpoint:
     )
 
 
+class Clients(Protocol):
+    """Where the client of a pod comes from: `etcd.pool.ChannelPool`."""
+
+    def client(self, endpoint: Endpoint) -> EtcdClient: ...
+
+
+def leader_client(
+    who: Identity, pods: Sequence[Pod], etcd: Etcd, clients: Clients
+) -> EtcdClient | None:
+    """The client of the member that leads: the one that any change has to pass anyway."""
+    for pod in pods:
+        status = etcd.statuses.get(pod.name)
+        if status is not None and status.is_leader and pod.ip:
+            return clients.client(endpoint_of(who, pod))
+    return None
+
+
 async def _statuses(
     clients: Mapping[str, EtcdClient],
-) -> tuple[dict[str, Status], dict[str, str]]:
-    """Local answers by pod name, and in a few words why there is none."""
+) -> tuple[dict[str, Status], dict[str, str], bool]:
+    """Local answers by pod name, in a few words why there is none, and whether that is because we
+    may not ask.
+    """
     statuses: dict[str, Status] = {}
-    errors: dict[str, str] = {}
+    failures: dict[str, EtcdError] = {}
 
     async def ask(name: str, client: EtcdClient) -> None:
         try:
             statuses[name] = await client.maintenance.status(timeout_s=_TIMEOUT_S)
         except EtcdError as error:
-            errors[name] = _words(error)
+            failures[name] = error
 
     async with asyncio.TaskGroup() as group:
         for name, client in clients.items():
             group.create_task(ask(name, client))
     # In the pods' order, whoever answered first: the same answers give the same value.
-    return {name: statuses[name] for name in clients if name in statuses}, errors
+    return (
+        {name: statuses[name] for name in clients if name in statuses},
+        {name: _words(failure) for name, failure in failures.items()},
+        any(isinstance(failure, _DENIALS) for failure in failures.values()),
+    )
 
 
 async def _list(client: EtcdClient) -> tuple[MemberList, tuple[Alarm, ...]]:

@@ -10,6 +10,7 @@ from typing import Final
 from api.conditions import ConditionStatus, ConditionType, set_condition
 from api.reasons import Reason
 from api.v1alpha1.common import Condition
+from controllers.cluster.auth_status import auth_verdict, not_there_yet
 from controllers.cluster.certificate_status import tls_verdict
 from controllers.cluster.members import ViewOfMember
 from controllers.cluster.membership import voters_of
@@ -59,6 +60,8 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.HASHES_DIFFER,
         Reason.AUTHORITY_LOST,
         Reason.AUTHORITY_EXPIRING,
+        Reason.CREDENTIALS_MISSING,
+        Reason.ACCESS_DENIED,
     }
 )
 # Cured by a new member, which needs nobody's help: a problem only where that is not under way.
@@ -89,6 +92,7 @@ def conditions_of(
         ConditionType.MEMBERS_HEALTHY: _members_healthy(observed, shown),
         ConditionType.UP_TO_DATE: _up_to_date(observed, shown),
         ConditionType.TLS_READY: tls_verdict(observed),
+        ConditionType.AUTH_READY: auth_verdict(observed),
         ConditionType.SPACE_AVAILABLE: _space_available(observed, views),
         ConditionType.DATA_CONSISTENT: _data_consistent(observed, views),
         ConditionType.PAUSED: _paused(observed),
@@ -136,7 +140,7 @@ def _quorum_available(observed: Observed, shown: Wait) -> _Verdict:
         return stopped
     if observed.etcd.members is None:
         lost = health.verdict(observed)
-        unknown = lost.reason is Reason.MEMBERS_UNREACHABLE
+        unknown = lost.reason in {Reason.MEMBERS_UNREACHABLE, Reason.ACCESS_DENIED}
         return "Unknown" if unknown else "False", lost.reason, lost.message
     return "True", Reason.QUORUM_PRESENT, "A linearizable read was answered"
 
@@ -208,6 +212,7 @@ def _not_there_yet(observed: Observed) -> _Verdict | None:
         or wait_for_window(observed)
         or wait_to_migrate(observed)
         or wait_for_size(observed)
+        or not_there_yet(observed)
     )
     if under_way is not None:
         return "False", under_way.reason, under_way.message

@@ -16,7 +16,8 @@ from api.v1alpha1.common import Condition
 from controllers.cluster.membership import voters_of
 from controllers.cluster.membership_events import event, of_membership, of_membership_step
 from controllers.cluster.observed import JsonObject, Observed
-from controllers.cluster.outcome import Done, Hashed, Outcome
+from controllers.cluster.outcome import Altered, Done, Hashed, Outcome
+from controllers.cluster.plan.auth_steps import SwitchAuth
 from controllers.cluster.plan.certificate_steps import (
     IssueCertificates,
     RecordRotation,
@@ -47,7 +48,11 @@ def happenings(
     observed: Observed, plan: Plan, outcome: Outcome | None, new: ClusterStatus
 ) -> tuple[Happening, ...]:
     """What there is to tell after this reconcile, in order."""
-    return (*_of_action(observed, plan, outcome), *_of_status(observed.status, new))
+    return (
+        *_of_action(observed, plan, outcome),
+        *_of_auth(plan.step, outcome),
+        *_of_status(observed.status, new),
+    )
 
 
 def _of_action(observed: Observed, plan: Plan, outcome: Outcome | None) -> Iterator[Happening]:
@@ -96,6 +101,18 @@ def _of_certificates(step: Action | Wait) -> Iterator[Happening]:
         case ReplaceAuthority(secret=secret):
             message = f"Secret {secret} holds the new authority alone: back it up anew"
             yield event(EventReason.AUTHORITY_ROTATED, message)
+        case _:
+            pass
+
+
+def _of_auth(step: Action | Wait, outcome: Outcome | None) -> Iterator[Happening]:
+    match step, outcome:
+        case _, Altered(changes=(_, *_) as changes):
+            made = ", ".join(map(str, changes))
+            yield event(EventReason.AUTH_CHANGED, f"{made[0].upper()}{made[1:]}")
+        case SwitchAuth(on=on), Done():
+            reason = EventReason.AUTH_SWITCHED_ON if on else EventReason.AUTH_SWITCHED_OFF
+            yield event(reason, reason.meaning.removesuffix("."))
         case _:
             pass
 

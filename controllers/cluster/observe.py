@@ -16,11 +16,11 @@ from api.labels import (
     DATA_VOLUME,
     ETCD_CONTAINER,
     FINALIZER,
-    client_secret_name,
     client_service_name,
     config_map_name,
     disruption_budget_name,
     network_policy_name,
+    operator_secret_name,
     peer_service_name,
     pod_ordinal,
     probe_name,
@@ -37,6 +37,7 @@ from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod, Probe
 from controllers.cluster.options import option_errors
 from controllers.cluster.pods import claim_from, has_ended, pod_from, probe_from
+from controllers.cluster.read_auth import AuthReader, read_auth
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.requests import asked_to_replace, asked_to_restart, asked_to_rotate
@@ -73,6 +74,7 @@ class Sources:
     informers: Mapping[Resource, ObjectReader]
     channels: ChannelPool
     certificates: CertificateReader
+    auth: AuthReader
     cluster_domain: str
     operator_namespace: str  # of the operator's pods; empty when it runs elsewhere
 
@@ -87,10 +89,22 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
     pods = _pods(metadata, pod_objects)
+    who = _identity(metadata, status)
     certificates = await read_certificates(
-        sources.certificates, sources.channels, _identity(metadata, status), status, pods, now=now
+        sources.certificates, sources.channels, who, status, pods, now=now
     )
     applied = None if unborn else ClusterSpec.model_validate(status.applied_spec)
+    etcd = await _etcd(metadata, status, pods, sources)
+    auth = await read_auth(
+        sources.auth,
+        sources.channels,
+        who,
+        spec=applied,
+        status=status,
+        pods=pods,
+        etcd=etcd,
+        now=now,
+    )
     shown = await shown_certificates(status, applied, pods, now=now)
     return Observed(
         now=now,
@@ -114,7 +128,8 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         pods=pods,
         pods_refused=await _pods_refused(metadata, live, pods, sources),
         claims=await _claims(metadata, status, sources, ask_server=unborn),
-        etcd=await _etcd(metadata, status, pods, sources),
+        etcd=etcd,
+        auth=auth,
         certificates=dataclasses.replace(certificates, shown=shown),
         probe=await _probe(metadata, pod_objects, sources),
         nodes_lost=await lost_nodes(sources.outside, pods, status),
@@ -154,7 +169,7 @@ async def _etcd(
     if who is None:
         return Etcd(error="the cluster has not been started")
     if who.has_tls and not sources.channels.trusts(f"{who.namespace}/{who.name}"):
-        why = f"Secret {client_secret_name(who.name)} holds nothing to dial with"
+        why = f"Secret {operator_secret_name(who.name)} holds nothing to dial with"
         return Etcd(error=why, errors={pod.name: why for pod in pods if pod.running})
     return await ask_etcd(sources.channels, who, pods, cluster_id=status.cluster_id)
 

@@ -16,6 +16,7 @@ from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from controllers.cluster.auth.facts import Authentication
 from controllers.cluster.certificates.facts import Facts
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
@@ -114,6 +115,7 @@ class Etcd:
     statuses: Mapping[str, Status] = field(default_factory=dict)  # by pod name, local answers
     errors: Mapping[str, str] = field(default_factory=dict)  # by pod name, who did not answer
     alarms: tuple[Alarm, ...] = ()
+    denied: bool = False  # a member answered that the operator may not ask
 
     @property
     def leader(self) -> MemberID | None:
@@ -173,6 +175,7 @@ class Observed:
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
     operator_namespace: str = ""  # of the operator's pods; empty when it runs elsewhere
     rotation_asked: str = ""  # the annotation that asks for other certificate authorities
+    auth: Authentication = field(default_factory=Authentication)  # empty where nobody asked for it
     restart_asked: str = ""  # the annotation that asks for a restart of all members
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)

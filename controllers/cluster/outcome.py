@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import DataHash
+from controllers.cluster.auth.changes import Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,4 +41,14 @@ class Hashed:
     hash: DataHash
 
 
-Outcome = Done | Changed | Rejected | NotYet | Hashed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Altered:
+    """These changes of users and roles were made; `refused` says why etcd refused the next one,
+    empty when it did not.
+    """
+
+    changes: tuple[Change, ...]
+    refused: str = ""
+
+
+Outcome = Done | Changed | Rejected | NotYet | Hashed | Altered

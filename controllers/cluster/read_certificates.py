@@ -31,10 +31,14 @@ _REMEMBERED: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCertificates:
-    """What is in the Secrets; `tls` is what the operator dials with, None when it has nothing."""
+    """What is in the Secrets; `tls` is what the operator dials with, None when it has nothing.
+
+    `borrowed`: it is the clients', because the operator has none of its own yet.
+    """
 
     certificates: Certificates
     tls: ClientTLS | None = field(default=None, repr=False)
+    borrowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,11 @@ class CertificateReader:
         except ForbiddenError as error:
             unread = f"The operator may not read Secrets ({error.message}): grant it get on secrets"
             return ReadCertificates(certificates=Certificates(unread=unread))
+        own = _credentials(secrets.get(Role.OPERATOR))
         read = ReadCertificates(
-            certificates=Certificates(facts=read_facts(secrets)), tls=_tls(secrets)
+            certificates=Certificates(facts=read_facts(secrets)),
+            tls=own or _credentials(secrets.get(Role.CLIENT)),
+            borrowed=own is None,
         )
         self._memories[key] = _Memory(who.uid, authorities, now, read)
         return read
@@ -128,7 +135,8 @@ async def read_certificates(
     rotation = status.authorities.rotation if status.authorities else None
     waits = waits or (rotation is not None and rotation.phase == Phase.PREPARING)
     read = await reader.read(who, status.authorities, now=now, anew=waits)
-    if read.tls is not None:
+    # Clients have not the rights of the operator: theirs will do while nothing better was there.
+    if read.tls is not None and not (read.borrowed and channels.trusts(key)):
         channels.trust(key, read.tls)
     return read.certificates
 
@@ -144,8 +152,7 @@ def _all_well(
     )
 
 
-def _tls(secrets: Mapping[Role, Mapping[str, Any]]) -> ClientTLS | None:
-    secret = secrets.get(Role.CLIENT)
+def _credentials(secret: Mapping[str, Any] | None) -> ClientTLS | None:
     if secret is None:
         return None
     try:

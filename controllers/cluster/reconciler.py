@@ -16,7 +16,7 @@ from controllers.cluster.happenings import happenings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import Sources, observe
 from controllers.cluster.observed import JsonObject, Observed
-from controllers.cluster.outcome import Changed, Done, Hashed, NotYet, Outcome, Rejected
+from controllers.cluster.outcome import Altered, Changed, Done, Hashed, NotYet, Outcome, Rejected
 from controllers.cluster.plan import plan as plan_for
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.status import next_status
@@ -100,7 +100,9 @@ class ClusterReconciler:
                 log.warning("refused by the API server", message=message)
             case NotYet(message=message):
                 log.debug("not yet", message=message)
-            case Done() | Hashed():
+            case Altered(refused=str(message)) if message:
+                log.info("not carried out by etcd", message=message)
+            case Done() | Hashed() | Altered():
                 pass
         return outcome
 
@@ -123,6 +125,7 @@ class ClusterReconciler:
         self._own_writes.forget(key)
         self._metrics.forget(key)
         self._sources.certificates.forget(key)
+        self._sources.auth.forget(key)
         await self._sources.channels.forget(key)
 
     def _last_seen(self, resource: Resource, object_key: str) -> str:

@@ -7,9 +7,11 @@ intents that a restarted operator must find again.
 from datetime import datetime
 
 from api.v1alpha1.cluster_status import RefusedCertificate, RefusedEdit, UpgradeStatus
+from controllers.cluster.auth_records import recorded_auth
 from controllers.cluster.membership import late_of, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Done, Hashed, NotYet, Outcome, Rejected
+from controllers.cluster.plan.auth_steps import AuthStep
 from controllers.cluster.plan.certificate_steps import (
     IssueCertificates,
     MakeNextAuthority,
@@ -37,6 +39,12 @@ def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -
     """The fields that the step sets, once act has found nothing against them."""
     if isinstance(outcome, Rejected):
         return _refused(observed, step, outcome)
+    if isinstance(step, AuthStep):
+        return {**recorded_auth(observed, step, outcome)}
+    return _recorded(observed, step, outcome)
+
+
+def _recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -> Fields:
     fields: Fields = {}
     match step:
         case AcceptSpec() | RecordSpec():

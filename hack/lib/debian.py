@@ -1,4 +1,4 @@
-"""Debian's packages that the throwaway Kubernetes stands on."""
+"""Debian's packages that the throwaway Kubernetes and the object stores of tests stand on."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ PACKAGES = {
     "ethtool": "ethtool",
     "iproute2": "ip",
     "iptables": "iptables",
+    "npm": "npm",
     "openssl": "openssl",
     "runc": "runc",
     "socat": "socat",

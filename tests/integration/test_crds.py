@@ -98,6 +98,12 @@ FULL_STATUS = {
     "authorities": {"client": "ab", "peer": "cd"},
     "certificates": [{"secret": "demo-server-tls", "notAfter": TIME, "renewAfter": TIME}],
     "refusedCertificate": {"message": "m", "time": TIME},
+    "auth": {
+        "enabled": True,
+        "users": [{"name": "app", "passwordFrom": "uid/7"}, {"name": "root"}],
+        "roles": ["app"],
+        "refused": {"message": "m", "time": TIME},
+    },
     "refusedEdit": {"generation": 2, "reason": "TemplateRefused", "message": "m", "time": TIME},
     "operatorChanges": ["podTemplate.spec.containers[0].image"],
     "upgrade": {
@@ -208,7 +214,7 @@ def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):
             "existingVolumes": "Refuse",
             "migrationPolicy": "Refuse",
         },
-        "security": {"tls": {}},
+        "security": {"tls": {}, "auth": {"enabled": False}},
         "recovery": {"nodeLossSeconds": 600, "joinDeadlineSeconds": 600},
         "placement": {"spread": "Preferred"},
         "paused": False,

@@ -320,7 +320,8 @@ def test_certificates_come_before_the_pods_with_the_shipped_rights(apiserver, ru
     until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
     made = secrets_of(apiserver, namespace)
 
-    names = {"db-ca", "db-peer-ca", "db-server-tls", "db-peer-tls", "db-client-tls"}
+    authorities = {"db-ca", "db-peer-ca"}
+    names = authorities | {f"db-{who}-tls" for who in ("server", "peer", "client", "operator")}
     assert names <= made.keys()
     assert {made[name]["type"] for name in names} == {"kubernetes.io/tls"}
     ready = condition(apiserver, cluster, "TLSReady")

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from controllers.cluster.plan import (
     RULES,
     admission,
+    auth,
     bootstrap,
     certificates,
     deletion,
@@ -37,7 +38,7 @@ RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
 # newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS) is for other
 # simulations.  Some runs never have to wait before they shrink, and refused edits of a cluster that
-# sleeps are rare, and no cluster speaks TLS: unit tests hold these.
+# sleeps are rare, and no cluster speaks TLS or has users: unit tests hold these.
 ELSEWHERE = {
     deletion.delete_orphans,
     deletion.let_go,
@@ -62,6 +63,12 @@ ELSEWHERE = {
     rotation.announce_certificate,
     rotation.rotate,
     rotation.wait_for_rotation,
+    auth.record_auth,
+    auth.switch_auth_off,
+    auth.change_auth,
+    auth.switch_auth_on,
+    auth.wait_for_credentials,
+    health.wait_for_access,
     bootstrap.restart_on_corrected_spec,
     leftovers.adopt,
     leftovers.wait_for_lost_status,

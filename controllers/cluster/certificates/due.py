@@ -153,7 +153,8 @@ def _trusts(role: Role, secret: SecretFacts, authorities: AuthorityStatus) -> bo
 
 def mountable(role: Role, authorities: AuthorityStatus) -> tuple[Bundle, ...]:
     """The bundles that a leaf's Secret has under names of their own: members read them."""
-    return () if role is Role.CLIENT else trust_of(authorities, ISSUER[role]).mounted
+    callers = {Role.CLIENT, Role.OPERATOR}
+    return () if role in callers else trust_of(authorities, ISSUER[role]).mounted
 
 
 def _both(

@@ -18,14 +18,16 @@ class Role(StrEnum):
     SERVER = "server"
     PEER = "peer"
     CLIENT = "client"
+    OPERATOR = "operator"
 
 
 AUTHORITIES: Final = (Role.CLIENT_CA, Role.PEER_CA)
-LEAVES: Final = (Role.SERVER, Role.PEER, Role.CLIENT)
+LEAVES: Final = (Role.SERVER, Role.PEER, Role.CLIENT, Role.OPERATOR)
 ISSUER: Final = {
     Role.SERVER: Role.CLIENT_CA,
     Role.PEER: Role.PEER_CA,
     Role.CLIENT: Role.CLIENT_CA,
+    Role.OPERATOR: Role.CLIENT_CA,
 }
 
 

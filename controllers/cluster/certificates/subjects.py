@@ -11,11 +11,13 @@ from api.labels import (
     client_ca_secret_name,
     client_secret_name,
     client_service_name,
+    operator_secret_name,
     peer_ca_secret_name,
     peer_secret_name,
     peer_service_name,
     server_secret_name,
 )
+from api.v1alpha1.auth import ROOT
 from controllers.cluster.certificates.facts import Role
 from controllers.cluster.render.identity import Identity
 from controllers.cluster.render.tls import PEER_COMMON_NAME
@@ -47,6 +49,8 @@ def secret_name(cluster: str, role: Role) -> str:
             return peer_secret_name(cluster)
         case Role.CLIENT:
             return client_secret_name(cluster)
+        case Role.OPERATOR:
+            return operator_secret_name(cluster)
 
 
 def authority_name(cluster: str, role: Role) -> str:
@@ -58,6 +62,8 @@ def subject_of(who: Identity, role: Role) -> Subject:
     """The certificate in tls.crt of a leaf's Secret."""
     if role is Role.CLIENT:
         return Subject(common_name="etcd-client", calls=True)
+    if role is Role.OPERATOR:  # to etcd, a caller's CN is the name of its user
+        return Subject(common_name=ROOT, calls=True)
     services = [peer_service_name(who.name)]
     if role is Role.SERVER:
         services.append(client_service_name(who.name))

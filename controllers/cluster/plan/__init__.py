@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan import (
     admission,
+    auth,
     bootstrap,
     certificates,
     deletion,
@@ -102,7 +103,13 @@ RULES: tuple[Rule, ...] = (
     scale.sleep,
     # Who is down anyway comes back on the newest template: it may be what helps.
     roll.restart_down,
+    health.wait_for_access,
     health.wait_for_quorum,
+    # Who may do what touches no member and waits for none.
+    auth.record_auth,
+    auth.switch_auth_off,
+    auth.change_auth,
+    auth.switch_auth_on,
     # Whoever is half-way in comes first, then who was lost, then versions
     # and rolls, then the size.
     joining.withdraw,
@@ -155,6 +162,7 @@ RULES: tuple[Rule, ...] = (
     repair.wait_for_template,
     # What is left is to say why the cluster is not as wished.
     admission.refuse_edit,
+    auth.wait_for_credentials,
     probe.refuse_image,
     edits.wait_for_window,
     volumes.wait_for_size,

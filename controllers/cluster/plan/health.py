@@ -37,6 +37,18 @@ def wait_for_cluster_id(observed: Observed) -> Wait | None:
     )
 
 
+def wait_for_access(observed: Observed) -> Wait | None:
+    """Members that answer, but not the operator: only somebody who is root can let it in."""
+    if observed.etcd.members is not None or not observed.etcd.denied:
+        return None
+    answers = "; ".join(f"{name}: {why}" for name, why in sorted(observed.etcd.errors.items()))
+    return Wait(
+        reason=Reason.ACCESS_DENIED,
+        message=f"etcd asks who is calling, and does not take the operator for root ({answers})",
+        recheck_s=_HEALING_RECHECK_S,
+    )
+
+
 def wait_for_quorum(observed: Observed) -> Wait | None:
     """A formed cluster from which no linearizable answer can be had."""
     if observed.etcd.members is not None:
@@ -117,7 +129,7 @@ def verdict(observed: Observed) -> Wait:
     """How the cluster is, whatever else the plan is about: the first of the rules above that
     speaks.
     """
-    for rule in (wait_for_cluster_id, sleep, wait_for_quorum, wait_for_members):
+    for rule in (wait_for_cluster_id, sleep, wait_for_access, wait_for_quorum, wait_for_members):
         wait = rule(observed)
         if wait is not None:
             return wait

@@ -20,6 +20,7 @@ from api.v1alpha1.cluster_status import (
     WithdrawnMember,
 )
 from controllers.cluster.observed import JsonObject
+from controllers.cluster.plan.auth_steps import AuthStep
 from controllers.cluster.plan.certificate_steps import CertificateStep
 from controllers.cluster.plan.version_steps import VersionStep
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
@@ -366,6 +367,7 @@ Action = (
     | RecordMembership
     | VersionStep
     | CertificateStep
+    | AuthStep
     | NudgeLearner
     | AddLearner
     | PromoteLearner

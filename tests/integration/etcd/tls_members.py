@@ -26,7 +26,12 @@ from tests.integration.etcd.processes import STOP_DEADLINE_S, Member, free_ports
 from tests.unit.controllers.cluster import builders
 from tests.unit.controllers.cluster.certificate_builders import TLS, WHO, secrets, with_tls
 
-FOLDERS = {Role.SERVER: "server", Role.PEER: "peer", Role.CLIENT: "client"}
+FOLDERS = {
+    Role.SERVER: "server",
+    Role.PEER: "peer",
+    Role.CLIENT: "client",
+    Role.OPERATOR: "operator",
+}
 DEADLINE_S = 5
 
 
@@ -115,7 +120,7 @@ class TLSCluster:
         member.version, member.text = version, rendered(version)[member.ordinal]
         self.start_member(member)
 
-    def start_member(self, member):
+    def start_member(self, member, *, state="new"):
         listed = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
         keys = yaml.safe_load(member.text.replace(TLS_MOUNT_PATH, str(self.mounts)))
         keys |= {
@@ -125,6 +130,7 @@ class TLSCluster:
             "listen-peer-urls": member.peer_url,
             "initial-advertise-peer-urls": member.peer_url,
             "initial-cluster": listed,
+            "initial-cluster-state": state,
             "listen-metrics-urls": f"http://127.0.0.1:{member.metrics_port}",
         }
         member.start_with(yaml_text(keys))

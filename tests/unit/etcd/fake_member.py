@@ -23,7 +23,8 @@ class FakeMember:
     port: int = 0
     refusal: tuple[grpc.StatusCode, str] | None = None
     silent: bool = False
-    chunks: list[maintenance_pb2.SnapshotResponse] = field(default_factory=list)
+    # asyncio writes the member into the names of tasks.
+    chunks: list[maintenance_pb2.SnapshotResponse] = field(default_factory=list, repr=False)
     metadata: list[dict[str, str]] = field(default_factory=list)
     called: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)

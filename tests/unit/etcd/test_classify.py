@@ -117,6 +117,7 @@ MET = [
     ("UNKNOWN", "raft: stopped", e.ServerStoppedError),
     ("UNKNOWN", "auth: user name is empty", e.CredentialsMissingError),
     ("UNKNOWN", "auth: permission denied", e.PermissionDeniedError),
+    ("UNKNOWN", "auth: user not found", e.PermissionDeniedError),
     ("UNKNOWN", "auth: revision in header is old", e.TokenExpiredError),
     ("UNAUTHENTICATED", "etcdserver: invalid auth token", e.TokenExpiredError),
     ("INVALID_ARGUMENT", "etcdserver: revision of auth store is old", e.TokenExpiredError),

@@ -132,7 +132,7 @@ class World:
 
     def restart_operator(self) -> None:
         self.reader = CertificateReader(self.api)
-        self.dials: Mapping[str, str] = self.api.objects["db-client-tls"]["data"]
+        self.dials: Mapping[str, str] = self.api.versions["db-client-tls"][-1][1]
 
     def look(self) -> Observed:
         authorities = self.status.authorities
@@ -140,7 +140,7 @@ class World:
             self.reader.read(WHO, authorities, now=self.now, anew=self._is_preparing())
         )
         if read.tls is not None:
-            self.dials = self.api.objects["db-client-tls"]["data"]
+            self.dials = self.api.versions["db-client-tls"][-1][1]
         certificates = dataclasses.replace(read.certificates, shown=self._shown())
         running = {n for n, process in self.pods.items() if process is not None}
         statuses = {f"db-{n}": status_of(n, leader=member_id(self.leader)) for n in sorted(running)}

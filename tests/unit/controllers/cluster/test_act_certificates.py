@@ -6,6 +6,7 @@ import asyncio
 import base64
 import dataclasses
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -14,6 +15,7 @@ from api.labels import ROTATE_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import AuthorityRotation
 from controllers.cluster.act import perform
+from controllers.cluster.ask_etcd import endpoint_of
 from controllers.cluster.certificates.due import LEAF_LIFE
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Role
 from controllers.cluster.certificates.subjects import secret_name
@@ -50,6 +52,10 @@ from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
 ALL = {secret_name("db", role) for role in Role}
+
+
+def certificate_of(world, role):
+    return base64.b64decode(world.stored(role)["data"]["tls.crt"])
 
 
 class World:
@@ -104,7 +110,7 @@ async def test_new_cluster_gets_all_its_secrets(world):
 
     assert {key.partition("/")[2] for key in world.server.objects("secrets")} == ALL
     read = await world.look()
-    assert read.tls.cert == base64.b64decode(world.stored(Role.CLIENT)["data"]["tls.crt"])
+    assert (read.tls.cert, read.borrowed) == (certificate_of(world, Role.OPERATOR), False)
 
 
 @pytest.mark.parametrize("steps", range(4))
@@ -263,17 +269,37 @@ class TestMemory:
         assert "grant it get" in read.certificates.unread
         assert plan(world.seen).step.reason is Reason.NOT_ALLOWED
 
-    async def test_unreadable_client_secret_gives_no_credentials(self, world):
-        spoilt = leaf(Role.CLIENT)
-        spoilt["data"] = {**spoilt["data"], "tls.key": "AAAA"}
-        world.put({**secrets(), Role.CLIENT: spoilt})
+    async def test_unreadable_secrets_give_no_credentials(self, world):
+        unreadable = {role: spoilt(role) for role in (Role.CLIENT, Role.OPERATOR)}
+        world.put({**secrets(), **unreadable})
 
         assert (await world.look()).tls is None
+
+    async def test_clients_credentials_are_borrowed_before_there_are_own_ones(self, world):
+        world.put({**secrets(), Role.OPERATOR: spoilt(Role.OPERATOR)})
+        read = await world.look()
+
+        assert (read.tls.cert, read.borrowed) == (certificate_of(world, Role.CLIENT), True)
+
+
+def spoilt(role):
+    made = leaf(role)
+    return {**made, "data": {**made["data"], "tls.key": "AAAA"}}
 
 
 def test_authorities_and_leaves_are_all_roles():
     assert set(AUTHORITIES) | set(LEAVES) == set(Role)
     assert observed().certificates.facts.keys() == set(Role)
+
+
+class NotingDialer:
+    """Dials nobody; notes with which credentials it was asked to."""
+
+    dialled_with = None
+
+    def dial(self, endpoint, tls):
+        self.dialled_with = tls
+        return SimpleNamespace(channel=None)
 
 
 class TestDialling:
@@ -283,7 +309,7 @@ class TestDialling:
         status = world.seen.status
         return await read_certificates(world.reader, pool, who, status, pods, now=NOW)
 
-    async def test_cluster_with_tls_is_dialled_with_its_client_secret(self, world):
+    async def test_cluster_with_tls_is_dialled_with_a_secret_of_it(self, world):
         await world.make_all()
         pool = ChannelPool(DirectDialer())
         await self.look(world, pool, WHO)
@@ -298,13 +324,16 @@ class TestDialling:
 
     async def test_last_credentials_stay_while_the_secret_is_gone(self, world):
         await world.make_all()
-        pool = ChannelPool(DirectDialer())
+        dialer = NotingDialer()
+        pool = ChannelPool(dialer)
         await self.look(world, pool, WHO)
-        world.server.remove(SECRETS.path("prod", "db-client-tls"))
+        own = certificate_of(world, Role.OPERATOR)
+        world.server.remove(SECRETS.path("prod", "db-operator-tls"))
         found = await self.look(world, pool, WHO, pods=(pod(0, running=False),))
 
-        assert Role.CLIENT not in found.facts
-        assert pool.trusts("prod/db")
+        assert Role.OPERATOR not in found.facts
+        pool.client(endpoint_of(WHO, pod(0)))
+        assert dialer.dialled_with.cert == own
 
     async def test_plain_cluster_of_the_same_name_is_dialled_in_plain_text(self, world):
         await world.make_all()

@@ -137,6 +137,7 @@ class TestLife:
             "db-server-tls",
             "db-peer-tls",
             "db-client-tls",
+            "db-operator-tls",
         ]
         assert shown[0].not_after == NOW + AUTHORITY_LIFE
         assert shown[0].renew_after == shown[1].renew_after > shown[2].renew_after
@@ -155,6 +156,7 @@ class TestLife:
             "uid-db-server-tls",
             "uid-db-peer-tls",
             "uid-db-client-tls",
+            "uid-db-operator-tls",
         }
 
     def test_expired_certificates_are_renewed_while_nobody_answers(self):

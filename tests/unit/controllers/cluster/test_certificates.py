@@ -126,7 +126,12 @@ class TestWhatIsMade:
         server, client = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 
         # etcd's JSON gateway calls its own listener with the server's certificate.
-        assert uses == {Role.SERVER: {server, client}, Role.PEER: {server}, Role.CLIENT: {client}}
+        assert uses == {
+            Role.SERVER: {server, client},
+            Role.PEER: {server},
+            Role.CLIENT: {client},
+            Role.OPERATOR: {client},
+        }
 
     def test_member_calls_others_with_a_certificate_without_names(self):
         """With names in it, releases of 3.5 look whether the caller's address resolves to them."""

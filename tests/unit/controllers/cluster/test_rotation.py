@@ -167,8 +167,9 @@ class TestPhases:
         assert {one.role: one.keeps for one in step.certificates} == {
             Role.SERVER: True,
             Role.CLIENT: True,
+            Role.OPERATOR: True,
         }
-        for name in ("db-server-tls", "db-client-tls"):
+        for name in ("db-server-tls", "db-client-tls", "db-operator-tls"):
             after = world.api.objects[name]["data"]
             assert after["tls.crt"] == before[name]["tls.crt"]
             assert after["tls.key"] == before[name]["tls.key"]

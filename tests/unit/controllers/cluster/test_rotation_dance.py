@@ -80,6 +80,10 @@ class Dance(RuleBasedStateMachine):
     def application_looks(self, n: int) -> None:
         self.world.application_looks(n)
 
+    @rule(name=st.sampled_from(["db-server-tls", "db-peer-tls", "db-client-tls"]))
+    def secret_is_deleted(self, name: str) -> None:
+        self.world.api.objects.pop(name, None)
+
     @rule(minutes=st.sampled_from([1, 11, 61]))
     def time_passes(self, minutes: int) -> None:
         self.world.time_passes(timedelta(minutes=minutes))

@@ -62,6 +62,7 @@ class TestHealthy:
             "MembersHealthy": "True",
             "UpToDate": "True",
             "TLSReady": "False",
+            "AuthReady": "False",
             "SpaceAvailable": "True",
             "DataConsistent": "True",
             "Paused": "False",
