@@ -34,6 +34,7 @@ from api.v1alpha1.common import (
     text_schema,
 )
 from api.v1alpha1.maintenance import MaintenanceWindows
+from api.v1alpha1.network_policy import NetworkPolicy
 from api.v1alpha1.options import EtcdOptions
 from api.version import (
     MAX_VERSION_LENGTH,
@@ -279,6 +280,9 @@ class Security(Model):
     """How the cluster is protected."""
 
     tls: TLS = nested(TLS, "Encryption.")
+    network_policy: NetworkPolicy = Field(
+        default_factory=NetworkPolicy, description="Who may connect to the members."
+    )
     auth: Auth = nested(Auth, "Authentication: users and what they may do.")
 
 
