@@ -45,6 +45,7 @@ _KINDS: Final = (
     ("spec.paused", Kind.LIVE),
     ("spec.security.tls.rotationGracePeriod", Kind.LIVE),
     ("spec.service", Kind.LIVE),
+    ("spec.security.networkPolicy", Kind.LIVE),
     ("spec.security.auth", Kind.LIVE),
     ("spec.recovery", Kind.LIVE),
     ("spec.maintenanceWindows", Kind.LIVE),

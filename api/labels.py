@@ -125,6 +125,11 @@ def disruption_budget_name(cluster: str) -> str:
     return cluster
 
 
+def network_policy_name(cluster: str) -> str:
+    """Return the name of the NetworkPolicy; not the cluster's own, which users give to theirs."""
+    return f"{cluster}-members"
+
+
 def probe_name(cluster: str) -> str:
     """Return the name of the pod that tries out another image before a member runs it."""
     return f"{cluster}-probe"

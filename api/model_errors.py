@@ -26,6 +26,9 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "value_error": lambda context: str(context["error"]),
 }
 
+# What pydantic puts after the key of a map when the key is wrong, and not its value.
+_ABOUT_THE_KEY: Final = "[key]"
+
 
 def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
     """Return one field error for each thing that is wrong, in the models' order."""
@@ -43,7 +46,7 @@ def path_of(parts: Iterable[str | int]) -> str:
     for part in parts:
         if isinstance(part, int):
             path += f"[{part}]"
-        else:
+        elif part != _ABOUT_THE_KEY:
             path += f".{part}" if path else part
     return path
 

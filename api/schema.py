@@ -6,6 +6,7 @@ defaults only where they shall be persisted, and messages of CEL rules that begi
 path.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -61,7 +62,8 @@ class _Context:
 
 def _convert(node: Schema, path: str, context: _Context) -> Schema:
     node = _resolve(node, context)
-    schema: Schema = {key: node[key] for key in _COPIED if key in node}
+    # Copies, because YAML writes a list that stands in two places as an anchor and its alias.
+    schema: Schema = {key: copy.deepcopy(node[key]) for key in _COPIED if key in node}
     if not _persists_default(node, context):
         schema.pop("default", None)
     if CEL_KEY in node:

@@ -4,10 +4,12 @@ Called once by `cli.run`, on the running loop.  Nothing is started here.
 """
 
 import functools
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -15,13 +17,14 @@ from prometheus_client import CollectorRegistry
 from api.labels import CLUSTER_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from cli.admission import Admission, assemble_admission
 from cli.environment import discover_cluster_domain
-from cli.etcd_dialer import make_dialer
+from cli.etcd_dialer import make_dialer, runs_inside
 from cli.settings import Settings
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
 from controllers.cluster.read_auth import AuthReader
 from controllers.cluster.read_certificates import CertificateReader
 from controllers.cluster.reconciler import ClusterReconciler
+from controllers.cluster_scope import ClusterScope
 from controllers.events import EventRecorder
 from controllers.http import HttpServer, parse_bind
 from controllers.io_metrics import (
@@ -33,8 +36,10 @@ from controllers.io_metrics import (
 from controllers.loop_lag import LoopLag
 from controllers.manager import Manager
 from controllers.metrics import ReconcileCollector, new_registry
+from controllers.metrics_auth import MetricsAuth
 from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, OWNED, PODS, RESTORES
 from controllers.runtime import Controller
+from controllers.serving_certificate import ServingCertificate
 from controllers.unsupported import UnsupportedReconciler
 from controllers.wiring import BY_UID, EnqueueCluster, EnqueueSelf, by_uid
 from etcd.pool import ChannelPool
@@ -65,7 +70,9 @@ class Operator:
 
 
 def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Operator:
-    """All parts, connected. Raises ValueError for a bind that is none."""
+    """All parts, connected. Raises ValueError for a bind that is none, ConfigurationError without
+    a certificate that was asked for.
+    """
     etcd_calls, cluster_metrics, lag = EtcdCallMetrics(), ClusterMetrics(), LoopLag()
     channels = ChannelPool(make_dialer(settings, api), observer=etcd_calls)
     informers = _informers(settings, api)
@@ -99,7 +106,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
         controllers=controllers,
         elector=elector,
         servers=(
-            _server(settings, registry, informers, elector, admission),
+            _server(settings, registry, informers, elector, api=api, admission=admission),
             *([admission.server] if admission else []),
         ),
         tasks={
@@ -169,11 +176,13 @@ def _cluster_controller(
     queue = queues[CLUSTERS.plural]
     sources = Sources(
         api=shared.api,
+        outside=ClusterScope(shared.api),
         informers=informers,
         channels=shared.channels,
         certificates=CertificateReader(shared.api),
         auth=AuthReader(shared.api),
         cluster_domain=settings.cluster_domain or discover_cluster_domain(),
+        operator_namespace=shared.api.namespace if runs_inside(settings, os.environ) else "",
     )
     reconciler = ClusterReconciler(
         sources,
@@ -224,12 +233,15 @@ def _server(
     registry: CollectorRegistry,
     informers: Informers,
     elector: LeaderElector | Unelected,
+    *,
+    api: KubeApi,
     admission: Admission | None,
 ) -> HttpServer:
     """Ready once all caches are in and a webhook could answer; alive while a leader's Lease is
     valid.
     """
     certificate = {"webhook-certificate": admission.keeper.check} if admission else {}
+    folder = settings.metrics_cert_dir
     return HttpServer(
         health=parse_bind(settings.health_bind),
         metrics=parse_bind(settings.metrics_bind),
@@ -240,6 +252,8 @@ def _server(
             for resource, cache in informers.items()
         }
         | certificate,
+        tls=ServingCertificate(Path(folder)).context if folder else None,
+        auth=MetricsAuth(api) if settings.metrics_auth else None,
     )
 
 

@@ -67,4 +67,5 @@ def _renderers(log_format: str) -> list[Any]:
 
 
 def _dumps(entry: dict[str, Any], **_: object) -> str:
-    return orjson.dumps(entry, default=str).decode()
+    # As text and not field by field: a repr leaves out what is secret.
+    return orjson.dumps(entry, default=str, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()

@@ -5,7 +5,7 @@ A flag wins over `OPERATOR_*` in the environment, which wins over the default.  
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -48,8 +48,20 @@ class Settings(BaseSettings):
     metrics_bind: str = Field(
         default=":8080", description="Address for /metrics; 0 switches it off."
     )
+    metrics_cert_dir: str | None = Field(
+        default=None,
+        description="Folder with tls.crt and tls.key: /metrics speaks TLS, with these files as they"
+        " are at each handshake. Default: plain text.",
+    )
+    metrics_auth: bool = Field(
+        default=False,
+        description="Answer /metrics only to bearers of a token that Kubernetes lets get that URL."
+        " Needs --metrics-cert-dir.",
+    )
     health_bind: str = Field(
-        default=":8081", description="Address for /healthz and /readyz; 0 switches them off."
+        default=":8081",
+        validate_default=True,
+        description="Address for /healthz and /readyz; 0 switches them off.",
     )
     webhook_bind: str = Field(
         default="0",
@@ -70,6 +82,25 @@ class Settings(BaseSettings):
         from controllers.http import parse_bind  # noqa: PLC0415
 
         parse_bind(value)
+        return value
+
+    @field_validator("metrics_auth")
+    @classmethod
+    def _check_auth(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("metrics_cert_dir"):
+            msg = "needs --metrics-cert-dir: tokens must not travel in plain text"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("health_bind")
+    @classmethod
+    def _check_apart(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("metrics_cert_dir") and value not in {"", "0"}:
+            from controllers.http import parse_bind  # noqa: PLC0415 - as above
+
+            if parse_bind(value) == parse_bind(info.data.get("metrics_bind", "0")):
+                msg = "must be another address than --metrics-bind when that speaks TLS"
+                raise ValueError(msg)
         return value
 
     @field_validator("namespace", mode="before")

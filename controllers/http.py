@@ -24,10 +24,15 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from controllers.metrics_auth import Verdict
+
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Collection, Iterator, Mapping
 
     from prometheus_client import CollectorRegistry
+
+    from controllers.metrics_auth import MetricsAuth
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +103,8 @@ def _passes(title: str, name: str, check: Check) -> bool:
 class HttpServer:
     """Serves health on one address and metrics on another, or on the same one.
 
-    live, ready: checks by name. A bind of None switches that part off.
+    live, ready: checks by name. A bind of None switches that part off. tls: of the metrics alone,
+    which must have an address of their own then. auth: who may read them; None: everybody.
     """
 
     def __init__(
@@ -109,8 +115,12 @@ class HttpServer:
         registry: CollectorRegistry,
         live: Mapping[str, Check] | None = None,
         ready: Mapping[str, Check] | None = None,
+        tls: ssl.SSLContext | None = None,
+        auth: MetricsAuth | None = None,
     ) -> None:
         self._registry = registry
+        self._auth = auth
+        self._tls = {metrics: tls}
         self._checks = {"healthz": dict(live or {}), "readyz": dict(ready or {})}
         self._routes: dict[Bind, list[web.RouteDef]] = {}
         if health is not None:
@@ -128,7 +138,8 @@ class HttpServer:
                 runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
                 await runner.setup()
                 self._runners[bind] = runner
-                await web.TCPSite(runner, bind.host, bind.port).start()
+                tls = self._tls.get(bind)
+                await web.TCPSite(runner, bind.host, bind.port, ssl_context=tls).start()
         except BaseException:
             await self.stop()
             raise
@@ -170,6 +181,10 @@ class HttpServer:
         return _answer(text, passed=passed)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self._auth is not None:
+            verdict = await self._auth.decide(request.headers.get("Authorization", ""))
+            if verdict is not Verdict.ALLOWED:
+                return _refusal(verdict)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         families = _Families()
         for family in self._registry.collect():
@@ -186,6 +201,12 @@ class _Families(list[Metric], Collector):
     @override
     def collect(self) -> Iterator[Metric]:
         return iter(self)
+
+
+def _refusal(verdict: Verdict) -> web.Response:
+    is_unknown = verdict is Verdict.UNKNOWN_CALLER
+    headers = {"WWW-Authenticate": "Bearer"} if is_unknown else {}
+    return web.Response(status=verdict.value, headers=headers)
 
 
 def _answer(text: str, *, passed: bool) -> web.Response:

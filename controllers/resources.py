@@ -11,6 +11,7 @@ STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
 SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 # Not in OWNED: Secrets are read by name, and never listed or watched.
 SECRETS = Resource("", "v1", "secrets", "Secret")
 # Of cert-manager, which may not be there; read by name like Secrets.
@@ -33,5 +34,5 @@ WEBHOOK_CONFIGURATIONS = Resource(
 EVENTS = Resource("", "v1", "events", "Event")
 
 # What the operator makes for a cluster and owns by a controller reference.
-OWNED = (SERVICES, CONFIG_MAPS, DISRUPTION_BUDGETS, STATEFUL_SETS)
+OWNED = (SERVICES, CONFIG_MAPS, DISRUPTION_BUDGETS, NETWORK_POLICIES, STATEFUL_SETS)
 BY_KIND = {resource.kind: resource for resource in OWNED}

@@ -8,6 +8,7 @@ Lease does, so that a write of ours never lands after somebody else has taken ov
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from controllers.cluster_scope import ClusterScope
 from informers.errors import InvalidError, NotFoundError, StatusError
 from informers.expectations import OwnWrites
 from informers.resource import Resource
@@ -38,9 +39,17 @@ class Writer:
     """Writes on behalf of one key ("namespace/name" of the object that is reconciled)."""
 
     def __init__(
-        self, api: KubeApi, own_writes: OwnWrites, key: str, *, remaining_s: Callable[[], float]
+        self,
+        api: KubeApi,
+        own_writes: OwnWrites,
+        key: str,
+        *,
+        remaining_s: Callable[[], float],
+        outside: ClusterScope | None = None,
     ) -> None:
+        """`outside`: what remembers the reads that are refused; None: nothing is remembered yet."""
         self.api = api
+        self.outside = outside or ClusterScope(api)
         self._own_writes = own_writes
         self._key = key
         self._remaining_s = remaining_s

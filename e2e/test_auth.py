@@ -97,12 +97,12 @@ async def test_who_may_do_what_is_said_and_taken_back_on_a_running_cluster(
 
     # What somebody gives away by hand is taken back; a password changes with its Secret.
     await cluster.etcdctl("db-0", *root, "user", "grant-role", "app", "root")
-    await cluster.tells("AuthChanged", of="take role root from app", within_s=60.0)
+    await cluster.tells("AuthChanged", of="role root from app", within_s=60.0)
     assert DENIED in await refused(cluster, *app, "put", "/other", "3")
     began = time.monotonic()
     second = {"data": {"password": base64.b64encode(b"second").decode()}}
     await kube.patch("Secret", namespace, "db-app", second)
-    await cluster.tells("AuthChanged", of="set the password of app", within_s=90.0)
+    await cluster.tells("AuthChanged", of="password of app", within_s=90.0)
     measure("changed password taken over", time.monotonic() - began)
     await cluster.etcdctl("db-0", "--user", "app:second", "put", "/app/three", "3")
     assert WRONG in await refused(cluster, *app, "get", "/app/one")

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.permissions import render_namespaced
+from lib.permissions import render_page as render_permissions_reference
+
 from api.crd import render_crds
 from api.reference import render_api_reference, render_conditions_reference
 from cli.metrics_page import render_page as render_metrics_reference
@@ -22,6 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What `kubectl apply -f install.yaml` installs beside the CRDs, in this order.
 OPERATOR = ("namespace", "rbac", "deployment", "webhook")
+# What install-namespaced.yaml is made of.
+NAMESPACED = ("rbac", "deployment")
+# Where the operator's roles are.
+ROLES = ("rbac", "webhook", "metrics-auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +44,18 @@ STEPS: tuple[Step, ...] = (
     Step("manifests/crds/etcd.etcd.io-pre-1.25.yaml", lambda: render_crds(cel=False)),
     Step("manifests/install.yaml", lambda: render_install(render_crds(cel=True))),
     Step("manifests/install-pre-1.25.yaml", lambda: render_install(render_crds(cel=False))),
+    Step("manifests/install-namespaced.yaml", lambda: render_namespaced(*_shipped(*NAMESPACED))),
     Step("docs/reference/api.md", render_api_reference),
     Step("docs/reference/conditions.md", render_conditions_reference),
     Step("docs/reference/metrics.md", render_metrics_reference),
     Step("docs/reference/options.md", render_options_reference),
+    Step("docs/reference/permissions.md", lambda: render_permissions_reference(*_shipped(*ROLES))),
 )
 
 
 def render_install(crds: str) -> str:
     """One file with everything: the CRDs first, so that the operator finds its kinds."""
-    parts = [(ROOT / f"manifests/operator/{name}.yaml").read_text() for name in OPERATOR]
-    return "---\n".join([crds, *parts])
+    return "---\n".join([crds, *_shipped(*OPERATOR)])
 
 
 def stale(root: Path, steps: tuple[Step, ...] = STEPS) -> list[str]:
@@ -63,6 +71,10 @@ def write(root: Path, steps: tuple[Step, ...] = STEPS) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(step.render(), encoding="utf-8")
     return [step.path for step in changed]
+
+
+def _shipped(*names: str) -> list[str]:
+    return [(ROOT / f"manifests/operator/{name}.yaml").read_text() for name in names]
 
 
 def _read(path: Path) -> str | None:

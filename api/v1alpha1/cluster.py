@@ -35,6 +35,7 @@ from api.v1alpha1.common import (
     text_schema,
 )
 from api.v1alpha1.maintenance import MaintenanceWindows
+from api.v1alpha1.network_policy import NetworkPolicy
 from api.v1alpha1.options import EtcdOptions
 from api.v1alpha1.tls_fields import (
     DEFAULT_CERTIFICATE_DURATION,
@@ -348,6 +349,9 @@ class Security(Model):
     """How the cluster is protected."""
 
     tls: TLS = nested(TLS, "Encryption.")
+    network_policy: NetworkPolicy = Field(
+        default_factory=NetworkPolicy, description="Who may connect to the members."
+    )
     auth: Auth = nested(Auth, "Authentication: users and what they may do.")
 
 

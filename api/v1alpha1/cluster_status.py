@@ -103,6 +103,11 @@ class BootstrapStatus(Model):
         " begin.",
         max_length=5,
     )
+    network_policy: Flag = Field(
+        default=False,
+        description="Whether the cluster has a NetworkPolicy where the spec does not say: it was"
+        " made by a version of the operator that knows them.",
+    )
     closed: Flag = Field(
         default=False,
         description="Whether all first members have started, so that the list of first members is"

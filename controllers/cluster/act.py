@@ -43,9 +43,9 @@ from controllers.cluster.plan.steps import (
     AnnotateClaims,
     ApplyObjects,
     DeleteClaims,
-    DeleteDisruptionBudget,
     DeletePod,
     DeleteStatefulSet,
+    DeleteUnwanted,
     DisarmCorrupt,
     DiscardClaim,
     DiscardLeftovers,
@@ -81,7 +81,6 @@ from controllers.resources import (
     BY_KIND,
     CLAIMS,
     CLUSTERS,
-    DISRUPTION_BUDGETS,
     STATEFUL_SETS,
 )
 from controllers.writer import Writer, is_final, namespace_is_going
@@ -102,7 +101,7 @@ KubernetesStep = (
     | DeleteStatefulSet
     | ReleaseStatefulSet
     | ResizeClaims
-    | DeleteDisruptionBudget
+    | DeleteUnwanted
     | ClaimStep
     | SetFinalizer
 )
@@ -178,8 +177,8 @@ async def _perform_in_kubernetes(
             return await _delete_claims(claims, observed, writer)
         case DeleteStatefulSet(name=name, uid=uid):
             await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
-        case DeleteDisruptionBudget(name=name, uid=uid):
-            await writer.delete(DISRUPTION_BUDGETS, observed.namespace, name, uid=uid)
+        case DeleteUnwanted(kind=kind, name=name, uid=uid):
+            await writer.delete(BY_KIND[kind], observed.namespace, name, uid=uid)
         case ReleaseStatefulSet(name=name, uid=uid):
             await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid, orphan=True)
         case ResizeClaims():

@@ -25,6 +25,7 @@ from controllers.cluster.plan.steps import (
     DiscardClaim,
     DiscardLeftovers,
 )
+from controllers.cluster_scope import NotAllowed
 from controllers.resources import CLAIMS, CLUSTERS, VOLUMES
 from controllers.writer import Writer
 from etcd.cluster import Member
@@ -92,23 +93,30 @@ async def _keep_volume(
     volume = claim["spec"].get("volumeName")
     if not volume:
         return None  # never bound: there is nothing to keep
-    try:
-        live = await writer.api.get(VOLUMES, name=volume)
-        if (live["spec"].get("claimRef") or {}).get("uid") != claim["metadata"]["uid"]:
-            return Changed(what=f"PersistentVolume {volume} is not bound to the claim")
-        patch = _kept(live, claim, observed)
-        await writer.api.patch(VOLUMES, patch, name=volume, timeout_s=writer.timeout_s())
-    except NotFoundError:
+    live = await writer.outside.get(VOLUMES, volume)
+    if live is None:
         return None  # lost with its data
+    if isinstance(live, NotAllowed):
+        return _may_not_keep(volume, claim)
+    if (live["spec"].get("claimRef") or {}).get("uid") != claim["metadata"]["uid"]:
+        return Changed(what=f"PersistentVolume {volume} is not bound to the claim")
+    patch = _kept(live, claim, observed)
+    try:
+        with contextlib.suppress(NotFoundError):
+            await writer.api.patch(VOLUMES, patch, name=volume, timeout_s=writer.timeout_s())
     except ForbiddenError:
-        return Rejected(
-            reason=Reason.NOT_ALLOWED,
-            message=f"PersistentVolume {volume} is to be kept"
-            " (spec.storage.removedMemberPolicy), but the operator may not change it: grant it get"
-            " and patch on persistentvolumes, or set the volume to Retain and delete the claim"
-            f" {claim['metadata']['name']} yourself",
-        )
+        return _may_not_keep(volume, claim)
     return None
+
+
+def _may_not_keep(volume: str, claim: Mapping[str, Any]) -> Rejected:
+    return Rejected(
+        reason=Reason.NOT_ALLOWED,
+        message=f"PersistentVolume {volume} is to be kept"
+        " (spec.storage.removedMemberPolicy), but the operator may not change it: grant it get"
+        " and patch on persistentvolumes, or set the volume to Retain and delete the claim"
+        f" {claim['metadata']['name']} yourself",
+    )
 
 
 def _kept(

@@ -1,7 +1,7 @@
 """Asks the API server for the nodes of pods that are not well: gone, out of service, or silent.
 
 Called by `observe`.  Read-only, and only in trouble: a healthy cluster asks for no node.  Where the
-right to read nodes is missing (an installation for some namespaces only), nothing is known, and no
+right to read nodes is missing (an installation for one namespace only), nothing is known, and no
 member is ever replaced for its node's sake.
 """
 
@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.observed import LostNode, Pod
+from controllers.cluster_scope import ClusterScope, NotAllowed
 from controllers.resources import NODES
-from informers.errors import ForbiddenError, NotFoundError
-from informers.wire import KubeApi
 
 # Set by whoever knows that the node is off (KEP-2268, non-graceful node shutdown).
 _OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
@@ -21,7 +20,7 @@ _LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 async def lost_nodes(
-    api: KubeApi, pods: Iterable[Pod], status: ClusterStatus
+    outside: ClusterScope, pods: Iterable[Pod], status: ClusterStatus
 ) -> tuple[LostNode, ...]:
     """The lost ones among the nodes of members that are not ready. Raises KubeError.
 
@@ -32,19 +31,18 @@ async def lost_nodes(
     last = {member.name: member.node for member in status.members if member.node}
     nodes = last | {name: pod.node for name, pod in placed.items()}
     names = sorted({node for name, node in nodes.items() if node and name not in well})
-    try:
-        found = [await _lost(api, name) for name in names]
-    except ForbiddenError:
-        return ()
+    found = [await _lost(outside, name) for name in names]
     return tuple(node for node in found if node is not None)
 
 
-async def _lost(api: KubeApi, name: str) -> LostNode | None:
-    try:
-        node = await api.get(NODES, name=name)
-    except NotFoundError:
-        return LostNode(name=name, since=_LONG_AGO, certain=True, why="is gone")
-    return lost_from(node)
+async def _lost(outside: ClusterScope, name: str) -> LostNode | None:
+    match await outside.get(NODES, name):
+        case None:
+            return LostNode(name=name, since=_LONG_AGO, certain=True, why="is gone")
+        case NotAllowed():
+            return None
+        case node:
+            return lost_from(node)
 
 
 def lost_from(node: Mapping[str, Any]) -> LostNode | None:

@@ -19,6 +19,7 @@ from api.labels import (
     client_service_name,
     config_map_name,
     disruption_budget_name,
+    network_policy_name,
     operator_secret_name,
     peer_service_name,
     pod_ordinal,
@@ -42,18 +43,20 @@ from controllers.cluster.read_certificates import CertificateReader, read_certif
 from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.requests import asked_to_replace, asked_to_restart, asked_to_rotate
 from controllers.cluster.shown_certificates import shown_certificates
+from controllers.cluster_scope import ClusterScope, NotAllowed
 from controllers.resources import (
     CLAIMS,
     CONFIG_MAPS,
     DISRUPTION_BUDGETS,
     EVENTS,
     NAMESPACES,
+    NETWORK_POLICIES,
     PODS,
     SERVICES,
     STATEFUL_SETS,
 )
 from etcd.pool import ChannelPool
-from informers.errors import ForbiddenError, NotFoundError, StatusError
+from informers.errors import NotFoundError, StatusError
 from informers.informer_set import ObjectReader
 from informers.resource import Resource
 from informers.wire import KubeApi
@@ -68,11 +71,13 @@ class Sources:
     """Where observations come from. `informers` has one for each resource that is watched."""
 
     api: KubeApi
+    outside: ClusterScope
     informers: Mapping[Resource, ObjectReader]
     channels: ChannelPool
     certificates: CertificateReader
     auth: AuthReader
     cluster_domain: str
+    operator_namespace: str  # of the operator's pods; empty when it runs elsewhere
 
 
 async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observed:
@@ -118,6 +123,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         applied=applied,
         status=status,
         cluster_domain=sources.cluster_domain,
+        operator_namespace=sources.operator_namespace,
         live=live,
         foreign=tuple(_foreign(live, metadata["uid"])),
         pods=pods,
@@ -127,7 +133,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         auth=auth,
         certificates=dataclasses.replace(certificates, shown=shown),
         probe=await _probe(metadata, pod_objects, sources),
-        nodes_lost=await lost_nodes(sources.api, pods, status),
+        nodes_lost=await lost_nodes(sources.outside, pods, status),
         asked_to_replace=asked_to_replace(metadata, pod_objects),
         rotation_asked=asked_to_rotate(metadata),
         restart_asked=asked_to_restart(metadata),
@@ -183,6 +189,7 @@ def _names(cluster: str) -> tuple[tuple[Resource, str], ...]:
         (SERVICES, client_service_name(cluster)),
         (CONFIG_MAPS, config_map_name(cluster)),
         (DISRUPTION_BUDGETS, disruption_budget_name(cluster)),
+        (NETWORK_POLICIES, network_policy_name(cluster)),
         (STATEFUL_SETS, stateful_set_name(cluster)),
     )
 
@@ -316,13 +323,13 @@ async def _namespace_terminating(metadata: JsonObject, sources: Sources) -> bool
     """Asked only when the answer matters: we are being deleted and hold a finalizer."""
     if "deletionTimestamp" not in metadata or FINALIZER not in (metadata.get("finalizers") or ()):
         return False
-    try:
-        namespace = await sources.api.get(NAMESPACES, name=metadata["namespace"])
-    except NotFoundError:
-        return True
-    except ForbiddenError:  # an installation for some namespaces only has no right to ask
-        return False
-    return "deletionTimestamp" in namespace["metadata"]
+    match await sources.outside.get(NAMESPACES, metadata["namespace"]):
+        case None:
+            return True
+        case NotAllowed():
+            return False
+        case namespace:
+            return "deletionTimestamp" in namespace["metadata"]
 
 
 def _time(text: str | None) -> datetime | None:

@@ -176,6 +176,7 @@ class Observed:
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
+    operator_namespace: str = ""  # of the operator's pods; empty when it runs elsewhere
     rotation_asked: str = ""  # the annotation that asks for other certificate authorities
     auth: Authentication = field(default_factory=Authentication)  # empty where nobody asked for it
     restart_asked: str = ""  # the annotation that asks for a restart of all members

@@ -72,7 +72,13 @@ class ClusterReconciler:
         observed = await observe(obj, self._sources, now=self._now())
         plan = plan_for(observed)
         log.debug("planned", rule=plan.rule, step=str(plan.step))
-        writer = Writer(self._sources.api, self._own_writes, key, remaining_s=self._remaining_s)
+        writer = Writer(
+            self._sources.api,
+            self._own_writes,
+            key,
+            remaining_s=self._remaining_s,
+            outside=self._sources.outside,
+        )
         outcome = None if isinstance(plan.step, Wait) else await self._act(plan, observed, writer)
         status = next_status(observed, plan, outcome)
         await self._write_status(obj, observed, status, writer)

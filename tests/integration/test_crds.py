@@ -71,6 +71,7 @@ FULL_STATUS = {
         "size": 3,
         "clusterDomain": "cluster.local",
         "scheme": "https",
+        "networkPolicy": True,
         "closed": True,
         "members": [{"name": "demo-0", "ordinal": 0, "id": "8e", "started": True}],
     },

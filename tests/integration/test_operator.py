@@ -5,27 +5,28 @@ and no nodes here, so no pod ever starts; what needs pods is tested end to end.
 """
 
 import base64
-import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.integration.ports import free_port
+from tests.integration.running import (
+    NAMESPACE,
+    apply,
+    condition,
+    create,
+    exists,
+    kubeconfig_of,
+    make_namespace,
+    objects_of,
+    operator,
+    until,
+    wait_reason,
+)
 from tests.unit.controllers.cluster import user_certificates as user
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMESPACE = "etcd-operator-system"
-CLUSTERS = "/apis/etcd.etcd.io/v1alpha1/namespaces/{ns}/etcdclusters"
-DEADLINE_S = 30
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # As much of cert-manager's kind as the operator uses.
 CERTIFICATE_CRD = {
@@ -52,82 +53,13 @@ CERTIFICATE_CRD = {
     },
 }
 
-# Where each kind of the manifests lives; only those that install.yaml has beside the CRDs.
-COLLECTIONS = {
-    "Namespace": "/api/v1/namespaces",
-    "ServiceAccount": "/api/v1/namespaces/{ns}/serviceaccounts",
-    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/roles",
-    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/rolebindings",
-}
-
-
-def until(condition, what, deadline_s=DEADLINE_S):
-    """The condition's first truthy value; fails with what was waited for."""
-    end = time.monotonic() + deadline_s
-    while not (value := condition()):
-        assert time.monotonic() < end, f"{what} did not happen within {deadline_s} s"
-        time.sleep(0.05)
-    return value
-
 
 @pytest.fixture(scope="module")
 def service_account(apiserver, tmp_path_factory):
     """A kubeconfig of the operator's own service account, with the shipped roles bound to it."""
     for name in ("namespace", "rbac"):
-        for obj in yaml.safe_load_all((ROOT / f"manifests/operator/{name}.yaml").read_text()):
-            path = COLLECTIONS[obj["kind"]].format(ns=NAMESPACE)
-            status, answer = apiserver.request("POST", path, obj)
-            assert status in {201, 409}, answer
-    path = f"{COLLECTIONS['ServiceAccount'].format(ns=NAMESPACE)}/etcd-operator/token"
-    request = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"expirationSeconds": 3600},
-    }
-    status, answer = apiserver.request("POST", path, request)
-    assert status == 201, answer
-    config = yaml.safe_load(apiserver.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": answer["status"]["token"]}
-    written = tmp_path_factory.mktemp("operator") / "kubeconfig"
-    written.touch(mode=0o600)
-    written.write_text(yaml.safe_dump(config))
-    return written
-
-
-class Operator:
-    """A running `python -m operator run`, with its log in a file."""
-
-    def __init__(self, process, log, metrics, health):
-        self.process = process
-        self.log = log
-        self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
-        self.health_url = f"http://127.0.0.1:{health}"
-
-    def get(self, url):
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.read().decode()
-        return ""
-
-    def is_ready(self):
-        assert self.process.poll() is None, self.log.read_text()
-        return self.get(f"{self.health_url}/readyz")
-
-
-@contextlib.contextmanager
-def operator(kubeconfig, folder, *flags):
-    metrics, health = free_port(), free_port()
-    log = folder / f"operator-{metrics}.log"
-    command = [sys.executable, "-m", "operator", "run", "--kubeconfig", str(kubeconfig)]
-    command += ["--metrics-bind", f"127.0.0.1:{metrics}", "--health-bind", f"127.0.0.1:{health}"]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, *flags], stderr=output, cwd=folder)
-    try:
-        yield Operator(process, log, metrics, health)
-    finally:
-        process.kill()
-        process.wait(10)
+        apply(apiserver, f"manifests/operator/{name}.yaml")
+    return kubeconfig_of(apiserver, NAMESPACE, tmp_path_factory.mktemp("operator"))
 
 
 @pytest.fixture(scope="module")
@@ -138,60 +70,9 @@ def running(apiserver, service_account, tmp_path_factory):
 
 
 @pytest.fixture
-def namespace(apiserver, request):
-    """A namespace of the test's own. Without a controller manager it is never really deleted."""
-    digest = base64.b32encode(os.urandom(5)).decode().lower().rstrip("=")
-    name = f"test-{digest}"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    status, answer = apiserver.request("POST", COLLECTIONS["Namespace"], body)
-    assert status == 201, answer
-    return name
-
-
-def create(apiserver, namespace, kind="EtcdCluster", name="db", **spec):
-    plural = kind.lower() + "s"
-    path = f"/apis/etcd.etcd.io/v1alpha1/namespaces/{namespace}/{plural}"
-    if kind == "EtcdCluster":  # no kubelet here that would start members: fewer objects will do
-        spec = {"security": {"tls": {"enabled": False}}} | spec
-    body = {
-        "apiVersion": "etcd.etcd.io/v1alpha1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": spec,
-    }
-    status, answer = apiserver.request("POST", path, body)
-    assert status == 201, answer
-    return f"{path}/{name}"
-
-
-def condition(apiserver, path, kind):
-    _, obj = apiserver.request("GET", path)
-    conditions = obj.get("status", {}).get("conditions", ())
-    return next((c for c in conditions if c["type"] == kind), None)
-
-
-def wait_reason(apiserver, path, reason):
-    def there():
-        found = condition(apiserver, path, "Ready")
-        return found if found and found["reason"] == reason else None
-
-    return until(there, f"Ready/{reason} of {path}")
-
-
-def exists(apiserver, path):
-    status, obj = apiserver.request("GET", path)
-    return obj if status == 200 else None
-
-
-def objects_of(namespace, name="db"):
-    core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
-    return {
-        "peer": f"{core}/services/{name}-peer",
-        "client": f"{core}/services/{name}",
-        "config": f"{core}/configmaps/{name}-config",
-        "budget": f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/{name}",
-        "set": f"{apps}/statefulsets/{name}",
-    }
+def namespace(apiserver):
+    """A namespace of the test's own."""
+    return make_namespace(apiserver)
 
 
 def test_objects_are_made_with_the_shipped_rights(apiserver, running, namespace):
@@ -210,16 +91,20 @@ def test_c12_c17_unchanged_objects_are_written_once(apiserver, running, namespac
         for p in objects_of(namespace).values()
     }
 
-    # An annotation of the user's makes the operator look again.
-    annotate = {"metadata": {"annotations": {"look": "again"}}}
-    apiserver.request("PATCH", path, annotate, content_type="application/merge-patch+json")
-    before = reconciles(running)
-    until(lambda: reconciles(running) > before + 1, "another reconcile")
+    look_again(apiserver, running, path)
 
     assert versions == {
         p: exists(apiserver, p)["metadata"]["resourceVersion"]
         for p in objects_of(namespace).values()
     }
+
+
+def look_again(apiserver, running, path):
+    """Wait until the operator has looked at the cluster anew, for an annotation of the user's."""
+    annotate = {"metadata": {"annotations": {"look": "again"}}}
+    apiserver.request("PATCH", path, annotate, content_type="application/merge-patch+json")
+    before = reconciles(running)
+    until(lambda: reconciles(running) > before + 1, "another reconcile")
 
 
 def reconciles(running):
@@ -230,7 +115,7 @@ def reconciles(running):
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
-@pytest.mark.parametrize("what", ["peer", "client", "config", "budget", "set"])
+@pytest.mark.parametrize("what", ["peer", "client", "config", "budget", "policy", "set"])
 def test_deleted_object_comes_back(apiserver, running, namespace, what):
     create(apiserver, namespace, size=3)
     path = objects_of(namespace)[what]
@@ -257,6 +142,69 @@ def test_edited_object_is_put_right(apiserver, running, namespace):
         return selector.get("app.kubernetes.io/instance") == "db"
 
     until(right, "the correction of the selector")
+
+
+def edit(apiserver, path, **spec):
+    status, answer = apiserver.request(
+        "PATCH", path, {"spec": spec}, content_type="application/merge-patch+json"
+    )
+    assert status == 200, answer
+
+
+def test_policy_that_somebody_opens_is_put_right(apiserver, running, namespace):
+    create(apiserver, namespace, size=3)
+    path = objects_of(namespace)["policy"]
+    made = until(lambda: exists(apiserver, path), "the NetworkPolicy")["spec"]
+    edit(apiserver, path, ingress=[*made["ingress"], {}])
+
+    until(lambda: exists(apiserver, path)["spec"] == made, "the correction of the NetworkPolicy")
+
+
+# Everything that a NetworkPolicyPeer can say; some empty parts the server does not give back.
+CLIENTS = [
+    {"podSelector": {}},
+    {"podSelector": {"matchLabels": {}, "matchExpressions": []}},
+    {"podSelector": {"matchLabels": {"app.example.com/name": "shop", "empty": ""}}},
+    {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
+    {
+        "podSelector": {"matchLabels": {"app": "shop"}},
+        "namespaceSelector": {
+            "matchExpressions": [
+                {"key": "team", "operator": "In", "values": ["a", "b"]},
+                {"key": "gone", "operator": "DoesNotExist", "values": []},
+                {"key": "kind", "operator": "NotIn", "values": ["x"]},
+            ]
+        },
+    },
+    {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "10.2.0.1/32"]}},
+    {"ipBlock": {"cidr": "fd00::/8", "except": []}},
+    {"ipBlock": {"cidr": "0.0.0.0/0"}},
+]
+
+
+def test_clients_that_are_accepted_are_applied_once(apiserver, running, namespace):
+    policy = {"clients": CLIENTS}
+    cluster = create(apiserver, namespace, size=3, security={"networkPolicy": policy})
+    path = objects_of(namespace)["policy"]
+    made = until(lambda: exists(apiserver, path), "the NetworkPolicy")
+    wait_reason(apiserver, cluster, "Creating")
+    version = made["metadata"]["resourceVersion"]
+    assert len(made["spec"]["ingress"][1]["from"]) == len(CLIENTS)
+
+    look_again(apiserver, running, cluster)
+
+    assert exists(apiserver, path)["metadata"]["resourceVersion"] == version
+
+
+def test_policy_goes_when_it_is_switched_off(apiserver, running, namespace):
+    cluster = create(apiserver, namespace, size=3)
+    path = objects_of(namespace)["policy"]
+    until(lambda: exists(apiserver, path), "the NetworkPolicy")
+    until(lambda: exists(apiserver, objects_of(namespace)["set"]), "the StatefulSet")
+
+    edit(apiserver, cluster, security={"networkPolicy": {"enabled": False}})
+
+    until(lambda: exists(apiserver, path) is None, "the end of the NetworkPolicy")
 
 
 def test_c11_c13_stranger_under_our_name_is_left_alone(apiserver, running, namespace):

@@ -18,9 +18,9 @@ from controllers.cluster.plan.steps import (
     AnnotateClaims,
     ApplyObjects,
     DeleteClaims,
-    DeleteDisruptionBudget,
     DeletePod,
     DeleteStatefulSet,
+    DeleteUnwanted,
     DisarmCorrupt,
     DiscardClaim,
     DiscardLeftovers,
@@ -115,8 +115,8 @@ class Hands:
                     kubernetes.touch(pod)
             case DropRequest(name=name):
                 world.drop_request(name)
-            case DeleteDisruptionBudget():
-                kubernetes.delete_object("PodDisruptionBudget")
+            case DeleteUnwanted(kind=kind):
+                kubernetes.delete_object(kind)
             case DeleteStatefulSet():
                 kubernetes.delete_object("StatefulSet")
             case SetFinalizer(present=present):

@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
     certificates.wait_for_certificates,
     objects.wait_for_orphans,
     objects.correct_drift,
-    objects.drop_disruption_budget,
+    objects.drop_unwanted,
     volumes.resize_claims,
     volumes.release_stateful_set,
     volumes.wait_for_release,

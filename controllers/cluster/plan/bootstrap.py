@@ -41,6 +41,7 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
             size=observed.spec.size,
             cluster_domain=observed.spec.cluster_domain or observed.cluster_domain,
             scheme=scheme_of(observed.spec),
+            network_policy=True,
             members=tuple(
                 BootstrapMember(name=pod_name(observed.name, ordinal), ordinal=ordinal)
                 for ordinal in range(observed.spec.size)

@@ -210,6 +210,7 @@ def _resume(observed: Observed, spec: ClusterSpec, record: ClaimRecord) -> Accep
         size=len(record.voters),
         cluster_domain=record.cluster_domain,
         scheme=record.scheme,
+        network_policy=True,
         closed=True,
         members=tuple(
             BootstrapMember(name=pod_name(observed.name, n), ordinal=n, started=True)

@@ -2,10 +2,10 @@
 (back); no longer wanted, they go.
 """
 
-from api.labels import disruption_budget_name, stateful_set_name
+from api.labels import disruption_budget_name, network_policy_name, stateful_set_name
 from api.reasons import Reason
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.steps import ApplyObjects, DeleteDisruptionBudget, Wait
+from controllers.cluster.plan.steps import ApplyObjects, DeleteUnwanted, Wait
 from controllers.cluster.render import desired_objects
 from controllers.cluster.render.normal import differs
 
@@ -39,13 +39,19 @@ def correct_drift(observed: Observed) -> ApplyObjects | None:
     return ApplyObjects(objects=wrong) if wrong else None
 
 
-def drop_disruption_budget(observed: Observed) -> DeleteDisruptionBudget | None:
-    """Below three members a budget would only keep nodes from being drained."""
-    name = disruption_budget_name(observed.name)
-    live = observed.live.get(("PodDisruptionBudget", name))
+def drop_unwanted(observed: Observed) -> DeleteUnwanted | None:
+    """What a cluster need not have: below three members a budget would only keep nodes from being
+    drained; a NetworkPolicy can be switched off.
+    """
     wanted = {(obj["kind"], obj["metadata"]["name"]) for obj in desired_objects(observed)}
-    if live is None or not wanted or ("PodDisruptionBudget", name) in wanted:
-        return None
-    if "deletionTimestamp" in live["metadata"]:
-        return None
-    return DeleteDisruptionBudget(name=name, uid=live["metadata"]["uid"])
+    optional = (
+        ("PodDisruptionBudget", disruption_budget_name(observed.name)),
+        ("NetworkPolicy", network_policy_name(observed.name)),
+    )
+    for kind, name in optional:
+        live = observed.live.get((kind, name))
+        if live is None or not wanted or (kind, name) in wanted:
+            continue
+        if "deletionTimestamp" not in live["metadata"]:
+            return DeleteUnwanted(kind=kind, name=name, uid=live["metadata"]["uid"])
+    return None

@@ -319,15 +319,16 @@ class DeleteStatefulSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteDisruptionBudget:
-    """Delete the PodDisruptionBudget of a cluster that is too small for one."""
+class DeleteUnwanted:
+    """Delete an object of ours that the cluster is no longer to have."""
 
+    kind: str
     name: str
     uid: str
 
     @override
     def __str__(self) -> str:
-        return f"Delete PodDisruptionBudget {self.name}"
+        return f"Delete {self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,7 +386,7 @@ Action = (
     | DeleteStatefulSet
     | ResizeClaims
     | ReleaseStatefulSet
-    | DeleteDisruptionBudget
+    | DeleteUnwanted
     | DeleteClaims
 )
 

@@ -35,6 +35,7 @@ from controllers.cluster.render.network import (
     peer_service,
 )
 from controllers.cluster.render.pods import pod_template, stateful_set, with_restart
+from controllers.cluster.render.policy import network_policy
 from controllers.cluster.render.tls import mounted_bundles, with_bundles
 
 _REMEMBERED: Final = 4096
@@ -121,6 +122,8 @@ def desired_objects(observed: Observed) -> tuple[JsonObject, ...]:
         voters=0 if is_asleep(observed) else len(voters_of(observed.status)),
         live_claim_templates=orjson.dumps(live_claim_templates(observed)),
         still_mounted=_still_mounted(observed),
+        policed=bootstrap.network_policy,
+        operator_namespace=observed.operator_namespace,
     )
 
 
@@ -135,8 +138,13 @@ def _rendered(
     voters: int,
     live_claim_templates: bytes,
     still_mounted: tuple[tuple[str, str, int], ...],
+    policed: bool,
+    operator_namespace: str,
 ) -> tuple[JsonObject, ...]:
-    """`voters` 0: asleep.  Nobody may change what is returned: it is shared."""
+    """`voters` 0: asleep.  `policed`: whether there is a NetworkPolicy unless the spec says.
+
+    Nobody may change what is returned: it is shared.
+    """
     spec = ClusterSpec.model_validate_json(spec_json)
     made = Rendering.model_validate_json(rendering_json)
     older = {name: closed_anew(text, who, membership, n) for name, text, n in still_mounted}
@@ -153,6 +161,13 @@ def _rendered(
             },
         ),
         disruption_budget(who, voters=voters, target=spec.size),
+        network_policy(
+            who,
+            spec.security.network_policy,
+            made.pod_template,
+            unless_said=policed,
+            operator_namespace=operator_namespace,
+        ),
         stateful_set(
             who,
             spec,

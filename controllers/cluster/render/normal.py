@@ -19,6 +19,9 @@ from api.quantity import same_quantity
 
 # The keys by which Kubernetes merges the lists that we render (x-kubernetes-list-map-keys).
 _MERGE_KEYS = ("name", "mountPath", "containerPort", "port", "uid", "topologyKey")
+# Kinds in which what is absent has a meaning: an address more is open, a port less is closed.  We
+# write their specs out with all defaults, and hold the live ones to exactly that.
+_EXACT = frozenset({"NetworkPolicy"})
 # Below these keys a string is a quantity: the server writes 1024Mi back as 1Gi.
 _QUANTITY_PARENTS = frozenset({"requests", "limits", "capacity", "overhead", "sizeLimit"})
 
@@ -55,7 +58,9 @@ def differs(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     known = _verdicts.get(key)
     if version and known is not None and known[0] == version and known[1] is desired:
         return known[2]
-    verdict = not holds(stamped(desired), live)
+    verdict = not holds(stamped(desired), live) or (
+        desired["kind"] in _EXACT and desired["spec"] != live["spec"]
+    )
     if version:
         _verdicts.pop(key, None)
         _verdicts[key] = (version, desired, verdict)

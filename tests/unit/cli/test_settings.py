@@ -1,6 +1,7 @@
 """Settings: flags over environment over defaults, and what the operator finds out by itself."""
 
 import pytest
+from pydantic import ValidationError
 
 from cli.environment import discover_cluster_domain
 from cli.settings import Settings
@@ -24,6 +25,27 @@ def test_namespaces_in_the_environment_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("OPERATOR_NAMESPACE", "a, b")
 
     assert Settings().namespace == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"metrics_auth": True}, "metrics_auth"),
+        ({"metrics_cert_dir": "/tls", "metrics_bind": ":8081"}, "health_bind"),
+        ({"metrics_cert_dir": "/tls", "health_bind": ":8080"}, "health_bind"),
+    ],
+)
+def test_metrics_settings_that_contradict_each_other_are_refused_by_name(given, field):
+    with pytest.raises(ValidationError) as caught:
+        Settings(**given)
+
+    assert [error["loc"] for error in caught.value.errors()] == [(field,)]
+
+
+def test_metrics_with_tls_may_be_all_that_is_served():
+    settings = Settings(metrics_cert_dir="/tls", metrics_auth=True, health_bind="0")
+
+    assert settings.metrics_auth
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,74 @@ async def test_failing_plugin_is_a_configuration_error(tmp_path):
         await KubeconfigSource(kubeconfig(tmp_path / "k", user=user)).load()
 
 
+SECRET = "c4nary-S3cret-0f-a-T0ken"
+IN_BASE64 = base64.b64encode(SECRET.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"users:\n- user: {{token: {SECRET}\n bad: [\n", id="broken-yaml"),
+        pytest.param(f"token: {SECRET}: {SECRET}\n", id="broken-line"),
+        pytest.param(f"- {SECRET}\n", id="list"),
+        pytest.param(SECRET, id="only-the-token"),
+    ],
+)
+async def test_unreadable_kubeconfig_is_not_quoted(tmp_path, text):
+    file = tmp_path / "config"
+    file.write_text(text)
+
+    assert SECRET not in await everything_said_of(KubeconfigSource(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster"),
+    [
+        pytest.param(SECRET, {}, id="user"),
+        pytest.param(
+            {"client-certificate-data": f"{SECRET}!", "client-key-data": f"{SECRET}!"},
+            {"server": "https://127.0.0.1:1"},
+            id="no-base64",
+        ),
+        pytest.param(
+            {"client-certificate-data": IN_BASE64, "client-key-data": IN_BASE64},
+            {"server": "https://127.0.0.1:1"},
+            id="no-pem",
+        ),
+        pytest.param({"token": "t"}, {"proxy-url": f"socks5://u:{SECRET}@127.0.0.1:1"}, id="proxy"),
+        pytest.param(
+            {
+                "exec": {
+                    "apiVersion": "client.authentication.k8s.io/v1",
+                    "command": sys.executable,
+                    "args": ["-c", f"print('{{\"token\": {SECRET}')"],
+                }
+            },
+            {},
+            id="plugin",
+        ),
+    ],
+)
+async def test_unusable_kubeconfig_is_not_quoted(tmp_path, user, cluster):
+    file = kubeconfig(tmp_path / "config", user=user, **cluster)
+
+    said = await everything_said_of(KubeconfigSource(file))
+
+    assert SECRET not in said
+    assert IN_BASE64 not in said
+
+
+async def everything_said_of(source) -> str:
+    """The error of its loading with all that it comes from."""
+    with pytest.raises(ConfigurationError) as caught:
+        await source.load()
+    said, error = [], caught.value
+    while error is not None:
+        said.append(f"{error} {error!r}")
+        error = error.__cause__ or error.__context__
+    return "\n".join(said)
+
+
 async def test_proxy_of_another_kind_is_refused_by_name(tmp_path):
     file = kubeconfig(tmp_path / "k", **{"proxy-url": "socks5://proxy:1080"})
     with pytest.raises(ConfigurationError, match="socks5"):

@@ -40,6 +40,7 @@ def bootstrap(size: int, *, started: bool = True) -> BootstrapStatus:
         token=f"{UID}-1",
         epoch=1,
         size=size,
+        network_policy=True,
         closed=started,
         members=tuple(
             BootstrapMember(

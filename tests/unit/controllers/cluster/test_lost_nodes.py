@@ -7,6 +7,7 @@ import pytest
 from api.v1alpha1.cluster_status import ClusterStatus, MemberStatus
 from controllers.cluster.lost_nodes import lost_from, lost_nodes
 from controllers.cluster.requests import asked_to_replace
+from controllers.cluster_scope import ClusterScope
 from tests.unit.controllers.cluster.builders import pod
 from tests.unit.informers.api_faults import answer_status
 
@@ -40,7 +41,7 @@ def test_node_out_of_service_is_lost_for_certain():
 async def test_no_node_is_asked_for_while_all_is_well(api, server):
     status = ClusterStatus(members=(MemberStatus(name="db-0", node="n1"),))
 
-    assert await lost_nodes(api, [pod(0, node="n1")], status) == ()
+    assert await lost_nodes(ClusterScope(api), [pod(0, node="n1")], status) == ()
     assert server.seen("get") == []
 
 
@@ -48,7 +49,8 @@ async def test_no_node_is_asked_for_while_all_is_well(api, server):
 async def test_node_that_is_gone_is_found_by_what_status_remembers(api):
     status = ClusterStatus(members=(MemberStatus(name="db-0", node="n1"),))
 
-    (lost,) = await lost_nodes(api, [pod(0, node=None, ready=False, running=False)], status)
+    pods = [pod(0, node=None, ready=False, running=False)]
+    (lost,) = await lost_nodes(ClusterScope(api), pods, status)
 
     assert (lost.name, lost.certain) == ("n1", True)
 
@@ -57,7 +59,7 @@ async def test_node_that_is_gone_is_found_by_what_status_remembers(api):
 async def test_without_the_right_to_read_nodes_none_is_lost(api, server):
     server.script("get", answer_status(403, "Forbidden", "nodes is forbidden"))
 
-    assert await lost_nodes(api, [pod(0, ready=False)], ClusterStatus()) == ()
+    assert await lost_nodes(ClusterScope(api), [pod(0, ready=False)], ClusterStatus()) == ()
 
 
 def test_requests_come_from_the_cluster_and_from_pods():

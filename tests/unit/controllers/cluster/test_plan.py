@@ -79,6 +79,7 @@ class TestBirth:
             "Service",
             "ConfigMap",
             "PodDisruptionBudget",
+            "NetworkPolicy",
             "StatefulSet",
         ]
 
@@ -204,7 +205,9 @@ class TestRunning:
         assert step.settled
         assert step.reason is Reason.CLUSTER_READY
 
-    @pytest.mark.parametrize("kind", ["Service", "ConfigMap", "PodDisruptionBudget", "StatefulSet"])
+    @pytest.mark.parametrize(
+        "kind", ["Service", "ConfigMap", "PodDisruptionBudget", "NetworkPolicy", "StatefulSet"]
+    )
     def test_deleted_object_comes_back(self, kind):
         healthy = observed(pods=tuple(pod(n, controlled=False) for n in range(3)))
         live = {key: obj for key, obj in healthy.live.items() if key[0] != kind}
