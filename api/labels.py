@@ -45,8 +45,6 @@ RESIZED_ANNOTATION: Final = f"{GROUP}/resized"
 NOT_RESIZED_ANNOTATION: Final = f"{GROUP}/not-resized"
 # On a pod: the ID of the member whose file is closed. Kubelet looks at its files anew for it.
 CLOSED_ANNOTATION: Final = f"{GROUP}/closed"
-# On a pod: the ID of the member that has become a voter. Kubelet probes it at once for it.
-VOTES_ANNOTATION: Final = f"{GROUP}/votes"
 # On a pod: the certificate that it is to show. Kubelet looks at its files anew for it.
 SHOW_ANNOTATION: Final = f"{GROUP}/certificate"
 # On volume claims: which cluster their data belongs to, so that a later one can adopt it.

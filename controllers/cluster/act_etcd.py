@@ -6,11 +6,10 @@ against another operator, so a call that is lost or repeated does no harm.  What
 now is `NotYet`, never an error: the next look plans again.
 """
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from api.labels import CLUSTER_UID_LABEL, VOTES_ANNOTATION
+from api.labels import CLUSTER_UID_LABEL
 from api.reasons import Reason
 from controllers.cluster.act_auth import perform_on_auth
 from controllers.cluster.act_claims import discard_claim
@@ -36,7 +35,7 @@ from controllers.cluster.plan.version_steps import (
     EnableDowngrade,
 )
 from controllers.cluster.render import identity
-from controllers.resources import CLAIMS, PODS
+from controllers.resources import CLAIMS
 from controllers.writer import Writer
 from etcd.client import EtcdClient
 from etcd.cluster import CHANGE_TIMEOUT_S, Member
@@ -50,9 +49,8 @@ from etcd.errors import (
     PeerURLExistsError,
     TooManyLearnersError,
 )
-from etcd.ids import member_id_hex
 from etcd.maintenance import Alarm, AlarmKind
-from informers.errors import KubeError, NotFoundError
+from informers.errors import NotFoundError
 
 EtcdStep = (
     AddLearner
@@ -99,7 +97,6 @@ async def _perform(
             return await _add_learner(step, observed, writer, client)
         case PromoteLearner(id=member_id):
             await client.cluster.member_promote(member_id, timeout_s=timeout_s)
-            await _have_probed(step, observed, writer)
         case MoveLeader(target_id=target):
             await client.maintenance.move_leader(target, timeout_s=timeout_s)
         case RemoveMember(id=member_id, voters=seen):
@@ -122,16 +119,6 @@ async def _perform(
                 step, observed, writer, list_members=lambda: _list_members(client, writer)
             )
     return Done()
-
-
-async def _have_probed(step: PromoteLearner, observed: Observed, writer: Writer) -> None:
-    """Kubelet asks a pod that has changed at once whether it is ready, and else up to a second
-    later (k8s.io/kubernetes pkg/kubelet/prober/prober_manager.go, UpdatePodStatus).  No more than a
-    hint: the member votes, whatever becomes of it.
-    """
-    note = {"annotations": {VOTES_ANNOTATION: member_id_hex(step.id)}, "uid": step.pod}
-    with contextlib.suppress(KubeError):
-        await writer.patch(PODS, observed.namespace, step.name, {"metadata": note})
 
 
 async def _add_learner(

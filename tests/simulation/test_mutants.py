@@ -200,7 +200,7 @@ def promoted_before_it_is_recorded(observed, real):
     status = observed.etcd.statuses.get(joins.name)
     if status is None or not status.leader:
         return None
-    return PromoteLearner(name=joins.name, id=int(joins.id, 16), pod="")
+    return PromoteLearner(name=joins.name, id=int(joins.id, 16))
 
 
 def leftovers_go_by_size(observed, real):

@@ -342,11 +342,11 @@ def promote(observed: Observed) -> PromoteLearner | None:
     if joining is None or not joining.started:
         return None
     view = _view(observed, joining)
-    if view.member is None or not view.member.is_learner or view.pod is None:
+    if view.member is None or not view.member.is_learner:
         return None
     if view.status is None or not view.status.leader:
         return None
-    return PromoteLearner(name=joining.name, id=view.member.id, pod=view.pod.uid)
+    return PromoteLearner(name=joining.name, id=view.member.id)
 
 
 def nudge(observed: Observed) -> NudgeLearner | None:

@@ -161,14 +161,10 @@ class AddLearner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromoteLearner:
-    """Make a learner a voter; etcd refuses until it has caught up (MemberPromote).
-
-    `pod` is the uid of its pod, which kubelet is then made to probe.
-    """
+    """Make a learner a voter; etcd refuses until it has caught up (MemberPromote)."""
 
     name: str
     id: MemberID
-    pod: str
 
     @override
     def __str__(self) -> str:

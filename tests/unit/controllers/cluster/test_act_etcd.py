@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.labels import CLUSTER_UID_LABEL, VOTES_ANNOTATION
+from api.labels import CLUSTER_UID_LABEL
 from api.reasons import Reason
 from controllers.cluster.act import perform
 from controllers.cluster.outcome import Changed, Done, NotYet, Rejected
@@ -21,7 +21,7 @@ from controllers.cluster.plan.steps import (
     PromoteLearner,
     RemoveMember,
 )
-from controllers.resources import CLAIMS, PODS
+from controllers.resources import CLAIMS
 from controllers.writer import LeaseTooShortError, Writer
 from etcd.errors import (
     LearnerNotReadyError,
@@ -38,14 +38,13 @@ from etcd.ids import MemberID
 from etcd.maintenance import Alarm, AlarmKind
 from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster.builders import UID, etcd, member_id, observed
-from tests.unit.informers.api_faults import answer_status
 
 pytestmark = pytest.mark.looptime
 
 URL = "http://db-3.db-peer.prod.svc.cluster.local:2380"
 ADD = AddLearner(name="db-3", peer_url=URL, claim="data-db-3", old_claim="")
 REMOVE = RemoveMember(name="db-2", id=member_id(2), voters=3, why="spec.size is 1")
-PROMOTE = PromoteLearner(name="db-3", id=MemberID(0xB7), pod="pod-3")
+PROMOTE = PromoteLearner(name="db-3", id=MemberID(0xB7))
 MOVE = MoveLeader(leader="db-0", target="db-1", target_id=member_id(1))
 
 
@@ -182,28 +181,3 @@ async def test_learner_is_not_added_over_a_volume_that_is_there(
     assert leader.calls == []
     if isinstance(found, Rejected):
         assert found.reason is Reason.LEFTOVER_VOLUMES
-
-
-async def test_pod_of_a_new_voter_is_changed_so_that_kubelet_probes_it(take, server):
-    server.put(
-        PODS.path("prod", "db-3"), {"metadata": {"uid": "pod-3", "annotations": {"theirs": "x"}}}
-    )
-
-    assert await take(PROMOTE) == Done()
-    metadata = server.objects("pods")["prod/db-3"]["metadata"]
-    assert metadata["annotations"] == {"theirs": "x", VOTES_ANNOTATION: "b7"}
-
-
-async def test_another_pod_in_its_place_is_left_alone(take, server):
-    server.put(PODS.path("prod", "db-3"), {"metadata": {"uid": "another"}})
-
-    assert await take(PROMOTE) == Done()
-    assert "annotations" not in server.objects("pods")["prod/db-3"]["metadata"]
-
-
-async def test_promotion_is_done_whatever_becomes_of_that(take, leader, server):
-    server.put(PODS.path("prod", "db-3"), {"metadata": {"uid": "pod-3"}})
-    server.script("patch", answer_status(500, "InternalError", "etcd is slow"))
-
-    assert await take(PROMOTE) == Done()
-    assert leader.calls == [("promote", MemberID(0xB7))]

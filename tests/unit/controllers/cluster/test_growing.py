@@ -282,4 +282,4 @@ class TestRecordOnClaims:
 
         assert isinstance(plan(seen).step, AnnotateClaims)
         done = dataclasses.replace(seen, claims=annotated(seen))
-        assert plan(done).step == PromoteLearner(name="db-4", id=MemberID(0xB8), pod="pod-4")
+        assert plan(done).step == PromoteLearner(name="db-4", id=MemberID(0xB8))

@@ -78,7 +78,7 @@ REMOVED = RemoveMember(name="db-2", id=member_id(2), voters=3, why="spec.size is
             "db-3 was added as a learner",
         ),
         (
-            PromoteLearner(name="db-3", id=member_id(3), pod="pod-3"),
+            PromoteLearner(name="db-3", id=member_id(3)),
             "MemberPromoted",
             "db-3 has caught up and votes",
         ),
@@ -106,7 +106,7 @@ def test_each_step_that_is_not_taken_back_is_told(step, reason, message):
 
 
 def test_step_that_etcd_put_off_is_not_told():
-    promote = PromoteLearner(name="db-3", id=member_id(3), pod="pod-3")
+    promote = PromoteLearner(name="db-3", id=member_id(3))
 
     assert told(promote, outcome=NotYet(message="learner is not ready")) == []
 

@@ -194,7 +194,7 @@ class TestGrowing:
         )
         seen = dataclasses.replace(seen, pods=(*seen.pods[:3], told))
 
-        assert plan(seen).step == PromoteLearner(name="db-3", id=NEW_ID, pod="pod-3")
+        assert plan(seen).step == PromoteLearner(name="db-3", id=NEW_ID)
 
     def test_voter_whose_pod_is_ready_completes_the_change(self):
         seen = with_learner(
