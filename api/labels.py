@@ -21,6 +21,10 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 # On everything of a cluster, and on its volume claims above all: the name alone cannot tell a
 # cluster from an earlier one of the same name.
 CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
+# On the Job of an EtcdBackup and its pods.
+BACKUP_UID_LABEL: Final = f"{GROUP}/backup-uid"
+# On an EtcdBackup that a schedule made: the uid of the one with the schedule.
+SCHEDULE_UID_LABEL: Final = f"{GROUP}/schedule-uid"
 # On a PersistentVolume that is kept: whose data it holds.
 MEMBER_LABEL: Final = f"{GROUP}/member"
 
@@ -43,6 +47,9 @@ NOT_RESIZED_ANNOTATION: Final = f"{GROUP}/not-resized"
 CLOSED_ANNOTATION: Final = f"{GROUP}/closed"
 # On volume claims: which cluster their data belongs to, so that a later one can adopt it.
 MEMBERSHIP_ANNOTATION: Final = f"{GROUP}/membership"
+
+# On an EtcdBackup that a schedule made: for which time.
+SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
 
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"
