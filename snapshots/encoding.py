@@ -14,13 +14,16 @@ from snapshots.compression import Compressor, Decompressor
 from snapshots.database import DatabaseReader
 from snapshots.encryption import Decryptor, Encryptor
 from snapshots.errors import ContentMismatchError
-from snapshots.manifest import MAX_PART_BYTES, TRAILER_BYTES, Part
+from snapshots.manifest import TRAILER_BYTES, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from snapshots.encryption import EncryptionKey
     from snapshots.manifest import Manifest
+
+# The format allows twice as much. Five of them are in memory while a store is slow.
+PART_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +42,11 @@ class Encoder:
         self.database = DatabaseReader()
         self._compressor = Compressor() if compress else None
         self._encryptor = Encryptor(key) if key is not None else None
-        self._buffer = bytearray()
         self._number = 0
+        # Of the part that is being filled. Joined once: each copy of a part costs its memory.
+        self._pieces: list[bytes | memoryview] = []
+        self._size = 0
+        self._digest = hashlib.sha256()
 
     def feed(self, data: bytes) -> list[FinishedPart]:
         """A piece of the database. Raises DatabaseUnreadableError."""
@@ -53,27 +59,35 @@ class Encoder:
         rest = self._compressor.finish() if self._compressor is not None else b""
         if self._encryptor is not None:
             rest = self._encryptor.feed(rest) + self._encryptor.finish()
-        self._buffer += rest
-        return [*parts, *self._cut(1)]
+        parts += self._cut(rest)
+        return [*parts, self._part()] if self._size else parts
 
     def _store(self, data: bytes) -> list[FinishedPart]:
         if self._compressor is not None:
             data = self._compressor.feed(data)
         if self._encryptor is not None:
             data = self._encryptor.feed(data)
-        self._buffer += data
-        return self._cut(MAX_PART_BYTES)
+        return self._cut(data)
 
-    def _cut(self, at_least: int) -> list[FinishedPart]:
-        """Parts of what is there, while there are so many bytes."""
+    def _cut(self, data: bytes) -> list[FinishedPart]:
+        """Adds to the part that is being filled; the parts that this made full."""
         parts: list[FinishedPart] = []
-        while len(self._buffer) >= at_least:
-            data = bytes(self._buffer[:MAX_PART_BYTES])
-            del self._buffer[:MAX_PART_BYTES]
-            part = Part(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-            parts.append(FinishedPart(number=self._number, data=data, part=part))
-            self._number += 1
+        rest = memoryview(data)
+        while rest:
+            piece, rest = rest[: PART_BYTES - self._size], rest[PART_BYTES - self._size :]
+            self._pieces.append(piece)
+            self._size += len(piece)
+            self._digest.update(piece)
+            if self._size == PART_BYTES:
+                parts.append(self._part())
         return parts
+
+    def _part(self) -> FinishedPart:
+        part = Part(size=self._size, sha256=self._digest.hexdigest())
+        finished = FinishedPart(number=self._number, data=b"".join(self._pieces), part=part)
+        self._number += 1
+        self._pieces, self._size, self._digest = [], 0, hashlib.sha256()
+        return finished
 
 
 class Decoder:

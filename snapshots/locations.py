@@ -115,13 +115,8 @@ class WorkloadIdentity:
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anonymous:
-    """Nothing is signed."""
-
-
 Credentials: TypeAlias = (
-    S3Keys | GCSServiceAccount | AzureAccountKey | AzureSharedAccess | WorkloadIdentity | Anonymous
+    S3Keys | GCSServiceAccount | AzureAccountKey | AzureSharedAccess | WorkloadIdentity
 )
 
 
@@ -138,7 +133,7 @@ def _secrets(credentials: Credentials) -> tuple[str, ...]:
             return (credentials.key,)
         case AzureSharedAccess():
             return (credentials.token, *credentials.token.split("&"))
-        case WorkloadIdentity() | Anonymous():
+        case WorkloadIdentity():
             return ()
 
 

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from snapshots.locations import (
-    Anonymous,
     AzureAccountKey,
     AzureLocation,
     AzureSharedAccess,
@@ -86,8 +85,6 @@ def _credentials(location: Remote, credentials: Credentials) -> dict[str, object
     match location, credentials:
         case _, WorkloadIdentity():
             return {}
-        case _, Anonymous():
-            return {"skip_signature": True}
         case S3Location(), S3Keys():
             keys: dict[str, object] = {
                 "access_key_id": credentials.access_key_id,

@@ -36,6 +36,8 @@ _BY_CLASS: dict[str, type[StoreError]] = {
 _STATUS = re.compile(r"status code: (\d{3})")
 _ELAPSED = re.compile(r" in [0-9.]+(ns|µs|ms|s)\b(, after [0-9]+ retries, [^-]*)?")
 _MISSING_STORE = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+# Some stores answer 404 or 400 for a key that nobody has: then nothing is known of the object.
+_NOBODY = re.compile(r"InvalidAccessKeyId|SignatureDoesNotMatch|UserNotFound|AuthenticationFailed")
 _FULL = re.compile(
     r"No space left on device|Disk quota exceeded|StorageFull|InsufficientStorage|QuotaExceeded"
     r"|minimum free drive threshold",
@@ -47,6 +49,8 @@ _NO_ANSWER = re.compile(r"kind: (Connect|Request|Interrupted)|HTTP error|error s
 # Neither is a 5xx for the usual reason: repeating them is as useless as repeating a 400.
 _NEVER = frozenset({501, 505})
 _MAX_WORDS = 500
+# Shorter ones are no secrets, and in every word.
+_MIN_SECRET = 4
 
 
 def translate(
@@ -55,7 +59,8 @@ def translate(
     """The error of ours for a failure of obstore's. secrets: are blotted out of the text."""
     text = str(failure)
     for secret in secrets:
-        text = text.replace(secret, "***")
+        if len(secret) >= _MIN_SECRET:
+            text = text.replace(secret, "***")
     line, _, dump = text.partition("\n\nDebug source:")
     words = _ELAPSED.sub("", " ".join(line.split()))
     if len(words) > _MAX_WORDS:
@@ -71,6 +76,8 @@ def lacks_conditions(failure: StoreError) -> bool:
 
 
 def _kind(failure: BaseException, line: str, dump: str) -> type[StoreError]:
+    if _NOBODY.search(line):
+        return StoreForbiddenError
     if isinstance(failure, FileNotFoundError):
         return StoreMissingError if _MISSING_STORE.search(line) else ObjectMissingError
     if isinstance(failure, ValueError | TypeError):

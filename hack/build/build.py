@@ -16,7 +16,8 @@ A part's folder holds its programs in bin/, or its image as image.tar. Results a
 $ETCD_OPERATOR_CACHE (else $XDG_CACHE_HOME/etcd-operator, else ~/.cache/etcd-operator), keyed by
 content: nothing is built twice, in this clone or in another.
 
-Needed: Python 3.11, Go, gcc, git; root (or sudo) for Debian packages, root for base and images.
+Needed: Python 3.11, Go, gcc, git, npm (for object-stores); root (or sudo) for Debian packages, root
+for base and images.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 HACK = Path(__file__).resolve().parents[1]
 MODULES = HACK / "build" / "modules"
 GO_BUILD_TIMEOUT_S = 40 * 60.0
+NPM_TIMEOUT_S = 10 * 60.0
 
 ETCD_VERSIONS = ("3.5.21", "3.5.35", "3.6.16", "3.7.3")
 CONTROL_PLANE_ETCD = "3.6.16"
 OLD_KUBERNETES_ETCD = "3.5.35"
 KUBERNETES = "1.35.4"
 COREDNS = "1.14.7"
-# Object stores for the tests of backups: S3's protocol, Google's.
+# Object stores for the tests of backups: S3's protocol, Azure's.
 VERSITYGW = "1.8.0"
-FAKE_GCS = "1.56.1"
+AZURITE = "3.37.0"
 KUBERNETES_PROGRAMS = (
     "kube-apiserver",
     "kube-controller-manager",
@@ -180,6 +182,21 @@ def _made_on(entry: Path) -> str:
     return file.read_text() if file.exists() else ""
 
 
+def _azurite(quiet: bool = False) -> Path:
+    """The folder with node_modules, from the hashes of the lock file."""
+    name = f"azurite-{AZURITE}"
+    sources = [MODULES / name / file for file in ("package.json", "package-lock.json")]
+
+    def build(target: Path) -> None:
+        for source in sources:
+            shutil.copy(source, target)
+        # What packages want to run when they are installed is of no use here.
+        command = ["npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
+        run(command, cwd=target, timeout_s=NPM_TIMEOUT_S)
+
+    return cache.cached(name, cache.digest(sources), build, quiet)
+
+
 ARTEFACTS: dict[str, Callable[..., Path]] = {
     **{f"etcd-{version}": _etcd(version) for version in ETCD_VERSIONS},
     f"kubernetes-{KUBERNETES}": _kubernetes(KUBERNETES, KUBERNETES_PROGRAMS),
@@ -189,10 +206,7 @@ ARTEFACTS: dict[str, Callable[..., Path]] = {
         f"versitygw-{VERSITYGW}",
         [Program("versitygw", "github.com/versity/versitygw/cmd/versitygw")],
     ),
-    f"fake-gcs-server-{FAKE_GCS}": _go(
-        f"fake-gcs-server-{FAKE_GCS}",
-        [Program("fake-gcs-server", "github.com/fsouza/fake-gcs-server")],
-    ),
+    f"azurite-{AZURITE}": _azurite,
     "pause": _pause,
     **{
         f"image-etcd-{version}": _image(
@@ -214,7 +228,7 @@ GROUPS: dict[str, list[str]] = {
     "kubernetes": [f"kubernetes-{KUBERNETES}"],
     "kubernetes-old": [f"kubernetes-{old_kubernetes.VERSION}"],
     "coredns": [f"coredns-{COREDNS}"],
-    "object-stores": [f"versitygw-{VERSITYGW}", f"fake-gcs-server-{FAKE_GCS}"],
+    "object-stores": [f"versitygw-{VERSITYGW}", f"azurite-{AZURITE}"],
     "images": [name for name in ARTEFACTS if name.startswith("image-") and name != "image-store"],
 }
 GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "image-store"]

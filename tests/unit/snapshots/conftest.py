@@ -29,7 +29,7 @@ def store(folder):
 @pytest.fixture
 def small_parts(monkeypatch):
     """Parts of 64 KiB, so that a small database has several."""
-    monkeypatch.setattr(encoding, "MAX_PART_BYTES", 64 * 1024)
+    monkeypatch.setattr(encoding, "PART_BYTES", 64 * 1024)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from snapshots.errors import (
     StoreUnavailableError,
 )
 from snapshots.locations import (
-    Anonymous,
     AzureAccountKey,
     AzureLocation,
     AzureSharedAccess,
@@ -35,6 +34,8 @@ from tests.unit.snapshots.faulty_s3 import KEYS, SECRET, serving
 ANSWERS = [
     (403, "AccessDenied", StoreForbiddenError),
     (401, "Unauthorized", StoreForbiddenError),
+    (404, "XAdminUserNotFound", StoreForbiddenError),
+    (400, "InvalidAccessKeyId", StoreForbiddenError),
     (404, "NoSuchKey", ObjectMissingError),
     (404, "NoSuchBucket", StoreMissingError),
     (503, "SlowDown", StoreUnavailableError),
@@ -173,7 +174,7 @@ async def test_create_without_conditional_writes_finds_an_object(server, store):
 def test_bucket_is_in_the_hosts_name_unless_path_style():
     location = S3Location(bucket="b", endpoint="https://s3.example:9000")
 
-    config = store_config.arguments(location, Anonymous())["config"]
+    config = store_config.arguments(location, KEYS)["config"]
 
     assert config["endpoint"] == "https://b.s3.example:9000"
     assert config["virtual_hosted_style_request"] is True
