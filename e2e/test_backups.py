@@ -1,5 +1,5 @@
-"""A cluster with TLS is saved into a volume, by a pod of its own; what keeps others from being taken
-is said in their conditions, and goes on when it is mended.
+"""A cluster with TLS is saved into a volume, by a pod of its own; what keeps others from being
+taken is said in their conditions, and goes on when it is mended.
 """
 
 import json
