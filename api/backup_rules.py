@@ -15,8 +15,18 @@ from api.v1alpha1.backup_stores import S3
 _FIELDS: Final = {"S3": "s3", "GCS": "gcs", "Azure": "azure", "Local": "local"}
 
 
-def store_errors(spec: BackupSpec) -> Iterator[FieldError]:
-    """Yield what is wrong with where the backup goes."""
+def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
+    """Yield what is wrong with the spec as a whole."""
+    yield from _store_errors(spec)
+    if spec.schedule is None and spec.retention_policy.to_json():
+        yield FieldError(
+            "spec.retentionPolicy",
+            "says which backups of a schedule are kept, and there is no spec.schedule",
+            "Leave one out, or add the other.",
+        )
+
+
+def _store_errors(spec: BackupSpec) -> Iterator[FieldError]:
     for kind, field in _FIELDS.items():
         given = getattr(spec, field) is not None
         # Local without a volume is a form of the operator that this one replaces: see below.
@@ -88,11 +98,6 @@ def backup_not_supported_yet(spec: BackupSpec, namespace: str) -> tuple[FieldErr
 
 def _not_done(spec: BackupSpec) -> Iterator[tuple[str, bool, str, str]]:
     """Yield each field, whether it asks for anything, for what, and what to do instead."""
-    retention, rules = spec.retention_policy, "Leave it out: rules of the store can do that."
-    deletion = "asks for old backups to be deleted"
-    # 0 backups at most: all are kept.
-    yield "retentionPolicy.maxBackups", bool(retention.max_backups), deletion, rules
-    yield "retentionPolicy.maxAge", retention.max_age is not None, deletion, rules
     in_store = "Leave it out, and let the store encrypt what it keeps."
     yield "encryption", spec.encryption is not None, "asks for encryption", in_store
     archive = spec.continuous is not None and spec.continuous.enabled

@@ -122,6 +122,10 @@ class EventReason(StrEnum):
         "BackupReplaced",
         "An unfinished EtcdBackup of the schedule was deleted: concurrencyPolicy is Replace.",
     )
+    BACKUP_EXPIRED = (
+        "BackupExpired",
+        "A backup is beyond the retention policy: it is deleted, its data in the store first.",
+    )
     SCHEDULE_MISSED = (
         "ScheduleMissed",
         "A time of the schedule passed by more than startingDeadlineSeconds: it is not made up.",

@@ -50,6 +50,8 @@ MEMBERSHIP_ANNOTATION: Final = f"{GROUP}/membership"
 
 # On an EtcdBackup that a schedule made: for which time.
 SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
+# On an EtcdBackup: delete it, and before that what it has in the store.
+EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
 
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"

@@ -421,6 +421,11 @@ class Reason(StrEnum):
         "spec.suspend is true: the schedule makes no backups.",
         "Set spec.suspend to false when you are done.",
     )
+    BACKUP_EXPIRED = (
+        "BackupExpired",
+        "The backup is beyond the retention policy of its schedule: its data are deleted.",
+        "Wait; where the message has the store's words, mend that: it is tried again every day.",
+    )
     EDITED_TOO_LATE = (
         "EditedTooLate",
         "The spec was changed after the backup was taken: it is as it was.",

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from api.backup_rules import store_errors
+from api.backup_rules import backup_errors
 from api.cluster_rules import spec_errors
 from api.errors import FieldError
 from api.labels import CLUSTER_NAME_PATTERN, MAX_CLUSTER_NAME_LENGTH, RESERVED_SUFFIXES
@@ -63,7 +63,7 @@ def parse_backup(obj: object) -> ParsedBackup | Invalid[BackupStatus]:
     """Return the backup with all defaults, or what is wrong with it."""
     backup, errors = _read(EtcdBackup, obj)
     if backup is not None:
-        errors += tuple(store_errors(backup.spec))
+        errors += tuple(backup_errors(backup.spec))
     if backup is None or errors:
         return _invalid(obj, BackupStatus, errors)
     return ParsedBackup(identity=read_identity(obj), spec=backup.spec, status=backup.status)

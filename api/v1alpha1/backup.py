@@ -52,7 +52,7 @@ OptionalSchedule = Annotated[Schedule | None, BeforeValidator(empty_is_absent)]
 
 
 class RetentionPolicy(Model):
-    """Which backups are kept."""
+    """Which backups of a schedule are kept; the newest good one always is."""
 
     max_backups: Integer | None = Field(
         default=None, ge=0, le=100_000, description="How many are kept at most; 0 or unset: all."
@@ -136,7 +136,8 @@ class BackupSpec(Model):
         " finished: it waits (Forbid), the earlier one is deleted (Replace), or both run (Allow).",
     )
     retention_policy: RetentionPolicy = Field(
-        default_factory=RetentionPolicy, description="Which backups are kept."
+        default_factory=RetentionPolicy,
+        description="Which backups of the schedule are kept. Unset: all.",
     )
 
 

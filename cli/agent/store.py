@@ -9,7 +9,7 @@ from controllers.backup.order import (
     S3_ACCESS_KEY,
     S3_SECRET_KEY,
     VOLUME_PATH,
-    Order,
+    Place,
 )
 from snapshots.errors import StoreConfigError, StoreForbiddenError
 from snapshots.locations import (
@@ -28,7 +28,7 @@ from snapshots.stores import Store, open_store
 
 
 def open_ordered_store(
-    order: Order, environ: Mapping[str, str], volume: Path = Path(VOLUME_PATH)
+    order: Place, environ: Mapping[str, str], volume: Path = Path(VOLUME_PATH)
 ) -> Store:
     """The store; the folder of a volume is made if need be. Raises StoreError."""
     location = location_of(order, volume)
@@ -37,7 +37,7 @@ def open_ordered_store(
     return open_store(location, credentials_of(order, environ))
 
 
-def location_of(order: Order, volume: Path) -> Location:
+def location_of(order: Place, volume: Path) -> Location:
     """Where the backup goes. Raises StoreConfigError for an order without a store."""
     if order.s3 is not None:
         return S3Location(
@@ -62,7 +62,7 @@ def location_of(order: Order, volume: Path) -> Location:
     raise StoreConfigError("the order names no store", operation="open", where="nowhere")
 
 
-def credentials_of(order: Order, environ: Mapping[str, str]) -> Credentials:
+def credentials_of(order: Place, environ: Mapping[str, str]) -> Credentials:
     """What the pod was given, or else whatever identity it has."""
     if order.s3 is not None and S3_ACCESS_KEY in environ:
         return S3Keys(
@@ -76,7 +76,7 @@ def credentials_of(order: Order, environ: Mapping[str, str]) -> Credentials:
     return WorkloadIdentity()
 
 
-def place_of(order: Order, path: str, volume: Path = Path(VOLUME_PATH)) -> str:
+def place_of(order: Place, path: str, volume: Path = Path(VOLUME_PATH)) -> str:
     """Where a folder of the store is, in words that mean something outside of the pod."""
     if order.local is not None:
         inside = "/".join(filter(None, (order.local.path.strip("/"), path)))

@@ -6,20 +6,30 @@ two operators at once. Other errors of the API go up to the work queue, which re
 
 from typing import Any, assert_never
 
+from api.labels import EXPIRED_ANNOTATION
 from api.reasons import Reason
 from controllers.backup.observed import Observed
 from controllers.backup.outcome import Done, Outcome, Rejected
-from controllers.backup.steps import Action, DeleteChild, DeleteJob, MakeChild, MakeJob
+from controllers.backup.steps import (
+    Action,
+    DeleteChild,
+    DeleteJob,
+    DeleteSelf,
+    ExpireChild,
+    MakeChild,
+    MakeDeletion,
+    MakeJob,
+)
 from controllers.resources import BACKUPS, JOBS
 from controllers.writer import Writer, is_final, namespace_is_going
-from informers.errors import AlreadyExistsError, ConflictError, StatusError
+from informers.errors import AlreadyExistsError, ConflictError, NotFoundError, StatusError
 from informers.resource import Resource
 
 
 async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome:
     """Take the step. Raises KubeError when the server could not be asked."""
     match action:
-        case MakeJob(body=body):
+        case MakeJob(body=body) | MakeDeletion(body=body):
             return await _make(JOBS, body, observed, writer)
         case MakeChild(body=body):
             return await _make(BACKUPS, body, observed, writer)
@@ -27,6 +37,10 @@ async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome
             await _delete(JOBS, name, uid, observed, writer)
         case DeleteChild(name=name, uid=uid):
             await _delete(BACKUPS, name, uid, observed, writer)
+        case ExpireChild(name=name, uid=uid):
+            await _mark(name, uid, observed, writer)
+        case DeleteSelf():
+            await _delete(BACKUPS, observed.name, observed.uid, observed, writer)
         case _:
             assert_never(action)
     return Done()
@@ -65,3 +79,11 @@ async def _delete(
         await writer.delete(resource, observed.namespace, name, uid=uid)
     except ConflictError:
         return  # another object by now: the next reconcile sees it
+
+
+async def _mark(name: str, uid: str, observed: Observed, writer: Writer) -> None:
+    patch = {"metadata": {"uid": uid, "annotations": {EXPIRED_ANNOTATION: "true"}}}
+    try:
+        await writer.patch(BACKUPS, observed.namespace, name, patch)
+    except (ConflictError, NotFoundError):
+        return  # gone, or another object by now

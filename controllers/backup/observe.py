@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from api.conditions import find_condition
-from api.labels import SCHEDULED_AT_ANNOTATION
+from api.labels import EXPIRED_ANNOTATION, SCHEDULED_AT_ANNOTATION
 from api.objects import Invalid
 from api.validation import parse_backup, parse_cluster
 from controllers.backup.observed import Attempt, Child, Cluster, Job, Observed
 from controllers.backup.order import read_answer
-from controllers.backup.render import CONTAINER
+from controllers.backup.pod import CONTAINER
 from controllers.pod_obstacles import obstacle_of
 from controllers.resources import BACKUPS, CLUSTERS, JOBS, PODS
 from informers.informer_set import ObjectReader
@@ -53,6 +53,7 @@ def observe(obj: dict[str, Any], sources: Sources, *, now: datetime) -> Observed
         errors=parsed.errors if isinstance(parsed, Invalid) else (),
         status=parsed.status,
         image=sources.image,
+        expired=EXPIRED_ANNOTATION in (obj["metadata"].get("annotations") or {}),
         cluster=_cluster(who.namespace, spec.cluster_name, informers) if spec else None,
         jobs=tuple(_job(one) for one in informers[JOBS].by_index(BY_BACKUP_UID, who.uid)),
         attempts=tuple(_attempt(one) for one in informers[PODS].by_index(BY_BACKUP_UID, who.uid)),
@@ -130,6 +131,7 @@ def _child(obj: dict[str, Any]) -> Child | None:
         completed=status.completion_time if status.phase == "Completed" else None,
         message=ready.message if ready is not None else "",
         terminating="deletionTimestamp" in metadata,
+        expired=EXPIRED_ANNOTATION in metadata["annotations"],
     )
 
 

@@ -55,6 +55,7 @@ class Child:
     completed: datetime | None
     message: str
     terminating: bool
+    expired: bool = False
 
     @property
     def finished(self) -> bool:
@@ -65,7 +66,8 @@ class Child:
 class Observed:
     """Everything there is to know. spec: None where it is not valid, `errors` then says why.
 
-    image: the operator's own, empty when it does not know it. children: by scheduled time.
+    image: the operator's own, empty when it does not know it. expired: it and its data are to be
+    deleted. children: by scheduled time.
     """
 
     now: datetime
@@ -79,6 +81,7 @@ class Observed:
     errors: tuple[FieldError, ...]
     status: BackupStatus
     image: str
+    expired: bool = False
     cluster: Cluster | None = None
     jobs: tuple[Job, ...] = ()
     attempts: tuple[Attempt, ...] = ()

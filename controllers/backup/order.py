@@ -40,11 +40,26 @@ class MemberAddress(Model):
     port: Integer
 
 
-class Order(Model):
+class Place(Model):
+    """The store: of the four exactly one is there."""
+
+    s3: S3 | None = None
+    gcs: GCS | None = None
+    azure: Azure | None = None
+    local: Local | None = None
+
+
+class Removal(Place):
+    """Delete a backup from the store. folder: its path there, `<cluster ID>-<epoch>/<backup>`."""
+
+    folder: Text
+
+
+class Order(Place):
     """Take a snapshot of the first of these members that answers, and store it.
 
     backup: the name of its folder in the store. cluster_id: etcd's, hexadecimal; a member of
-    another cluster is not believed. Of the stores exactly one is there.
+    another cluster is not believed.
     """
 
     namespace: Text
@@ -56,10 +71,6 @@ class Order(Model):
     members: tuple[MemberAddress, ...]
     tls: Flag
     compression: Flag
-    s3: S3 | None = None
-    gcs: GCS | None = None
-    azure: Azure | None = None
-    local: Local | None = None
 
 
 class Saved(Model):

@@ -13,9 +13,21 @@ from api.v1alpha1.backup import BackupSpec
 from controllers.backup.members import members_to_ask
 from controllers.backup.observed import Attempt, Job, Observed
 from controllers.backup.order import Failed, Saved, failed
-from controllers.backup.render import job_name, snapshot_job
+from controllers.backup.render import expiry_job, expiry_job_name, job_name, snapshot_job
+from controllers.backup.retention import first_expired
 from controllers.backup.schedule import next_of_schedule
-from controllers.backup.steps import DeleteJob, Finish, MakeJob, Refuse, Rest, Step, Wait
+from controllers.backup.steps import (
+    DeleteJob,
+    DeleteSelf,
+    ExpireChild,
+    Finish,
+    MakeDeletion,
+    MakeJob,
+    Refuse,
+    Rest,
+    Step,
+    Wait,
+)
 
 Rule = Callable[[Observed, BackupSpec], Step | None]
 
@@ -37,6 +49,26 @@ def plan(observed: Observed) -> Step:
     raise AssertionError(message)
 
 
+def _expire(observed: Observed, spec: BackupSpec) -> Step | None:
+    """First what is in the store, then the object that tells where it is."""
+    if not observed.expired or observed.status.phase not in {"Completed", "Failed"}:
+        return None
+    if observed.status.phase == "Failed":
+        return DeleteSelf()
+    name = expiry_job_name(observed)
+    job = next((one for one in observed.jobs if one.name == name), None)
+    if job is None:
+        return _without_image(observed) or MakeDeletion(body=expiry_job(observed, spec))
+    if job.complete:
+        return DeleteSelf()
+    attempts = _attempts(observed, job)
+    if job.failure is not None:
+        message = f"Its data could not be deleted: {_failure(job, attempts).message}"
+        return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=True)
+    message = f"Its data are being deleted: {_progress(job, attempts).message}"
+    return Wait(reason=Reason.BACKUP_EXPIRED, message=message)
+
+
 def _rest_when_finished(observed: Observed, spec: BackupSpec) -> Step | None:
     """What was completed is history; what failed is tried again only with another spec."""
     edited = observed.status.job != job_name(observed)  # the name tells the generation
@@ -51,6 +83,11 @@ def _refuse_what_is_not_done_yet(observed: Observed, spec: BackupSpec) -> Step |
         return None
     message = "; ".join(str(error) for error in errors)
     return Refuse(reason=Reason.NOT_SUPPORTED_YET, message=message)
+
+
+def _expire_a_child(observed: Observed, spec: BackupSpec) -> Step | None:
+    child = first_expired(observed, spec) if spec.schedule is not None else None
+    return None if child is None else ExpireChild(name=child.name, uid=child.uid)
 
 
 def _follow_the_schedule(observed: Observed, spec: BackupSpec) -> Step | None:
@@ -121,7 +158,7 @@ def _progress(job: Job, attempts: list[Attempt]) -> Wait:
         reason = last.answer.reason if isinstance(last.answer, Failed) else Reason.BACKUP_RUNNING
         words = told or "its pod ended without a word"
         return Wait(reason=reason, message=f"Job {job.name} tries again: {words}")
-    return Wait(reason=Reason.BACKUP_RUNNING, message=f"Job {job.name} takes the backup")
+    return Wait(reason=Reason.BACKUP_RUNNING, message=f"Job {job.name} is at work")
 
 
 def _last_ended(attempts: list[Attempt]) -> Attempt | None:
@@ -138,18 +175,26 @@ def _make_job(observed: Observed, spec: BackupSpec) -> Step:
     if bootstrap is None or not cluster_id or not members_to_ask(cluster.status):
         message = f"EtcdCluster {spec.cluster_name} has no member that could be saved"
         return Wait(reason=Reason.NO_MEMBER_RUNS, message=message)
-    if not observed.image:
-        message = (
-            "The operator does not know its own image, which the backup's pod runs:"
-            " start it with --image, or OPERATOR_IMAGE in its environment"
-        )
-        return Refuse(reason=Reason.OPERATOR_IMAGE_UNKNOWN, message=message)
-    return MakeJob(body=snapshot_job(observed, spec, cluster, bootstrap))
+    return _without_image(observed) or MakeJob(
+        body=snapshot_job(observed, spec, cluster, bootstrap)
+    )
+
+
+def _without_image(observed: Observed) -> Refuse | None:
+    if observed.image:
+        return None
+    message = (
+        "The operator does not know its own image, which the backup's pod runs:"
+        " start it with --image, or OPERATOR_IMAGE in its environment"
+    )
+    return Refuse(reason=Reason.OPERATOR_IMAGE_UNKNOWN, message=message)
 
 
 _RULES: Final[tuple[Rule, ...]] = (
+    _expire,
     _rest_when_finished,
     _refuse_what_is_not_done_yet,
+    _expire_a_child,
     _follow_the_schedule,
     _delete_old_job,
     _record_the_result,

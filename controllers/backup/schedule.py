@@ -13,7 +13,14 @@ from api.schedule import expand_cron
 from api.v1alpha1.backup import BackupSpec
 from controllers.backup.observed import Child, Observed
 from controllers.backup.render import child
-from controllers.backup.steps import Await, DeleteChild, MakeChild, Step, Suspended, Wait
+from controllers.backup.steps import (
+    Await,
+    DeleteChild,
+    MakeChild,
+    Step,
+    Suspended,
+    Wait,
+)
 from controllers.recurrence import first_after
 
 # A schedule's shortest interval.

@@ -19,8 +19,11 @@ from controllers.backup.steps import (
     Await,
     DeleteChild,
     DeleteJob,
+    DeleteSelf,
+    ExpireChild,
     Finish,
     MakeChild,
+    MakeDeletion,
     MakeJob,
     Refuse,
     Rest,
@@ -49,7 +52,8 @@ _Verdict = tuple[ConditionStatus, ConditionStatus, ConditionStatus, Reason, str]
 
 def next_status(observed: Observed, step: Step, outcome: Outcome | None) -> BackupStatus:
     """The status after this step."""
-    changes = _changes(observed, step, outcome)
+    scheduled = observed.spec is not None and observed.spec.schedule is not None
+    changes = (_of_schedule if scheduled else _of_one)(observed, step, outcome)
     verdict = _verdict(observed, step, outcome)
     conditions = observed.status.conditions
     if verdict is not None:
@@ -77,11 +81,11 @@ def next_status(observed: Observed, step: Step, outcome: Outcome | None) -> Back
     )
 
 
-def _changes(observed: Observed, step: Step, outcome: Outcome | None) -> dict[str, Any]:
-    if observed.spec is not None and observed.spec.schedule is not None:
-        return _of_schedule(observed, step, outcome)
+def _of_one(observed: Observed, step: Step, outcome: Outcome | None) -> dict[str, Any]:
     job = {"job": job_name(observed)}
     match step:
+        case _ if observed.expired and observed.status.phase in {"Completed", "Failed"}:
+            return {}  # it is what it was until it is gone
         case MakeJob() if not isinstance(outcome, Rejected):
             began = {"start_time": _second(observed.now), "phase": "Running"}
             return {**_NOTHING_KNOWN, **job, **began}
@@ -138,11 +142,11 @@ def _verdict(observed: Observed, step: Step, outcome: Outcome | None) -> _Verdic
             return _stalled(reason, message)
         case Wait(reason=reason, message=message, stalled=stalled):
             return "False", "True", "True" if stalled else "False", reason, message
-        case MakeJob() | DeleteJob():
-            return "False", "True", "False", Reason.BACKUP_RUNNING, _told(step)
+        case MakeJob() | DeleteJob() | MakeDeletion() | DeleteSelf():
+            return "False", "True", "False", *_told(step)
         case Finish() | Rest():
             return _end(observed.status, step)
-        case Await() | MakeChild() | DeleteChild() | Suspended():
+        case Await() | MakeChild() | DeleteChild() | ExpireChild() | Suspended():
             return _of_times(observed, step)
 
 
@@ -150,10 +154,14 @@ def _stalled(reason: Reason, message: str) -> _Verdict:
     return "False", "False", "True", reason, message
 
 
-def _told(step: MakeJob | DeleteJob) -> str:
-    if isinstance(step, DeleteJob):
-        return f"Deleting Job {step.name}: {step.why}"
-    return f"Job {step.body['metadata']['name']} takes the backup"
+def _told(step: MakeJob | DeleteJob | MakeDeletion | DeleteSelf) -> tuple[Reason, str]:
+    match step:
+        case MakeJob(body=body):
+            return Reason.BACKUP_RUNNING, f"Job {body['metadata']['name']} takes the backup"
+        case DeleteJob(name=name, why=why):
+            return Reason.BACKUP_RUNNING, f"Deleting Job {name}: {why}"
+        case MakeDeletion() | DeleteSelf():
+            return Reason.BACKUP_EXPIRED, "Its data are being deleted"
 
 
 def _end(status: BackupStatus, step: Finish | Rest) -> _Verdict | None:
@@ -172,7 +180,7 @@ def _end(status: BackupStatus, step: Finish | Rest) -> _Verdict | None:
     return "True", "False", "False", Reason.BACKUP_COMPLETED, f"{size} bytes at {path}"
 
 
-def _of_times(observed: Observed, step: Await | MakeChild | DeleteChild | Suspended) -> _Verdict:
+def _of_times(observed: Observed, step: Step) -> _Verdict:
     """A schedule is as good as the last backup of it that was finished."""
     if isinstance(step, Suspended):
         told = "spec.suspend is true: no backups are made"

@@ -44,6 +44,26 @@ class DeleteChild:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpireChild:
+    """Mark an EtcdBackup of the schedule: its own reconciler deletes its data, then it."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeDeletion:
+    """Make the Job that deletes the backup's data from the store."""
+
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSelf:
+    """Delete the EtcdBackup itself: nothing of it is left in the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
     """Nothing is done before somebody changes something; the message says what."""
 
@@ -87,5 +107,5 @@ class Suspended:
     """The schedule makes no backups for now."""
 
 
-Action = MakeJob | DeleteJob | MakeChild | DeleteChild
+Action = MakeJob | DeleteJob | MakeChild | DeleteChild | ExpireChild | MakeDeletion | DeleteSelf
 Step = Action | Refuse | Wait | Finish | Rest | Await | Suspended

@@ -120,7 +120,7 @@ def end_of(apiserver, namespace, job, phase, code, answer):  # noqa: F811
     assert made[0] == 201, made
     ended = {"exitCode": code, "reason": "Completed", "message": json.dumps(answer)}
     container = {
-        "name": "snapshot",
+        "name": "agent",
         "image": "i",
         "imageID": "i",
         "ready": False,
@@ -140,8 +140,8 @@ def end_of(apiserver, namespace, job, phase, code, answer):  # noqa: F811
         ({**LOCAL, "clusterNamespace": "other"}, "NotSupportedYet", "spec.clusterNamespace"),
         (
             {**LOCAL, "retentionPolicy": {"maxAge": "30d"}},
-            "NotSupportedYet",
-            "spec.retentionPolicy.maxAge",
+            "InvalidSpec",
+            "spec.retentionPolicy says",
         ),
         ({**LOCAL, "verify": {"enabled": True}}, "NotSupportedYet", "spec.verify.enabled"),
         ({"clusterName": "db", "storageType": "S3"}, "InvalidSpec", "spec.s3 is required"),

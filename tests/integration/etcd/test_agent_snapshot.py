@@ -1,4 +1,4 @@
-"""`agent snapshot` as the backup's pod runs it, against real etcd of every version and a folder."""
+"""`agent snapshot` and `agent delete` as their pods run them: real etcd of every version, a folder."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from controllers.backup.order import (
     Failed,
     MemberAddress,
     Order,
+    Removal,
     Saved,
     read_answer,
 )
@@ -70,15 +71,15 @@ class Pod:
         self.volume.mkdir()
         self.message = folder / "message"
 
-    def command(self, text):
+    def command(self, text, command="snapshot"):
         places = ["--message", str(self.message), "--volume", str(self.volume)]
-        return [sys.executable, "-m", "operator", "agent", "snapshot", "--order", text, *places]
+        return [sys.executable, "-m", "operator", "agent", command, "--order", text, *places]
 
-    async def run(self, order, **environ):
+    async def run(self, order, *, command="snapshot", **environ):
         text = order if isinstance(order, str) else order.model_dump_json(by_alias=True)
         done = await asyncio.to_thread(
             subprocess.run,
-            self.command(text),
+            self.command(text, command),
             env=os.environ | environ,
             capture_output=True,
             text=True,
@@ -130,6 +131,34 @@ async def test_a_second_run_finds_the_backup_of_the_first(order, pod, client):
     await client.kv.put(Put(key=b"later", value=b"x"))
 
     assert await pod.run(order()) == (0, first)
+
+
+async def test_a_deleted_backup_leaves_the_others(order, pod):
+    await pod.run(order())
+    _, other = await pod.run(order(backup="other"))
+    _, _, place = other.storage_path.partition("pvc://backups/")
+    folder = "/".join(place.split("/")[-2:]).replace("other", "once-0123abcd")
+    removal = Removal.model_validate({"folder": folder, **STORES})
+
+    for _ in range(2):  # the second time nothing is left to delete
+        code, _ = await pod.run(removal.model_dump_json(by_alias=True), command="delete")
+        assert code == 0, pod.log
+
+    files = {path.relative_to(pod.volume).parts for path in pod.volume.rglob("*") if path.is_file()}
+    assert {parts[3] for parts in files} == {"other"}
+
+
+@pytest.mark.parametrize("folder", ["", "..", "etcd", "abc-1", "abc-1/../x", "abc-1/a/b"])
+async def test_what_is_no_folder_of_a_backup_is_not_deleted(pod, folder):
+    (pod.volume / "etcd").mkdir()
+    (pod.volume / "etcd" / "manifest.json").write_text("{}")
+    removal = Removal.model_validate({"folder": folder, "local": {"claimName": "backups"}})
+
+    code, answer = await pod.run(removal.model_dump_json(by_alias=True), command="delete")
+
+    assert code != 0
+    assert "no folder of a backup" in answer.message
+    assert (pod.volume / "etcd" / "manifest.json").exists()
 
 
 async def test_a_member_that_is_away_leaves_it_to_the_next(order, pod):

@@ -63,7 +63,7 @@ def pod(phase="Running", **status):
 
 def ended(phase, code, message, reason="Completed"):
     state = {"terminated": {"exitCode": code, "reason": reason, "message": message}}
-    return pod(phase, containerStatuses=[{"name": "snapshot", "state": state}])
+    return pod(phase, containerStatuses=[{"name": "agent", "state": state}])
 
 
 def test_a_pods_last_word_is_the_result():
@@ -97,7 +97,7 @@ def test_a_pod_that_ended_without_a_result(found, words):
 
 def test_a_pod_that_can_not_start():
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
-    status = {"containerStatuses": [{"name": "snapshot", "state": {"waiting": waiting}}]}
+    status = {"containerStatuses": [{"name": "agent", "state": {"waiting": waiting}}]}
 
     (attempt,) = seen(pods=[pod("Pending", **status)]).attempts
 

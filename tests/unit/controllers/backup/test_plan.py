@@ -68,12 +68,6 @@ def test_members_that_are_ready_come_first():
             "spec.clusterNamespace",
         ),
         (
-            {"spec": spec(retentionPolicy={"maxBackups": 3})},
-            Refuse,
-            Reason.NOT_SUPPORTED_YET,
-            "spec.retentionPolicy.maxBackups",
-        ),
-        (
             {"spec": spec(encryption={"keySecret": "k"})},
             Refuse,
             Reason.NOT_SUPPORTED_YET,
