@@ -79,6 +79,7 @@ async def _answer(work: Awaitable[Model | None]) -> tuple[Model | None, int]:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    log.info("at work")
     try:
         return await work, 0
     except (NoMemberError, SnapshotsError) as failure:
