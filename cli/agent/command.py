@@ -28,7 +28,7 @@ from snapshots.errors import SnapshotsError
 log = structlog.get_logger()
 
 
-OrderT = TypeVar("OrderT", bound=Place)
+Asked = TypeVar("Asked", bound=Place)
 
 
 def take_snapshot(text: str, *, message: Path, volume: Path) -> int:
@@ -52,9 +52,9 @@ def delete_backup(text: str, *, message: Path, volume: Path) -> int:
 
 
 def _carry_out(
-    kind: type[OrderT],
+    kind: type[Asked],
     text: str,
-    work: Callable[[OrderT], Awaitable[Model | None]],
+    work: Callable[[Asked], Awaitable[Model | None]],
     message: Path,
 ) -> int:
     """Do the work that the text orders, and write its last word."""
