@@ -129,6 +129,23 @@ class EventReason(StrEnum):
         "The cluster is gone, but what the message lists could not be deleted in time.",
         "Delete it by hand.",
     )
+    # --- backups
+    BACKUP_STARTED = "BackupStarted", "A Job was made that takes the backup."
+    BACKUP_COMPLETED = _of(Reason.BACKUP_COMPLETED)
+    BACKUP_SCHEDULED = "BackupScheduled", "An EtcdBackup was made for a time of the schedule."
+    BACKUP_REPLACED = (
+        "BackupReplaced",
+        "An unfinished EtcdBackup of the schedule was deleted: concurrencyPolicy is Replace.",
+    )
+    BACKUP_EXPIRED = (
+        "BackupExpired",
+        "A backup is beyond the retention policy: it is deleted, its data in the store first.",
+    )
+    SCHEDULE_MISSED = (
+        "ScheduleMissed",
+        "A time of the schedule passed by more than startingDeadlineSeconds: it is not made up.",
+        "Look why: was the operator down, or does an earlier backup of it never end?",
+    )
     # --- the conditions that also deserve an event when they set in
     INVALID_SPEC = _of(Reason.INVALID_SPEC)
     NOT_SUPPORTED_YET = _of(Reason.NOT_SUPPORTED_YET)
@@ -173,3 +190,12 @@ class EventReason(StrEnum):
     AUTH_REFUSED = _of(Reason.AUTH_REFUSED)
     ACCESS_DENIED = _of(Reason.ACCESS_DENIED)
     OPERATOR_CHANGES = _of(Reason.OPERATOR_CHANGES)
+    BACKUP_FAILED = _of(Reason.BACKUP_FAILED)
+    SNAPSHOT_FAILED = _of(Reason.SNAPSHOT_FAILED)
+    STORE_FORBIDDEN = _of(Reason.STORE_FORBIDDEN)
+    STORE_MISSING = _of(Reason.STORE_MISSING)
+    STORE_FULL = _of(Reason.STORE_FULL)
+    STORE_UNAVAILABLE = _of(Reason.STORE_UNAVAILABLE)
+    STORE_REFUSED = _of(Reason.STORE_REFUSED)
+    OPERATOR_IMAGE_UNKNOWN = _of(Reason.OPERATOR_IMAGE_UNKNOWN)
+    EDITED_TOO_LATE = _of(Reason.EDITED_TOO_LATE)

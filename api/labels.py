@@ -21,6 +21,10 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 # On everything of a cluster, and on its volume claims above all: the name alone cannot tell a
 # cluster from an earlier one of the same name.
 CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
+# On the Job of an EtcdBackup and its pods.
+BACKUP_UID_LABEL: Final = f"{GROUP}/backup-uid"
+# On an EtcdBackup that a schedule made: the uid of the one with the schedule.
+SCHEDULE_UID_LABEL: Final = f"{GROUP}/schedule-uid"
 # On a PersistentVolume that is kept: whose data it holds.
 MEMBER_LABEL: Final = f"{GROUP}/member"
 
@@ -49,6 +53,11 @@ CLOSED_ANNOTATION: Final = f"{GROUP}/closed"
 SHOW_ANNOTATION: Final = f"{GROUP}/certificate"
 # On volume claims: which cluster their data belongs to, so that a later one can adopt it.
 MEMBERSHIP_ANNOTATION: Final = f"{GROUP}/membership"
+
+# On an EtcdBackup that a schedule made: for which time.
+SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
+# On an EtcdBackup: delete it, and before that what it has in the store.
+EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
 
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"
@@ -87,6 +96,11 @@ def selector_labels(cluster: str) -> dict[str, str]:
     With managed-by, because charts of etcd give their pods the same name and instance.
     """
     return {NAME_LABEL: "etcd", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
+
+
+def backup_labels(cluster: str) -> dict[str, str]:
+    """Return the labels of the pods that take backups of one cluster in its namespace."""
+    return {NAME_LABEL: "etcd-backup", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
 
 
 def object_labels(cluster: str, cluster_uid: str) -> dict[str, str]:

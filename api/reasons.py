@@ -413,6 +413,79 @@ class Reason(StrEnum):
         "etcd asks who is calling, and the operator is not root: it can do nothing.",
         "Switch it off (`etcdctl auth disable` as root), and use spec.security.auth instead.",
     )
+    # --- backups
+    BACKUP_COMPLETED = (
+        "BackupCompleted",
+        "The backup is in the store, whole and checked.",
+        "None.",
+    )
+    BACKUP_RUNNING = (
+        "BackupRunning",
+        "A Job takes the backup.",
+        "Wait; when it lasts, `kubectl logs` of the Job in status.job.",
+    )
+    BACKUP_FAILED = (
+        "BackupFailed",
+        "The backup was not taken; what was uploaded of it is no backup.",
+        "Do what the message says, then edit the spec, or make another EtcdBackup.",
+    )
+    SNAPSHOT_FAILED = (
+        "SnapshotFailed",
+        "No member gave its data: the message has etcd's words.",
+        "Look at the conditions of the EtcdCluster; the backup is tried again a few times.",
+    )
+    STORE_FORBIDDEN = (
+        "StoreForbidden",
+        "The store does not accept the credentials, or they lack a right.",
+        "Correct the Secret that the spec names, or the rights in the store, and edit the spec.",
+    )
+    STORE_MISSING = (
+        "StoreMissing",
+        "There is no such bucket, container or folder.",
+        "Make it, or correct its name in the spec.",
+    )
+    STORE_FULL = "StoreFull", "The store has no space left, or a quota is used up.", "Make room."
+    STORE_UNAVAILABLE = (
+        "StoreUnavailable",
+        "The store did not answer, or answered that it can't at the moment.",
+        "Check the endpoint and the network; the backup is tried again a few times.",
+    )
+    STORE_REFUSED = (
+        "StoreRefused",
+        "The store refused, for a reason that is in its own words in the message.",
+        "Correct what the message names.",
+    )
+    CLUSTER_NOT_FOUND = (
+        "ClusterNotFound",
+        "The EtcdCluster that spec.clusterName names is not there.",
+        "Correct spec.clusterName, or create the cluster: the backup then goes on.",
+    )
+    NO_MEMBER_RUNS = (
+        "NoMemberRuns",
+        "The EtcdCluster has no member that could be saved: it forms, or sleeps.",
+        "Wait, or set spec.size of the EtcdCluster: the backup then goes on.",
+    )
+    OPERATOR_IMAGE_UNKNOWN = (
+        "OperatorImageUnknown",
+        "A backup is taken by a pod with the operator's image, and the operator does not know it.",
+        "Start the operator with --image, or OPERATOR_IMAGE in its environment.",
+    )
+    SCHEDULED = "Scheduled", "Backups are taken at the times of the schedule.", "None."
+    SUSPENDED = (
+        "Suspended",
+        "spec.suspend is true: the schedule makes no backups.",
+        "Set spec.suspend to false when you are done.",
+    )
+    BACKUP_EXPIRED = (
+        "BackupExpired",
+        "The backup is beyond the retention policy of its schedule: its data are deleted.",
+        "Wait; where the message has the store's words, mend that: it is tried again every day.",
+    )
+    EDITED_TOO_LATE = (
+        "EditedTooLate",
+        "The spec was changed after the backup was taken: it is as it was.",
+        "Make another EtcdBackup, or take the edit back.",
+    )
     UNKNOWN = (
         "Unknown",
         "It has not been possible to find out yet.",

@@ -19,8 +19,24 @@ MAX_CRON_LENGTH: Final = 128
 TIME_ZONE_PATTERN: Final = r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"
 MAX_TIME_ZONE_LENGTH: Final = 64
 
+# cron's words (crontab(5)), which cronsim does not know.
+_WORDS: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
 # Any would do: a year is no part of a cron expression, and cronsim looks 50 years ahead.
 _LONG_AGO: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - the time of a wall clock
+
+
+def expand_cron(text: str) -> str:
+    """Return one of cron's own words as five fields, and five fields with '*' for '?'."""
+    return _WORDS.get(text, text).replace("?", "*")
 
 
 def check_cron(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
+from api.backup_rules import backup_errors
 from api.cluster_rules import spec_errors
 from api.errors import FieldError
 from api.labels import CLUSTER_NAME_PATTERN, MAX_CLUSTER_NAME_LENGTH, RESERVED_SUFFIXES
@@ -25,7 +26,7 @@ from api.objects import (
     read_status,
 )
 from api.tls_decision import with_tls_decided
-from api.v1alpha1.backup import BackupSpec, BackupStatus, EtcdBackup
+from api.v1alpha1.backup import BackupStatus, EtcdBackup
 from api.v1alpha1.cluster import ClusterSpec, EtcdCluster
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import Model, matching
@@ -65,7 +66,7 @@ def parse_backup(obj: object) -> ParsedBackup | Invalid[BackupStatus]:
     """Return the backup with all defaults, or what is wrong with it."""
     backup, errors = _read(EtcdBackup, obj)
     if backup is not None:
-        errors += tuple(_store_errors(backup.spec))
+        errors += tuple(backup_errors(backup.spec))
     if backup is None or errors:
         return _invalid(obj, BackupStatus, errors)
     return ParsedBackup(identity=read_identity(obj), spec=backup.spec, status=backup.status)
@@ -154,10 +155,3 @@ def _name_errors(name: str) -> Iterator[FieldError]:
             field,
             f"must not end in {endings}: objects of another cluster could have these names",
         )
-
-
-def _store_errors(spec: BackupSpec) -> Iterator[FieldError]:
-    if spec.storage_type == "S3" and spec.s3 is None:
-        yield FieldError("spec.s3", "is required when storageType is S3")
-    if spec.s3 is not None and not spec.s3.bucket:
-        yield FieldError("spec.s3.bucket", "must name a bucket")

@@ -14,11 +14,21 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from api.labels import CLUSTER_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from api.labels import (
+    BACKUP_UID_LABEL,
+    CLUSTER_UID_LABEL,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    SCHEDULE_UID_LABEL,
+)
 from cli.admission import Admission, assemble_admission
 from cli.environment import discover_cluster_domain
 from cli.etcd_dialer import make_dialer, runs_inside
 from cli.settings import Settings
+from controllers.backup.metrics import BackupMetrics
+from controllers.backup.observe import BY_BACKUP_UID, BY_SCHEDULE_UID
+from controllers.backup.observe import Sources as BackupSources
+from controllers.backup.reconciler import BackupReconciler
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
 from controllers.cluster.read_auth import AuthReader
@@ -37,11 +47,11 @@ from controllers.loop_lag import LoopLag
 from controllers.manager import Manager
 from controllers.metrics import ReconcileCollector, new_registry
 from controllers.metrics_auth import MetricsAuth
-from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, OWNED, PODS, RESTORES
+from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, JOBS, OWNED, PODS, RESTORES
 from controllers.runtime import Controller
 from controllers.serving_certificate import ServingCertificate
 from controllers.unsupported import UnsupportedReconciler
-from controllers.wiring import BY_UID, EnqueueCluster, EnqueueSelf, by_uid
+from controllers.wiring import BY_UID, EnqueueOwner, EnqueueSelf, by_uid
 from etcd.pool import ChannelPool
 from informers.expectations import OwnWrites
 from informers.informer_set import InformerSet
@@ -58,7 +68,6 @@ _RECONCILE_TIMEOUT_S: Final = 60.0
 
 Informers = Mapping[Resource, InformerSet]
 Queues = Mapping[str, WorkQueue[str]]
-_UNSUPPORTED: Final = (BACKUPS, RESTORES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +82,20 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
     """All parts, connected. Raises ValueError for a bind that is none, ConfigurationError without
     a certificate that was asked for.
     """
-    etcd_calls, cluster_metrics, lag = EtcdCallMetrics(), ClusterMetrics(), LoopLag()
+    etcd_calls, lag = EtcdCallMetrics(), LoopLag()
+    cluster_metrics, backup_metrics = ClusterMetrics(), BackupMetrics()
     channels = ChannelPool(make_dialer(settings, api), observer=etcd_calls)
     informers = _informers(settings, api)
     elector = _elector(settings, api)
     shared = _Shared(api=api, elector=elector, channels=channels)
     queues = {
         resource.plural: WorkQueue[str](resource.kind.lower(), clock=time.monotonic)
-        for resource in (CLUSTERS, *_UNSUPPORTED)
+        for resource in (CLUSTERS, BACKUPS, RESTORES)
     }
     controllers = (
         _cluster_controller(settings, shared, queues, informers, cluster_metrics),
-        *(_unsupported_controller(kind, shared, queues, informers) for kind in _UNSUPPORTED),
+        _backup_controller(settings, shared, queues, informers, backup_metrics),
+        _unsupported_controller(RESTORES, shared, queues, informers),
     )
     admission = assemble_admission(settings, api, informers[CLAIMS], _now)
     registry = new_registry()
@@ -96,6 +107,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
         requests,
         etcd_calls,
         cluster_metrics,
+        backup_metrics,
         lag,
         *([ElectionCollector(elector)] if isinstance(elector, LeaderElector) else []),
         *([admission.metrics] if admission else []),
@@ -136,10 +148,9 @@ def _now() -> datetime:
 
 def _informers(settings: Settings, api: KubeApi) -> Informers:
     """One for each resource. Of what is not our own kind, only objects with our label."""
+    indexes = {BY_UID: by_uid, BY_SCHEDULE_UID: by_label(SCHEDULE_UID_LABEL)}
     ours = {
-        resource: InformerSet(
-            api, resource, namespaces=settings.namespace, indexers={BY_UID: by_uid}
-        )
+        resource: InformerSet(api, resource, namespaces=settings.namespace, indexers=indexes)
         for resource in (CLUSTERS, BACKUPS, RESTORES)
     }
     made = {
@@ -148,9 +159,12 @@ def _informers(settings: Settings, api: KubeApi) -> Informers:
             resource,
             namespaces=settings.namespace,
             label_selector=f"{MANAGED_BY_LABEL}={MANAGED_BY}",
-            indexers={BY_CLUSTER_UID: by_label(CLUSTER_UID_LABEL)},
+            indexers={
+                BY_CLUSTER_UID: by_label(CLUSTER_UID_LABEL),
+                BY_BACKUP_UID: by_label(BACKUP_UID_LABEL),
+            },
         )
-        for resource in (*OWNED, PODS, CLAIMS)
+        for resource in (*OWNED, PODS, CLAIMS, JOBS)
     }
     return {**ours, **made}
 
@@ -194,13 +208,46 @@ def _cluster_controller(
     )
     handlers = {CLUSTERS.plural: informers[CLUSTERS].add_handler(EnqueueSelf(queue))}
     for resource in (*OWNED, PODS, CLAIMS):
-        handler = EnqueueCluster(queue, informers[CLUSTERS])
+        handler = EnqueueOwner(queue, informers[CLUSTERS], label=CLUSTER_UID_LABEL)
         handlers[resource.plural] = informers[resource].add_handler(handler)
     return Controller(
         CLUSTERS.kind.lower(),
         queue,
         reconciler,
         workers=settings.workers,
+        sources=handlers,
+        timeout_s=_RECONCILE_TIMEOUT_S,
+    )
+
+
+def _backup_controller(
+    settings: Settings,
+    shared: _Shared,
+    queues: Queues,
+    informers: Informers,
+    metrics: BackupMetrics,
+) -> Controller:
+    queue, backups = queues[BACKUPS.plural], informers[BACKUPS]
+    reconciler = BackupReconciler(
+        BackupSources(informers=informers, image=settings.image),
+        shared.api,
+        own_writes=OwnWrites(clock=time.monotonic),
+        events=EventRecorder(shared.api),
+        metrics=metrics,
+        now=_now,
+        remaining_s=shared.remaining_s,
+    )
+    handlers = {
+        BACKUPS.plural: backups.add_handler(EnqueueSelf(queue)),
+        "children": backups.add_handler(EnqueueOwner(queue, backups, label=SCHEDULE_UID_LABEL)),
+    }
+    for resource in (JOBS, PODS):
+        handler = EnqueueOwner(queue, backups, label=BACKUP_UID_LABEL)
+        handlers[resource.plural] = informers[resource].add_handler(handler)
+    return Controller(
+        BACKUPS.kind.lower(),
+        queue,
+        reconciler,
         sources=handlers,
         timeout_s=_RECONCILE_TIMEOUT_S,
     )

@@ -1,6 +1,8 @@
 """The command line of the operator: `python -m operator`, `etcd-operator`."""
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -40,3 +42,47 @@ def run(**given: Any) -> None:  # noqa: ANN401 - as many types as there are sett
     from cli.run import run_operator  # noqa: PLC0415
 
     sys.exit(run_operator(settings))
+
+
+@main.group(hidden=True)
+def agent() -> None:
+    """What the operator runs in pods of its own; not meant to be called by hand."""
+
+
+def _order_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that all of them have."""
+    for option in (
+        click.option("--order", required=True, help="What to do, as JSON."),
+        click.option(
+            "--message",
+            type=click.Path(path_type=Path),
+            default=Path("/dev/termination-log"),
+            help="File for the result.",
+        ),
+        click.option(
+            "--volume",
+            type=click.Path(path_type=Path),
+            default=Path("/backup"),
+            help="Where the volume of a backup is mounted.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@agent.command()
+@_order_options
+def snapshot(order: str, message: Path, volume: Path) -> None:
+    """Save a cluster's data in a store."""
+    from cli.agent.command import take_snapshot  # noqa: PLC0415 - as above
+
+    sys.exit(take_snapshot(order, message=message, volume=volume))
+
+
+@agent.command()
+@_order_options
+def delete(order: str, message: Path, volume: Path) -> None:
+    """Delete a backup from its store."""
+    from cli.agent.command import delete_backup  # noqa: PLC0415 - as above
+
+    sys.exit(delete_backup(order, message=message, volume=volume))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client import Metric
 
+from controllers.backup.metrics import BackupMetrics
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.io_metrics import (
     CacheCollector,
@@ -44,6 +45,7 @@ def render_page() -> str:
 
 def _families() -> Iterator[Metric]:
     collectors = (
+        BackupMetrics(),
         ClusterMetrics(),
         QueueCollector(()),
         ReconcileCollector(()),

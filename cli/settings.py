@@ -30,6 +30,11 @@ class Settings(BaseSettings):
         description="How members are reached: by their pods' IPs (direct), or through the API"
         " server (port-forward). auto: direct in a pod of the cluster, port-forward elsewhere.",
     )
+    image: str = Field(
+        default="",
+        description="The operator's own image, which the pods that take backups run. Default: from"
+        " the installed Deployment; without one there are no backups.",
+    )
     workers: int = Field(
         default=8, ge=1, le=256, description="EtcdClusters that are reconciled at the same time."
     )

@@ -16,6 +16,8 @@ NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "Netwo
 SECRETS = Resource("", "v1", "secrets", "Secret")
 # Of cert-manager, which may not be there; read by name like Secrets.
 CERTIFICATES = Resource("cert-manager.io", "v1", "certificates", "Certificate")
+# Of backups; a cluster has none.
+JOBS = Resource("batch", "v1", "jobs", "Job")
 PODS = Resource("", "v1", "pods", "Pod")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)

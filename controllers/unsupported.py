@@ -1,8 +1,7 @@
-"""Reconciles kinds that this version can't act on yet: says so in their status and does nothing
+"""Reconciles a kind that this version can't act on yet: says so in its status and does nothing
 else.
 
-An EtcdBackup that nobody carries out must not look as if it were.  One reconciler serves both
-kinds.
+An EtcdRestore that nobody carries out must not look as if it were.
 """
 
 from collections.abc import Callable

@@ -1,15 +1,14 @@
 """Connects informers to queues: which change wakes which key.
 
-Handlers enqueue keys and nothing else.  Objects of a cluster carry its uid as a label; the informer
-of clusters has an index by uid, so that a change of a pod wakes the cluster it belongs to, also
-when the pod is only known by its tombstone.
+Handlers enqueue keys and nothing else.  Objects of a cluster or a backup carry its uid as a label;
+the informers of those have an index by uid, so that a change of a pod wakes the cluster or the
+backup it belongs to, also when the pod is only known by its tombstone.
 """
 
 from typing import Final
 
 from typing_extensions import override
 
-from api.labels import CLUSTER_UID_LABEL
 from informers.decode import Object
 from informers.handlers import Handler
 from informers.informer_set import ObjectReader
@@ -46,12 +45,13 @@ class EnqueueSelf(Handler):
         self._queue.add(obj.key)
 
 
-class EnqueueCluster(Handler):
-    """Wakes the cluster whose uid the object carries."""
+class EnqueueOwner(Handler):
+    """Wakes the object of ours whose uid the changed object carries in `label`."""
 
-    def __init__(self, queue: WorkQueue[str], clusters: ObjectReader) -> None:
+    def __init__(self, queue: WorkQueue[str], owners: ObjectReader, *, label: str) -> None:
         self._queue = queue
-        self._clusters = clusters
+        self._owners = owners
+        self._label = label
 
     @override
     def on_add(self, obj: Object, *, initial: bool) -> None:
@@ -60,7 +60,7 @@ class EnqueueCluster(Handler):
     @override
     def on_update(self, old: Object, new: Object) -> None:
         self._wake(new)
-        if old.labels.get(CLUSTER_UID_LABEL) != new.labels.get(CLUSTER_UID_LABEL):
+        if old.labels.get(self._label) != new.labels.get(self._label):
             self._wake(old)
 
     @override
@@ -70,8 +70,8 @@ class EnqueueCluster(Handler):
             self._wake(last)
 
     def _wake(self, obj: Object, priority: int = 0) -> None:
-        uid = obj.labels.get(CLUSTER_UID_LABEL)
+        uid = obj.labels.get(self._label)
         if uid is None:
             return
-        for cluster in self._clusters.peek_index(BY_UID, uid):
-            self._queue.add(cluster.key, priority=priority)
+        for owner in self._owners.peek_index(BY_UID, uid):
+            self._queue.add(owner.key, priority=priority)

@@ -4,7 +4,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from api.schedule import check_cron, expand_cron
+from api.v1alpha1.backup_stores import GCS, S3, Azure, Local
 from api.v1alpha1.common import (
+    INT32,
     INT64,
     Conditions,
     Flag,
@@ -20,15 +23,21 @@ from api.v1alpha1.common import (
     or_empty,
     text_schema,
 )
+from api.v1alpha1.maintenance import TimeZone
 
-# Five fields of numbers, names, ranges and steps, or one of cron's own words. What the fields may
-# contain is left to whoever computes the next time.
+# Five fields of numbers, names, ranges and steps, or one of cron's own words.
 SCHEDULE_PATTERN: Final = (
     r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)"
     r"|[0-9A-Za-z*?/,-]+( +[0-9A-Za-z*?/,-]+){4})$"
 )
 MAX_SCHEDULE_LENGTH: Final = 128
-MAX_PATH_LENGTH: Final = 1024
+_LONGEST_S: Final = 366 * 86400
+
+
+def _check_due(text: str) -> str:
+    check_cron(expand_cron(text))
+    return text
+
 
 Schedule = Annotated[
     Text,
@@ -36,32 +45,14 @@ Schedule = Annotated[
     AfterValidator(
         matching(SCHEDULE_PATTERN, "must be a cron expression of five fields, such as 0 2 * * *")
     ),
+    AfterValidator(_check_due),
     text_schema(or_empty(SCHEDULE_PATTERN), MAX_SCHEDULE_LENGTH),
 ]
 OptionalSchedule = Annotated[Schedule | None, BeforeValidator(empty_is_absent)]
 
 
-class S3(Model):
-    """A bucket in S3, or in a store that speaks its protocol."""
-
-    bucket: Text = Field(description="The bucket's name.", max_length=MAX_PATH_LENGTH)
-    region: Text = Field(default="", description="The region: us-west-2.", max_length=64)
-    endpoint: Text = Field(
-        default="", description="The store's URL, when it is not Amazon's.", max_length=2048
-    )
-    access_key_secret: OptionalObjectName = Field(
-        default=None, description="The name of the Secret with the access key."
-    )
-    secret_key_secret: OptionalObjectName = Field(
-        default=None, description="The name of the Secret with the secret key."
-    )
-    path: Text = Field(
-        default="", description="The path inside the bucket.", max_length=MAX_PATH_LENGTH
-    )
-
-
 class RetentionPolicy(Model):
-    """Which backups are kept."""
+    """Which backups of a schedule are kept; the newest good one always is."""
 
     max_backups: Integer | None = Field(
         default=None, ge=0, le=100_000, description="How many are kept at most; 0 or unset: all."
@@ -69,6 +60,24 @@ class RetentionPolicy(Model):
     max_age: OptionalDuration = Field(
         default=None, description="How long one is kept: 30d or 12h. Unset: for ever."
     )
+
+
+class Encryption(Model):
+    """With which key the backup is encrypted before it leaves the pod."""
+
+    key_secret: ObjectName = Field(description="The name of the Secret with the key.")
+
+
+class Continuous(Model):
+    """The changes between two backups, kept as they come."""
+
+    enabled: Flag = Field(default=False, description="Whether changes are kept.")
+
+
+class Verify(Model):
+    """Each backup restored into a throw-away etcd, and compared."""
+
+    enabled: Flag = Field(default=False, description="Whether backups are verified.")
 
 
 class BackupSpec(Model):
@@ -81,14 +90,55 @@ class BackupSpec(Model):
     storage_type: Literal["S3", "GCS", "Azure", "Local"] = Field(
         description="The kind of store that the backup goes to."
     )
-    schedule: OptionalSchedule = Field(
-        default=None, description="A cron expression: 0 2 * * *. Unset: once, now."
-    )
     s3: S3 | None = Field(default=None, description="Where to, with storageType S3.")
-    retention_policy: RetentionPolicy = Field(
-        default_factory=RetentionPolicy, description="Which backups are kept."
+    gcs: GCS | None = Field(default=None, description="Where to, with storageType GCS.")
+    azure: Azure | None = Field(default=None, description="Where to, with storageType Azure.")
+    local: Local | None = Field(default=None, description="Where to, with storageType Local.")
+    service_account_name: OptionalObjectName = Field(
+        default=None,
+        description="The service account of the pod that takes the backup: with an identity that"
+        " the cloud gives it, no keys are needed. Its token for the API server is not mounted.",
     )
     compression: Flag = Field(default=False, description="Whether the backup is compressed.")
+    encryption: Encryption | None = Field(
+        default=None, description="How the backup is encrypted; not supported yet."
+    )
+    continuous: Continuous | None = Field(
+        default=None, description="Whether changes are kept as well; not supported yet."
+    )
+    verify: Verify | None = Field(
+        default=None, description="Whether backups are tried out; not supported yet."
+    )
+    schedule: OptionalSchedule = Field(
+        default=None,
+        description="A cron expression: 0 2 * * *. Each time is an EtcdBackup of its own. A time"
+        " that the zone's clock skips is when it jumps; one that it shows twice is the first,"
+        " unless the hour is an asterisk. Unset: once, now.",
+    )
+    time_zone: TimeZone = Field(
+        default="UTC", description="The IANA name of the schedule's time zone: Europe/Berlin."
+    )
+    suspend: Flag = Field(
+        default=False,
+        description="Whether the schedule makes no backups for now. The last time that passed"
+        " meanwhile is made up for afterwards.",
+    )
+    starting_deadline_seconds: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=_LONGEST_S,
+        description="How late a backup of the schedule may start, because the operator was down or"
+        " another backup still ran. Unset: the last one that was missed is always made up for.",
+    )
+    concurrency_policy: Literal["Forbid", "Replace", "Allow"] = Field(
+        default="Forbid",
+        description="What becomes of a time of the schedule while an earlier backup of it is not"
+        " finished: it waits (Forbid), the earlier one is deleted (Replace), or both run (Allow).",
+    )
+    retention_policy: RetentionPolicy = Field(
+        default_factory=RetentionPolicy,
+        description="Which backups of the schedule are kept. Unset: all.",
+    )
 
 
 class BackupStatus(Model):
@@ -100,18 +150,45 @@ class BackupStatus(Model):
         json_schema_extra=INT64,
     )
     phase: Text = Field(
-        default="", description="A summary in one word: Running, Completed or Failed."
+        default="",
+        description="A summary in one word: Pending, Running, Completed or Failed; with a schedule"
+        " Scheduled or Suspended.",
     )
     conditions: Conditions = Field(default=(), description="The observations.")
+    job: Text = Field(default="", description="The Job that takes the backup.", max_length=63)
     backup_size: Integer | None = Field(
-        default=None, description="Bytes of the backup.", json_schema_extra=INT64
+        default=None, description="Bytes of the backup in the store.", json_schema_extra=INT64
     )
     start_time: Time | None = Field(default=None, description="When the backup started.")
     completion_time: Time | None = Field(default=None, description="When it was completed.")
     storage_path: Text = Field(default="", description="Where in the store the backup is.")
+    member: Text = Field(default="", description="The member that was saved.")
+    database_size: Integer | None = Field(
+        default=None, description="Bytes of the member's database.", json_schema_extra=INT64
+    )
+    sha256: Text = Field(default="", description="The database's SHA-256, in hexadecimal.")
     etcd_version: Text = Field(default="", description="The etcd version of the saved member.")
     etcd_revision: Integer | None = Field(
         default=None, description="The revision that was saved.", json_schema_extra=INT64
+    )
+    keys: Integer | None = Field(
+        default=None,
+        description="How many keys there are at that revision, where the member could tell.",
+        json_schema_extra=INT64,
+    )
+    last_schedule_time: Time | None = Field(
+        default=None, description="The last time of the schedule that a backup was made for."
+    )
+    last_successful_time: Time | None = Field(
+        default=None, description="When the last backup of the schedule was completed."
+    )
+    next_schedule_time: Time | None = Field(
+        default=None, description="The time of the schedule that comes next."
+    )
+    active: Integer = Field(
+        default=0,
+        description="How many backups of the schedule are not finished.",
+        json_schema_extra=INT32,
     )
 
 

@@ -21,21 +21,8 @@ from api.quantity import parse_quantity
 from api.reasons import Reason
 from controllers.cluster.observed import Claim, JsonObject, Pod, Probe, Problem
 from controllers.cluster.render.tls import mounted_bundles
+from controllers.pod_obstacles import obstacle_of
 
-# kubelet's waiting reasons (pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime) that a user must
-# mend.
-_IMAGE_REASONS = frozenset(
-    {
-        "ImagePullBackOff",
-        "ErrImagePull",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "RegistryUnavailable",
-    }
-)
-_CONFIG_REASONS = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-)
 # What etcd writes as its last words when a member whose file is closed finds no data
 # (server/etcdserver/bootstrap.go, bootstrapExistingClusterNoWAL): it can't ask anyone but itself.
 # With a file that kubelet has not closed yet the others say that they know it (ibid.,
@@ -211,18 +198,10 @@ def _problem(metadata: JsonObject, status: JsonObject, etcd: JsonObject) -> Prob
     """What keeps the pod from serving; None when nothing is known to, or it is on its way out."""
     if "deletionTimestamp" in metadata or _condition(status, "Ready").get("status") == "True":
         return None
-    scheduled = _condition(status, "PodScheduled")
-    # A node was found, and the attempt to bind to it failed: the scheduler tries again by itself.
-    is_in_between = scheduled.get("reason") == "SchedulerError"
-    if scheduled.get("status") == "False" and not is_in_between:
-        return Problem(reason=Reason.POD_UNSCHEDULABLE, message=scheduled.get("message", ""))
-    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
-    for container in containers:
-        waiting = container.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in _IMAGE_REASONS:
-            return Problem(reason=Reason.IMAGE_PULL_FAILED, message=_words(waiting))
-        if waiting.get("reason") in _CONFIG_REASONS:
-            return Problem(reason=Reason.CONTAINER_CONFIG_ERROR, message=_words(waiting))
+    obstacle = obstacle_of(status)
+    if obstacle is not None:
+        reason, message = obstacle
+        return Problem(reason=reason, message=message)
     return _crash(etcd)
 
 
@@ -243,10 +222,6 @@ def _crash(etcd: JsonObject) -> Problem | None:
     words = f"exit code {ended.get('exitCode')} ({ended.get('reason', 'unknown')})"
     last = _last_words(message)
     return Problem(reason=Reason.CRASH_LOOPING, message=f"{words}: {last}" if last else words)
-
-
-def _words(waiting: JsonObject) -> str:
-    return f"{waiting.get('reason')}: {waiting.get('message', 'no message')}"
 
 
 def _last_words(text: str) -> str:

@@ -41,6 +41,7 @@ _PLURALS = {
     "ResourceQuota": "/api/v1 resourcequotas",
     "StatefulSet": "/apis/apps/v1 statefulsets",
     "Deployment": "/apis/apps/v1 deployments",
+    "Job": "/apis/batch/v1 jobs",
     "PodDisruptionBudget": "/apis/policy/v1 poddisruptionbudgets",
     "Lease": "/apis/coordination.k8s.io/v1 leases",
     "StorageClass": "/apis/storage.k8s.io/v1 storageclasses",

@@ -422,7 +422,6 @@ def test_stranger_in_the_place_of_a_certificate_is_left_alone(apiserver, running
 @pytest.mark.parametrize(
     ("kind", "spec"),
     [
-        ("EtcdBackup", {"clusterName": "db", "storageType": "S3", "s3": {"bucket": "b"}}),
         ("EtcdRestore", {"backupName": "b", "clusterName": "db"}),
     ],
 )

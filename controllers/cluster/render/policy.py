@@ -8,7 +8,13 @@ beside etcd.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from api.labels import ETCD_CONTAINER, NAME_LABEL, network_policy_name, selector_labels
+from api.labels import (
+    ETCD_CONTAINER,
+    NAME_LABEL,
+    backup_labels,
+    network_policy_name,
+    selector_labels,
+)
 from api.v1alpha1.network_policy import NetworkPolicy
 from controllers.cluster.render.identity import CLIENT_PORT, METRICS_PORT, PEER_PORT, Identity
 from controllers.cluster.render.meta import metadata
@@ -59,8 +65,9 @@ def _ingress(
     if wanted.clients:
         clients = [client.to_json() for client in wanted.clients]
         yield {"from": clients, "ports": _tcp(CLIENT_PORT, METRICS_PORT)}
-        if operator_namespace:
-            yield {"from": [_operator(operator_namespace)], "ports": _tcp(CLIENT_PORT)}
+        backups = {"podSelector": {"matchLabels": backup_labels(identity.name)}}
+        operator = [_operator(operator_namespace)] if operator_namespace else []
+        yield {"from": [backups, *operator], "ports": _tcp(CLIENT_PORT)}
     else:
         open_to_all = [*_tcp(CLIENT_PORT, METRICS_PORT), *open_to_all]
     if open_to_all:

@@ -13,7 +13,7 @@ import pytest
 
 from api.labels import CLUSTER_UID_LABEL
 from controllers.resources import CLUSTERS, PODS
-from controllers.wiring import BY_UID, EnqueueCluster, EnqueueSelf
+from controllers.wiring import BY_UID, EnqueueOwner, EnqueueSelf
 from informers.decode import Object, decode_object
 from informers.queue import WorkQueue
 from informers.store import DeletedFinalStateUnknown
@@ -47,7 +47,10 @@ class Clusters:
 def handlers(queue: WorkQueue[str]) -> dict[str, tuple[Any, Any]]:
     """Both handlers, each with what makes an object of its kind."""
     clusters = Clusters(("db", "u1"), ("other", "u2"))
-    return {"self": (EnqueueSelf(queue), cluster), "owner": (EnqueueCluster(queue, clusters), pod)}
+    return {
+        "self": (EnqueueSelf(queue), cluster),
+        "owner": (EnqueueOwner(queue, clusters, label=CLUSTER_UID_LABEL), pod),
+    }
 
 
 @pytest.fixture

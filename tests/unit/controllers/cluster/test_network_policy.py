@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from api.labels import backup_labels
 from api.v1alpha1.network_policy import NetworkPolicy
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.steps import ApplyObjects, DeleteUnwanted, RecordSpec
@@ -98,6 +99,14 @@ def test_operator_outside_needs_no_entry():
     policy = rendered(clients=[{"podSelector": {}}], operator_namespace="")
 
     assert "namespaceSelector" not in str(policy)
+
+
+def test_backups_reach_the_client_port_of_a_cluster_with_named_clients():
+    policy = rendered(clients=[{"podSelector": {"matchLabels": {"app": "shop"}}}])
+
+    assert admits(policy, backup_labels("db"), CLIENT_PORT)
+    assert not admits(policy, backup_labels("db"), METRICS_PORT)
+    assert not admits(policy, backup_labels("other"), CLIENT_PORT)
 
 
 @pytest.mark.parametrize("clients", [[], [{"podSelector": {"matchLabels": {"app": "shop"}}}]])

@@ -1,0 +1,115 @@
+"""What must hold of an EtcdBackup beyond the form of its fields, and what can't be done yet.
+
+Called by validation and by the reconciler's plan; pure.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from api.errors import FieldError
+from api.v1alpha1.backup import BackupSpec
+from api.v1alpha1.backup_stores import S3
+
+_FIELDS: Final = {"S3": "s3", "GCS": "gcs", "Azure": "azure", "Local": "local"}
+
+
+def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
+    """Yield what is wrong with the spec as a whole."""
+    yield from _store_errors(spec)
+    if spec.schedule is None and spec.retention_policy.to_json():
+        yield FieldError(
+            "spec.retentionPolicy",
+            "says which backups of a schedule are kept, and there is no spec.schedule",
+            "Leave one out, or add the other.",
+        )
+
+
+def _store_errors(spec: BackupSpec) -> Iterator[FieldError]:
+    for kind, field in _FIELDS.items():
+        given = getattr(spec, field) is not None
+        # Local without a volume is a form of the operator that this one replaces: see below.
+        if spec.storage_type == kind != "Local" and not given:
+            yield FieldError(f"spec.{field}", f"is required when storageType is {kind}")
+        if spec.storage_type != kind and given:
+            yield FieldError(
+                f"spec.{field}",
+                f"says where to, but storageType is {spec.storage_type}",
+                f"Leave it out, or set storageType to {kind}.",
+            )
+    if spec.s3 is not None:
+        yield from _s3_errors(spec.s3)
+    if spec.gcs is not None and not spec.gcs.bucket:
+        yield FieldError("spec.gcs.bucket", "must name a bucket")
+    if spec.azure is not None and not (spec.azure.account and spec.azure.container):
+        yield FieldError("spec.azure", "must name an account and a container")
+    if spec.local is not None and not spec.local.claim_name:
+        yield FieldError("spec.local.claimName", "must name a PersistentVolumeClaim")
+
+
+def _s3_errors(s3: S3) -> Iterator[FieldError]:
+    if not s3.bucket:
+        yield FieldError("spec.s3.bucket", "must name a bucket")
+    if (s3.access_key_secret is None) != (s3.secret_key_secret is None):
+        missing = "secretKeySecret" if s3.access_key_secret else "accessKeySecret"
+        yield FieldError(
+            f"spec.s3.{missing}", "is required, because the other one of the two is given"
+        )
+    if _is_address(s3.endpoint) and not s3.path_style:
+        yield FieldError(
+            "spec.s3.pathStyle",
+            "must be true, because spec.s3.endpoint is an address, which takes no bucket's name"
+            " before it",
+        )
+
+
+def backup_not_supported_yet(spec: BackupSpec, namespace: str) -> tuple[FieldError, ...]:
+    """Return the fields of a valid spec that ask for what this version cannot do.
+
+    `namespace`: the backup's own.
+    """
+    errors: list[FieldError] = []
+    if spec.cluster_namespace not in {None, namespace}:
+        errors.append(
+            FieldError(
+                "spec.clusterNamespace",
+                "names another namespace, which this version of the operator does not save from",
+                f"Make the EtcdBackup in namespace {spec.cluster_namespace}.",
+            )
+        )
+    if spec.storage_type == "Local" and spec.local is None:
+        errors.append(
+            FieldError(
+                "spec.local",
+                "is missing, and a backup inside the operator's pod would be lost with it",
+                "Name a PersistentVolumeClaim in spec.local.claimName.",
+            )
+        )
+    errors += [
+        FieldError(
+            f"spec.{field}", f"{problem}, which this version of the operator does not do", remedy
+        )
+        for field, asked, problem, remedy in _not_done(spec)
+        if asked
+    ]
+    return tuple(errors)
+
+
+def _not_done(spec: BackupSpec) -> Iterator[tuple[str, bool, str, str]]:
+    """Yield each field, whether it asks for anything, for what, and what to do instead."""
+    in_store = "Leave it out, and let the store encrypt what it keeps."
+    yield "encryption", spec.encryption is not None, "asks for encryption", in_store
+    archive = spec.continuous is not None and spec.continuous.enabled
+    yield "continuous.enabled", archive, "asks for the changes in between", "Leave it out."
+    tried = spec.verify is not None and spec.verify.enabled
+    yield "verify.enabled", tried, "asks for backups to be tried out", "Leave it out."
+
+
+def _is_address(url: str) -> bool:
+    """Say whether a URL leads to an IP instead of a name."""
+    try:
+        ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,187 @@
+"""Takes one snapshot of a cluster and stores it, as an order says: what runs in a backup's pod.
+
+The members are asked one after the other, in the order's order; the first whose data comes to its
+proven end is the one that is saved.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from api.reasons import Reason
+from cli.agent.store import open_ordered_store, place_of
+from controllers.backup.order import (
+    GIVE_UP,
+    TLS_PATH,
+    TRY_AGAIN,
+    Failed,
+    MemberAddress,
+    Order,
+    Saved,
+    failed,
+)
+from etcd.client import EtcdClient
+from etcd.dialer import DirectDialer, Endpoint
+from etcd.errors import EtcdError
+from etcd.ids import cluster_id_hex, member_id_hex
+from etcd.pool import ChannelPool
+from etcd.tls import ClientTLS
+from snapshots.capture import CaptureRequest, capture
+from snapshots.catalog import delete_orphans
+from snapshots.errors import (
+    DatabaseUnreadableError,
+    ObjectTruncatedError,
+    SnapshotsError,
+    StoreError,
+    StoreForbiddenError,
+    StoreFullError,
+    StoreMissingError,
+    StoreUnavailableError,
+)
+from snapshots.manifest import Manifest
+from snapshots.stores import Store
+
+_STATUS_TIMEOUT_S = 5.0
+_DNS_TIMEOUT_S = 10.0
+# Longer than a Job may take: what was written so long ago belongs to no attempt that is alive.
+_DEAD_AFTER = timedelta(days=1)
+_REASONS: tuple[tuple[type[SnapshotsError], Reason, int], ...] = (
+    (StoreForbiddenError, Reason.STORE_FORBIDDEN, GIVE_UP),
+    (StoreMissingError, Reason.STORE_MISSING, GIVE_UP),
+    (StoreFullError, Reason.STORE_FULL, GIVE_UP),
+    (StoreUnavailableError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
+    (ObjectTruncatedError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
+    (StoreError, Reason.STORE_REFUSED, GIVE_UP),
+    (SnapshotsError, Reason.BACKUP_FAILED, GIVE_UP),
+)
+
+log = structlog.get_logger()
+
+
+class NoMemberError(Exception):
+    """No member could be saved; the text has what each of them said."""
+
+
+async def take(
+    order: Order,
+    environ: Mapping[str, str],
+    *,
+    now: Callable[[], datetime],
+    tls: ClientTLS | None,
+    volume: Path,
+) -> Saved:
+    """Take the backup, or find that it was taken. Raises NoMemberError, SnapshotsError."""
+    store = open_ordered_store(order, environ, volume)
+    pool = ChannelPool(DirectDialer())
+    pool.trust(_key(order), tls)
+    try:
+        manifest = await _first_that_can_be_saved(order, store, pool, now)
+    finally:
+        await pool.close()
+    await _clean_up(store, manifest, now())
+    return Saved(
+        started_at=manifest.started_at,
+        completed_at=manifest.completed_at,
+        storage_path=place_of(order, manifest.folder(order.backup).path, volume),
+        backup_size=manifest.stored_size,
+        database_size=manifest.database.size,
+        sha256=manifest.database.sha256,
+        member=manifest.member.name,
+        etcd_version=manifest.member.etcd_version,
+        etcd_revision=manifest.content.revision,
+        keys=manifest.content.keys,
+    )
+
+
+def read_tls(folder: Path = Path(TLS_PATH)) -> ClientTLS:
+    """The mounted client Secret of the cluster. Raises OSError, ValueError."""
+    return ClientTLS(
+        ca=(folder / "ca.crt").read_bytes(),
+        cert=(folder / "tls.crt").read_bytes(),
+        key=(folder / "tls.key").read_bytes(),
+    )
+
+
+def answer_of(failure: NoMemberError | SnapshotsError) -> tuple[Failed, int]:
+    """What to tell the operator, and the exit code."""
+    if isinstance(failure, NoMemberError):
+        return failed(Reason.SNAPSHOT_FAILED, str(failure)), TRY_AGAIN
+    reason, code = next((r, c) for kind, r, c in _REASONS if isinstance(failure, kind))
+    return failed(reason, str(failure)), code
+
+
+async def _first_that_can_be_saved(
+    order: Order, store: Store, pool: ChannelPool, now: Callable[[], datetime]
+) -> Manifest:
+    said = []
+    for member in order.members:
+        try:
+            client = pool.client(await _endpoint(order, member))
+            await _check_identity(client, order, member)
+            return await capture(client, store, _request(order, member), now=now)
+        except (EtcdError, DatabaseUnreadableError, NoMemberError) as failure:
+            log.warning("a member could not be saved", member=member.name, error=str(failure))
+            said.append(f"{member.name}: {failure}")
+    raise NoMemberError("; ".join(said) or "the order names no member")
+
+
+async def _endpoint(order: Order, member: MemberAddress) -> Endpoint:
+    """Resolved now: a pod that was restarted has another address. Raises NoMemberError."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_DNS_TIMEOUT_S):
+            found = await loop.getaddrinfo(member.host, member.port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError) as failure:
+        message = f"{member.host} does not resolve: {failure}"
+        raise NoMemberError(message) from failure
+    return Endpoint(
+        cluster=_key(order),
+        namespace=order.namespace,
+        pod=member.name,
+        pod_uid=member.name,
+        address=str(found[0][4][0]),
+        fqdn=member.host,
+        port=member.port,
+    )
+
+
+async def _check_identity(client: EtcdClient, order: Order, member: MemberAddress) -> None:
+    """Whether this is who it should be: the address may be another pod's by now."""
+    status = await client.maintenance.status(timeout_s=_STATUS_TIMEOUT_S)
+    cluster_id, member_id = cluster_id_hex(status.cluster_id), member_id_hex(status.member_id)
+    if cluster_id != order.cluster_id:
+        message = f"answers for cluster {cluster_id} instead of {order.cluster_id}"
+        raise NoMemberError(message)
+    if member.id not in {"", member_id}:
+        message = f"answers as member {member_id} instead of {member.id}"
+        raise NoMemberError(message)
+
+
+def _request(order: Order, member: MemberAddress) -> CaptureRequest:
+    return CaptureRequest(
+        backup=order.backup,
+        epoch=order.epoch,
+        namespace=order.namespace,
+        name=order.cluster,
+        uid=order.cluster_uid,
+        member=member.name,
+        compress=order.compression,
+        key=None,
+    )
+
+
+async def _clean_up(store: Store, manifest: Manifest, now: datetime) -> None:
+    """Delete what dead attempts left; the backup counts whether that works or not."""
+    line = f"{manifest.cluster.id}-{manifest.cluster.epoch}"
+    try:
+        await delete_orphans(store, now=now, older_than=_DEAD_AFTER, below=line)
+    except SnapshotsError as failure:
+        log.warning("parts of dead attempts could not be deleted", error=str(failure))
+
+
+def _key(order: Order) -> str:
+    return f"{order.namespace}/{order.cluster}"

@@ -1,0 +1,203 @@
+"""Decides the one next step of an EtcdBackup: an ordered tuple of rules, the first wins.
+
+Pure. A backup that is taken once is a Job; one with a schedule makes others that are taken once
+(`schedule`).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from api.backup_rules import backup_not_supported_yet
+from api.reasons import Reason
+from api.v1alpha1.backup import BackupSpec
+from controllers.backup.members import members_to_ask
+from controllers.backup.observed import Attempt, Job, Observed
+from controllers.backup.order import Failed, Saved, failed
+from controllers.backup.render import expiry_job, expiry_job_name, job_name, snapshot_job
+from controllers.backup.retention import first_expired
+from controllers.backup.schedule import next_of_schedule
+from controllers.backup.steps import (
+    DeleteJob,
+    DeleteSelf,
+    ExpireChild,
+    Finish,
+    MakeDeletion,
+    MakeJob,
+    Refuse,
+    Rest,
+    Step,
+    Wait,
+)
+
+Rule = Callable[[Observed, BackupSpec], Step | None]
+
+
+def plan(observed: Observed) -> Step:
+    """The next step."""
+    if observed.is_deleting:
+        return Wait(reason=Reason.DELETING, message="Its Job and its children go with it")
+    if observed.spec is None and observed.status.phase == "Completed":
+        return Rest(edited=True)
+    if observed.spec is None:
+        message = "; ".join(str(error) for error in observed.errors)
+        return Refuse(reason=Reason.INVALID_SPEC, message=message)
+    for rule in _RULES:
+        step = rule(observed, observed.spec)
+        if step is not None:
+            return step
+    message = "every case has a rule"
+    raise AssertionError(message)
+
+
+def _expire(observed: Observed, spec: BackupSpec) -> Step | None:
+    """First what is in the store, then the object that tells where it is."""
+    if not observed.expired or observed.status.phase not in {"Completed", "Failed"}:
+        return None
+    if observed.status.phase == "Failed":
+        return DeleteSelf()
+    name = expiry_job_name(observed)
+    job = next((one for one in observed.jobs if one.name == name), None)
+    if job is None:
+        return _without_image(observed) or MakeDeletion(body=expiry_job(observed, spec))
+    if job.complete:
+        return DeleteSelf()
+    attempts = _attempts(observed, job)
+    if job.failure is not None:
+        message = f"Its data could not be deleted: {_failure(job, attempts).message}"
+        return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=True)
+    message = f"Its data are being deleted: {_progress(job, attempts).message}"
+    return Wait(reason=Reason.BACKUP_EXPIRED, message=message)
+
+
+def _rest_when_finished(observed: Observed, spec: BackupSpec) -> Step | None:
+    """What was completed is history; what failed is tried again only with another spec."""
+    edited = observed.status.job != job_name(observed)  # the name tells the generation
+    if spec.schedule is None and observed.status.phase == "Completed":
+        return Rest(edited=edited)
+    return Rest() if observed.status.phase == "Failed" and not edited else None
+
+
+def _refuse_what_is_not_done_yet(observed: Observed, spec: BackupSpec) -> Step | None:
+    errors = backup_not_supported_yet(spec, observed.namespace)
+    if not errors:
+        return None
+    message = "; ".join(str(error) for error in errors)
+    return Refuse(reason=Reason.NOT_SUPPORTED_YET, message=message)
+
+
+def _expire_a_child(observed: Observed, spec: BackupSpec) -> Step | None:
+    child = first_expired(observed, spec) if spec.schedule is not None else None
+    return None if child is None else ExpireChild(name=child.name, uid=child.uid)
+
+
+def _follow_the_schedule(observed: Observed, spec: BackupSpec) -> Step | None:
+    return next_of_schedule(observed, spec) if spec.schedule is not None else None
+
+
+def _delete_old_job(observed: Observed, spec: BackupSpec) -> Step | None:
+    """One that was made of an earlier spec."""
+    old = next((job for job in observed.jobs if job.name != job_name(observed)), None)
+    if old is None:
+        return None
+    if old.terminating:
+        return Wait(reason=Reason.RECONCILING, message=f"Waiting for Job {old.name} to be gone")
+    return DeleteJob(name=old.name, uid=old.uid, why="the spec has changed")
+
+
+def _record_the_result(observed: Observed, _spec: BackupSpec) -> Step | None:
+    for job in observed.jobs:
+        attempts = _attempts(observed, job)
+        saved = next((one.answer for one in attempts if isinstance(one.answer, Saved)), None)
+        if saved is not None:
+            return Finish(answer=saved)
+        if job.failure is not None:
+            return Finish(answer=_failure(job, attempts))
+    return None
+
+
+def _watch_the_job(observed: Observed, _spec: BackupSpec) -> Step | None:
+    job = next(iter(observed.jobs), None)
+    if job is None:
+        return None
+    if job.terminating:
+        return Wait(reason=Reason.RECONCILING, message=f"Waiting for Job {job.name} to be gone")
+    attempts = _attempts(observed, job)
+    if not job.complete:
+        return _progress(job, attempts)
+    if any(not one.ended for one in attempts):
+        return Wait(reason=Reason.BACKUP_RUNNING, message="Waiting for the pod's last word")
+    # Its pod is gone: another Job finds the backup in the store, and tells what is in it.
+    return DeleteJob(name=job.name, uid=job.uid, why="its pod is gone, and with it the result")
+
+
+def _attempts(observed: Observed, job: Job) -> list[Attempt]:
+    return [one for one in observed.attempts if one.job_uid == job.uid]
+
+
+def _failure(job: Job, attempts: list[Attempt]) -> Failed:
+    """The last pod's own words, before Kubernetes' about the Job."""
+    last = _last_ended(attempts)
+    if last is not None and isinstance(last.answer, Failed):
+        return last.answer
+    # One that was ended because it never started tells more than "deadline exceeded".
+    obstacle = next((one.obstacle for one in attempts if one.obstacle is not None), None)
+    if obstacle is not None:
+        return failed(*obstacle)
+    words = [job.failure or "", last.last_words if last else ""]
+    return failed(Reason.BACKUP_FAILED, ": ".join(filter(None, words)))
+
+
+def _progress(job: Job, attempts: list[Attempt]) -> Wait:
+    obstacle = next((one.obstacle for one in attempts if one.obstacle and not one.ended), None)
+    if obstacle is not None:
+        reason, words = obstacle
+        return Wait(reason=reason, message=f"The pod of Job {job.name}: {words}", stalled=True)
+    last = _last_ended(attempts)
+    if last is not None:
+        told = last.answer.message if isinstance(last.answer, Failed) else last.last_words
+        reason = last.answer.reason if isinstance(last.answer, Failed) else Reason.BACKUP_RUNNING
+        words = told or "its pod ended without a word"
+        return Wait(reason=reason, message=f"Job {job.name} tries again: {words}")
+    return Wait(reason=Reason.BACKUP_RUNNING, message=f"Job {job.name} is at work")
+
+
+def _last_ended(attempts: list[Attempt]) -> Attempt | None:
+    ended = [one for one in attempts if one.ended]
+    return max(ended, key=lambda one: one.created, default=None)
+
+
+def _make_job(observed: Observed, spec: BackupSpec) -> Step:
+    cluster = observed.cluster
+    if cluster is None:
+        message = f"spec.clusterName: there is no EtcdCluster {spec.cluster_name} in the namespace"
+        return Wait(reason=Reason.CLUSTER_NOT_FOUND, message=message, stalled=True)
+    bootstrap, cluster_id = cluster.status.bootstrap, cluster.status.cluster_id
+    if bootstrap is None or not cluster_id or not members_to_ask(cluster.status):
+        message = f"EtcdCluster {spec.cluster_name} has no member that could be saved"
+        return Wait(reason=Reason.NO_MEMBER_RUNS, message=message)
+    return _without_image(observed) or MakeJob(
+        body=snapshot_job(observed, spec, cluster, bootstrap)
+    )
+
+
+def _without_image(observed: Observed) -> Refuse | None:
+    if observed.image:
+        return None
+    message = (
+        "The operator does not know its own image, which the backup's pod runs:"
+        " start it with --image, or OPERATOR_IMAGE in its environment"
+    )
+    return Refuse(reason=Reason.OPERATOR_IMAGE_UNKNOWN, message=message)
+
+
+_RULES: Final[tuple[Rule, ...]] = (
+    _expire,
+    _rest_when_finished,
+    _refuse_what_is_not_done_yet,
+    _expire_a_child,
+    _follow_the_schedule,
+    _delete_old_job,
+    _record_the_result,
+    _watch_the_job,
+    _make_job,
+)

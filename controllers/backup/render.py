@@ -1,0 +1,191 @@
+"""The objects that the operator makes for an EtcdBackup: Jobs, and the children of a schedule.
+
+Pure. Names come from the object, its generation and its time: whenever they are asked for, they are
+the same.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from api.labels import (
+    API_VERSION,
+    BACKUP_UID_LABEL,
+    SCHEDULE_UID_LABEL,
+    SCHEDULED_AT_ANNOTATION,
+    backup_labels,
+    client_secret_name,
+    operator_secret_name,
+)
+from api.v1alpha1.backup import BackupSpec
+from api.v1alpha1.cluster_status import BootstrapStatus
+from controllers.backup.members import members_to_ask
+from controllers.backup.observed import Cluster, Observed
+from controllers.backup.order import GIVE_UP, USAGE, Order, Removal
+from controllers.backup.pod import CONTAINER, agent_pod
+
+# The Job waits 10, 20, 40 seconds before it tries again.
+_RETRIES: Final = 3
+# The largest database that etcd recommends (8 GiB) at half a megabyte a second.
+_DEADLINE: Final = timedelta(hours=6)
+# The result is in the EtcdBackup by then; until it is, pod and log can be looked at.
+_KEPT: Final = timedelta(days=1)
+_LONGEST_NAME: Final = 63
+_UID_LENGTH: Final = 8
+# Fields of the spec that belong to the schedule and not to one of its backups.
+_OF_SCHEDULE: Final = frozenset(
+    {
+        "schedule",
+        "timeZone",
+        "suspend",
+        "startingDeadlineSeconds",
+        "concurrencyPolicy",
+        "retentionPolicy",
+    }
+)
+
+
+def job_name(observed: Observed) -> str:
+    """The name of the Job: of this very object, and of this state of its spec."""
+    end = f"-{observed.uid[:_UID_LENGTH]}-{observed.generation}"
+    return _short(observed.name, _LONGEST_NAME - len(end)) + end
+
+
+def folder_name(observed: Observed) -> str:
+    """The backup's name in the store: another EtcdBackup of the same name is another backup."""
+    end = f"-{observed.uid[:_UID_LENGTH]}"
+    return observed.name[: 253 - len(end)].rstrip("-.") + end
+
+
+def child_name(observed: Observed, scheduled: datetime) -> str:
+    """The name of the EtcdBackup for that time: the same one, however often it is asked for."""
+    end = f"-{scheduled.astimezone(UTC):%Y%m%d%H%M}"
+    return observed.name[: 253 - len(end)].rstrip("-.") + end
+
+
+def expiry_job_name(observed: Observed) -> str:
+    """The name of the Job that deletes the backup's data."""
+    end = f"-{observed.uid[:_UID_LENGTH]}-expiry"
+    return _short(observed.name, _LONGEST_NAME - len(end)) + end
+
+
+def snapshot_job(
+    observed: Observed, spec: BackupSpec, cluster: Cluster, bootstrap: BootstrapStatus
+) -> dict[str, Any]:
+    """The Job that takes the backup."""
+    order = Order(
+        namespace=observed.namespace,
+        cluster=spec.cluster_name,
+        cluster_uid=cluster.uid,
+        cluster_id=cluster.status.cluster_id,
+        epoch=bootstrap.epoch,
+        backup=folder_name(observed),
+        members=members_to_ask(cluster.status),
+        tls=bootstrap.scheme == "https",
+        compression=spec.compression,
+        s3=spec.s3,
+        gcs=spec.gcs,
+        azure=spec.azure,
+        local=spec.local,
+    )
+    args = ["snapshot", "--order", order.model_dump_json(by_alias=True)]
+    secret = _identity(spec, cluster) if order.tls else None
+    pod = agent_pod(spec, observed.image, args, tls_secret=secret)
+    return _job(observed, spec, job_name(observed), pod)
+
+
+def expiry_job(observed: Observed, spec: BackupSpec) -> dict[str, Any]:
+    """The Job that deletes what the backup has in the store."""
+    removal = Removal(
+        # The last two parts of the path are the backup's own (snapshots.layout).
+        folder="/".join(observed.status.storage_path.rsplit("/", 2)[1:]),
+        s3=spec.s3,
+        gcs=spec.gcs,
+        azure=spec.azure,
+        local=spec.local,
+    )
+    args = ["delete", "--order", removal.model_dump_json(by_alias=True)]
+    pod = agent_pod(spec, observed.image, args)
+    return _job(observed, spec, expiry_job_name(observed), pod)
+
+
+def _identity(spec: BackupSpec, cluster: Cluster) -> str:
+    """Where etcd asks who is calling, only root may take a snapshot (etcd
+    server/etcdserver/api/v3rpc/maintenance.go, authMaintenanceServer).
+    """
+    named = operator_secret_name if cluster.status.auth is not None else client_secret_name
+    return named(spec.cluster_name)
+
+
+def _job(observed: Observed, spec: BackupSpec, name: str, pod: dict[str, Any]) -> dict[str, Any]:
+    labels = {**backup_labels(spec.cluster_name), BACKUP_UID_LABEL: observed.uid}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": observed.namespace,
+            "labels": labels,
+            "ownerReferences": [_owner(observed)],
+        },
+        "spec": {
+            "backoffLimit": _RETRIES,
+            "activeDeadlineSeconds": int(_DEADLINE.total_seconds()),
+            "ttlSecondsAfterFinished": int(_KEPT.total_seconds()),
+            # From Kubernetes 1.26 on; before, what can't succeed is tried again in vain.
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": CONTAINER,
+                            "operator": "In",
+                            "values": [USAGE, GIVE_UP],
+                        },
+                    },
+                    # A drained node is nobody's failure.
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
+                ]
+            },
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": pod,
+            },
+        },
+    }
+
+
+def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str, Any]:
+    """The EtcdBackup for one time of the schedule."""
+    own = {key: value for key, value in spec.to_json().items() if key not in _OF_SCHEDULE}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "EtcdBackup",
+        "metadata": {
+            "name": child_name(observed, scheduled),
+            "namespace": observed.namespace,
+            "labels": {SCHEDULE_UID_LABEL: observed.uid},
+            "annotations": {
+                SCHEDULED_AT_ANNOTATION: f"{scheduled.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            },
+            "ownerReferences": [_owner(observed)],
+        },
+        "spec": own,
+    }
+
+
+def _owner(observed: Observed) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "EtcdBackup",
+        "name": observed.name,
+        "uid": observed.uid,
+        "controller": True,
+    }
+
+
+def _short(name: str, length: int) -> str:
+    """The beginning of a name, without dots: a pod's host name has none."""
+    return name.replace(".", "-")[:length].rstrip("-")

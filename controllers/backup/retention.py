@@ -1,0 +1,41 @@
+"""Decides which backups of a schedule go, by `snapshots.retention`. Pure.
+
+Only finished ones are looked at. What is already marked is going, and counts for nothing: so the
+newest good one that stays is never one that goes.
+"""
+
+from datetime import timedelta
+
+from api.duration import parse_duration
+from api.v1alpha1.backup import BackupSpec, RetentionPolicy
+from controllers.backup.observed import Child, Observed
+from snapshots.retention import Policy, Record, deletion_order, keep
+
+_NS_PER_US = 1000
+
+
+def first_expired(observed: Observed, spec: BackupSpec) -> Child | None:
+    """The backup that goes next, None when all that there are stay."""
+    policy = _policy(spec.retention_policy)
+    if not policy.has_limits:
+        return None
+    finished = {
+        one.name: one
+        for one in observed.children
+        if one.phase in {"Completed", "Failed"} and not one.expired and not one.terminating
+    }
+    records = [
+        Record(name=one.name, time=one.scheduled, good=one.phase == "Completed")
+        for one in finished.values()
+    ]
+    going = deletion_order(records, keep(records, policy, now=observed.now))
+    return finished[going[0]] if going else None
+
+
+def _policy(asked: RetentionPolicy) -> Policy:
+    age = None if asked.max_age is None else parse_duration(asked.max_age) // _NS_PER_US
+    # Of both, nothing and 0 mean no limit.
+    return Policy(
+        max_backups=asked.max_backups or None,
+        max_age=timedelta(microseconds=age) if age else None,
+    )
