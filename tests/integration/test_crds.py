@@ -214,7 +214,7 @@ def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):
             "existingVolumes": "Refuse",
             "migrationPolicy": "Refuse",
         },
-        "security": {"tls": {}, "auth": {"enabled": False}},
+        "security": {"tls": {"rotationGracePeriod": "1h"}, "auth": {"enabled": False}},
         "recovery": {"nodeLossSeconds": 600, "joinDeadlineSeconds": 600},
         "placement": {"spread": "Preferred"},
         "paused": False,
