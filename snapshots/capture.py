@@ -275,6 +275,15 @@ class _Uploads:
         except asyncio.CancelledError:
             # What has left arrives all the same: only then can it be taken back.
             await asyncio.wait([upload], timeout=CLEANUP_TIMEOUT_S)
+            upload.cancel()
+            # Nobody asks any more how it ended.
+            upload.add_done_callback(_ignore)
             raise
         finally:
             self._allowed.release()
+
+
+def _ignore(upload: asyncio.Future[None]) -> None:
+    """Looks at the failure, else asyncio complains that nobody did."""
+    if not upload.cancelled():
+        upload.exception()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from snapshots.errors import ManifestInvalidError, ObjectMissingError, ObjectTooBigError
@@ -11,9 +12,13 @@ from snapshots.layout import BackupFolder, parse_path
 from snapshots.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from snapshots.stores import ObjectInfo, Store
+
+# An attempt reads for an hour at most, and asks and writes for some minutes more; the rest is for
+# clocks that differ.
+DEAD_AFTER = timedelta(hours=3)
 
 
 async def find_manifest(store: Store, folder: BackupFolder) -> Manifest | None:
@@ -58,13 +63,13 @@ async def delete_backup(store: Store, folder: BackupFolder) -> None:
 
 
 async def delete_orphans(
-    store: Store, *, now: datetime, older_than: timedelta, below: str = ""
+    store: Store, *, now: datetime, older_than: timedelta = DEAD_AFTER, below: str = ""
 ) -> tuple[str, ...]:
     """Deletes the parts of dead attempts, and tells which.
 
     An attempt is dead where no manifest names it and nothing was written into it for `older_than`,
-    which has to be longer than an attempt may take. Where a manifest can't be read nothing is
-    deleted: a later release may have written it. Raises StoreError.
+    which has to be longer than an attempt may take. now: aware. Where a manifest can't be read
+    nothing is deleted: a later release may have written it. Raises StoreError.
     """
     attempts: dict[tuple[BackupFolder, str], list[ObjectInfo]] = defaultdict(list)
     async with aclosing(store.list(below)) as objects:

@@ -37,6 +37,7 @@ def arguments(location: Remote, credentials: Credentials) -> dict[str, Any]:
     return {
         "prefix": location.prefix or None,
         "config": _place(location) | _credentials(location, credentials),
+        **_provider(credentials),
         "client_options": _client_options(location),
         "retry_config": {
             "max_retries": MAX_RETRIES,
@@ -82,16 +83,12 @@ def _s3_endpoint(location: S3Location) -> str:
 
 
 def _credentials(location: Remote, credentials: Credentials) -> dict[str, object]:
+    """Of the configuration; the keys of S3 are given by `_provider`."""
     match location, credentials:
         case _, WorkloadIdentity():
             return {}
         case S3Location(), S3Keys():
-            keys: dict[str, object] = {
-                "access_key_id": credentials.access_key_id,
-                "secret_access_key": credentials.secret_access_key,
-            }
-            token = credentials.session_token
-            return keys | ({"session_token": token} if token else {})
+            return {}
         case GCSLocation(), GCSServiceAccount():
             return {"service_account_key": credentials.key}
         case AzureLocation(), AzureAccountKey():
@@ -101,6 +98,19 @@ def _credentials(location: Remote, credentials: Credentials) -> dict[str, object
         case _:
             message = f"{type(credentials).__name__} are no credentials for {location}"
             raise ValueError(message)
+
+
+def _provider(credentials: Credentials) -> dict[str, object]:
+    """In the configuration obstore would add a token that the environment has for other keys."""
+    if not isinstance(credentials, S3Keys):
+        return {}
+    keys = {
+        "access_key_id": credentials.access_key_id,
+        "secret_access_key": credentials.secret_access_key,
+        "token": credentials.session_token or None,
+        "expires_at": None,
+    }
+    return {"credential_provider": lambda: keys}
 
 
 def _client_options(location: Remote) -> dict[str, object]:

@@ -214,3 +214,22 @@ def test_credentials_show_nothing(credentials):
 
 def test_opening_asks_nothing_of_nobody():
     open_store(S3Location(bucket="b", region="r"), WorkloadIdentity())
+
+
+async def test_keys_that_were_given_are_not_mixed_with_the_environments(server, monkeypatch):
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-somebody-else")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody-else")
+
+    await open_store(server.location(), KEYS).put("a", b"")
+
+    (request,) = server.requests
+    assert "Credential=AK/" in request.headers["Authorization"]
+    assert "x-amz-security-token" not in request.headers
+
+
+async def test_temporary_keys_bring_their_token(server):
+    keys = S3Keys(access_key_id="AK", secret_access_key=SECRET, session_token="mine")
+
+    await open_store(server.location(), keys).put("a", b"")
+
+    assert server.requests[0].headers["x-amz-security-token"] == "mine"
