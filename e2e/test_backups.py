@@ -55,7 +55,8 @@ async def test_a_cluster_is_saved_and_what_is_in_the_way_is_told(
     measure("a backup of a small cluster into a volume", await completed(backup("once")))
 
     status = (await backup("once").get())["status"]
-    await is_in_the_volume(kube, cluster, status)
+    both = await is_in_the_volume(kube, cluster, status)
+    assert [file for file in both if "/early-" in file]
     pods = await kube.list("Pod", namespace, "app.kubernetes.io/name=etcd-backup")
     spec = next(pod["spec"] for pod in pods if pod["metadata"]["name"].startswith("once-"))
     assert not [name for volume in spec["volumes"] for name in volume if name == "projected"]
@@ -67,6 +68,14 @@ async def test_a_cluster_is_saved_and_what_is_in_the_way_is_told(
     told = await backup("no-secret").shows("StoreUnavailable", within_s=60.0)
     assert "127.0.0.1:9" in told
     assert "s3cr3t" not in json.dumps(await backup("no-secret").get())
+    # One that is beyond the retention of its schedule is marked so, and goes with its data.
+    mark = {"metadata": {"annotations": {"etcd.etcd.io/expired": "true"}}}
+    await kube.patch("EtcdBackup", namespace, "early", mark)
+
+    async def expired() -> bool:
+        return await kube.get("EtcdBackup", namespace, "early") is None
+
+    await until("the expired backup to be gone", expired, within_s=60.0)
     # A backup that is deleted takes its Job with it, and leaves what it has stored.
     await kube.delete("EtcdBackup", namespace, "once")
 
@@ -75,7 +84,8 @@ async def test_a_cluster_is_saved_and_what_is_in_the_way_is_told(
         return not [job for job in jobs if job["metadata"]["name"].startswith("once-")]
 
     await until("the Job of the deleted backup to be gone", gone, within_s=30.0)
-    await is_in_the_volume(kube, cluster, status)
+    left = await is_in_the_volume(kube, cluster, status)
+    assert not [file for file in left if "/early-" in file]
 
 
 async def completed(backup: EtcdBackup) -> float:
@@ -86,8 +96,11 @@ async def completed(backup: EtcdBackup) -> float:
     return (datetime.fromisoformat(found["status"]["completionTime"]) - began).total_seconds()
 
 
-async def is_in_the_volume(kube: Kube, cluster: EtcdCluster, status: Object) -> None:
-    """What the status says is what a pod with the volume finds, and what etcd has."""
+async def is_in_the_volume(kube: Kube, cluster: EtcdCluster, status: Object) -> list[str]:
+    """What the status says is what a pod with the volume finds, and what etcd has.
+
+    Returns all files of the cluster's backups.
+    """
     place = status["storagePath"].removeprefix("pvc://backups/")
     assert place.startswith("etcd/nightly/")
     found = await look_into(kube, cluster.namespace, "backups", place)
@@ -98,3 +111,5 @@ async def is_in_the_volume(kube: Kube, cluster: EtcdCluster, status: Object) -> 
     assert status["etcdRevision"] == endpoint[0]["Status"]["header"]["revision"]
     assert status["member"] == found["manifest"]["member"]["name"]
     assert status["member"] != (await cluster.status())["leader"]
+    files: list[str] = found["files"]
+    return files

@@ -79,6 +79,7 @@ def _job(obj: dict[str, Any]) -> Job:
         uid=obj["metadata"]["uid"],
         complete="Complete" in conditions,
         failure=None if failure is None else str(failure.get("message", "the Job failed")),
+        failed_at=_time(failure["lastTransitionTime"]) if failure else None,
         terminating="deletionTimestamp" in obj["metadata"],
     )
 

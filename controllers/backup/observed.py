@@ -20,12 +20,13 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A Job of this backup. failure: the server's words once it was given up, else None."""
+    """A Job of this backup. failure: the server's words once it was given up, at failed_at."""
 
     name: str
     uid: str
     complete: bool = False
     failure: str | None = None
+    failed_at: datetime | None = None
     terminating: bool = False
 
 

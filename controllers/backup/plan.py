@@ -5,6 +5,7 @@ Pure. A backup that is taken once is a Job; one with a schedule makes others tha
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 from api.backup_rules import backup_not_supported_yet
@@ -27,6 +28,12 @@ from controllers.backup.steps import (
     Rest,
     Step,
     Wait,
+)
+
+# Between a Job's failure and the pod's own word on it, or the pod's disappearance.
+_PATIENCE: Final = timedelta(minutes=1)
+_WAIT_FOR_LAST_WORD: Final = Wait(
+    reason=Reason.BACKUP_RUNNING, message="Waiting for the pod's last word"
 )
 
 Rule = Callable[[Observed, BackupSpec], Step | None]
@@ -110,7 +117,7 @@ def _record_the_result(observed: Observed, _spec: BackupSpec) -> Step | None:
         saved = next((one.answer for one in attempts if isinstance(one.answer, Saved)), None)
         if saved is not None:
             return Finish(answer=saved)
-        if job.failure is not None:
+        if job.failure is not None and not _may_still_speak(job, attempts, observed.now):
             return Finish(answer=_failure(job, attempts))
     return None
 
@@ -122,12 +129,20 @@ def _watch_the_job(observed: Observed, _spec: BackupSpec) -> Step | None:
     if job.terminating:
         return Wait(reason=Reason.RECONCILING, message=f"Waiting for Job {job.name} to be gone")
     attempts = _attempts(observed, job)
+    if job.failure is not None:
+        return _WAIT_FOR_LAST_WORD
     if not job.complete:
         return _progress(job, attempts)
     if any(not one.ended for one in attempts):
-        return Wait(reason=Reason.BACKUP_RUNNING, message="Waiting for the pod's last word")
+        return _WAIT_FOR_LAST_WORD
     # Its pod is gone: another Job finds the backup in the store, and tells what is in it.
     return DeleteJob(name=job.name, uid=job.uid, why="its pod is gone, and with it the result")
+
+
+def _may_still_speak(job: Job, attempts: list[Attempt], now: datetime) -> bool:
+    """Our cache of pods may be a little behind the Job's; a node that is gone never speaks."""
+    is_fresh = job.failed_at is not None and now < job.failed_at + _PATIENCE
+    return is_fresh and any(not one.ended for one in attempts)
 
 
 def _attempts(observed: Observed, job: Job) -> list[Attempt]:

@@ -9,7 +9,8 @@ from e2e.harness.wait import until
 
 # The operator's own image: it has what reads a volume.
 IMAGE = "ghcr.io/etcd-operator/etcd-operator:dev"
-# Prints the manifest in that folder and the SHA-256 of its parts, put together.
+# Prints the manifest in that folder, the SHA-256 of its parts, put together, and all files of the
+# cluster's backups.
 _LOOK = """
 import hashlib, json, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -17,7 +18,8 @@ manifest = json.loads((folder / "manifest.json").read_text())
 parts = sorted((folder / manifest["attempt"]).iterdir())
 whole = b"".join(part.read_bytes() for part in parts)
 print(json.dumps({"manifest": manifest, "sha256": hashlib.sha256(whole[:-32]).hexdigest(),
-                  "trailer": whole[-32:].hex()}))
+                  "trailer": whole[-32:].hex(),
+                  "files": [str(path) for path in folder.parent.rglob("*") if path.is_file()]}))
 """
 
 

@@ -110,7 +110,16 @@ def test_a_pod_that_can_not_start():
     ("condition", "complete", "failure"),
     [
         ({"type": "Complete", "status": "True"}, True, None),
-        ({"type": "Failed", "status": "True", "message": "backoff"}, False, "backoff"),
+        (
+            {
+                "type": "Failed",
+                "status": "True",
+                "message": "backoff",
+                "lastTransitionTime": CREATED,
+            },
+            False,
+            "backoff",
+        ),
         ({"type": "Failed", "status": "False"}, False, None),
     ],
 )
@@ -143,7 +152,8 @@ def test_a_failure_that_a_later_release_names_keeps_its_words():
 def test_events_tell_of_each_thing_once_and_metrics_count_it():
     metrics = BackupMetrics()
     said = failed(Reason.STORE_FORBIDDEN, "403").model_dump_json(by_alias=True)
-    given_up = {"conditions": [{"type": "Failed", "status": "True", "message": "m"}]}
+    end = {"type": "Failed", "status": "True", "message": "m", "lastTransitionTime": CREATED}
+    given_up = {"conditions": [end]}
     observed = seen(jobs=[JOB | {"status": given_up}], pods=[ended("Failed", 3, said, "Error")])
     told = []
     for _ in range(2):

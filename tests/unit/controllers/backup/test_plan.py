@@ -198,6 +198,16 @@ class TestJob:
 
         assert (answer.reason, answer.message) == (reason, words)
 
+    def test_has_failed_and_its_pod_may_still_say_why(self):
+        running = attempt()
+
+        fresh = self.step(running, failure="f", failed_at=NOW - timedelta(seconds=5))
+        late = self.step(running, failure="f", failed_at=NOW - timedelta(minutes=2))
+        gone = self.step(failure="f", failed_at=NOW - timedelta(seconds=5))
+
+        assert isinstance(fresh, Wait)
+        assert (late.answer.message, gone.answer.message) == ("f", "f")
+
     def test_of_another_one_does_not_count(self):
         step = self.step(attempt(ended=True, answer=SAVED, job_uid="another"))
 
