@@ -25,6 +25,7 @@ from api.objects import (
     read_identity,
     read_status,
 )
+from api.tls_decision import with_tls_decided
 from api.v1alpha1.backup import BackupStatus, EtcdBackup
 from api.v1alpha1.cluster import ClusterSpec, EtcdCluster
 from api.v1alpha1.cluster_status import ClusterStatus
@@ -56,7 +57,11 @@ def parse_cluster(obj: object) -> ParsedCluster | Invalid[ClusterStatus]:
         errors += tuple(spec_errors(cluster.spec, "spec"))
     if cluster is None or errors:
         return _invalid(obj, ClusterStatus, errors)
-    return ParsedCluster(identity=read_identity(obj), spec=cluster.spec, status=cluster.status)
+    return ParsedCluster(
+        identity=read_identity(obj),
+        spec=with_tls_decided(cluster.spec, cluster.status),
+        status=cluster.status,
+    )
 
 
 def parse_backup(obj: object) -> ParsedBackup | Invalid[BackupStatus]:

@@ -173,6 +173,7 @@ def cluster(number: int, *, size_bytes: int = 0, **metadata: object) -> dict[str
             "version": "v3.5.21",
             "paused": True,
             "storage": {"size": "1Gi", "deletionPolicy": "Retain"},
+            "security": {"tls": {"enabled": False}},
         },
     }
     missing = size_bytes - len(json.dumps(obj, separators=(",", ":")))

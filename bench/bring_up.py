@@ -35,6 +35,7 @@ SPEC = {
     "version": "v3.5.21",
     "storage": {"size": "1Gi"},
     "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+    "security": {"tls": {"enabled": False}},
 }
 
 

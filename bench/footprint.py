@@ -194,7 +194,12 @@ def _cluster() -> dict[str, object]:
         "apiVersion": "etcd.etcd.io/v1alpha1",
         "kind": "EtcdCluster",
         "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"size": 3, "version": "v3.5.21", "storage": {"size": "1Gi"}},
+        "spec": {
+            "size": 3,
+            "version": "v3.5.21",
+            "storage": {"size": "1Gi"},
+            "security": {"tls": {"enabled": False}},
+        },
     }
 
 

@@ -22,6 +22,7 @@ SPEC: Mapping[str, Any] = {
     "version": "v3.6.16",
     "storage": {"size": "1Gi"},
     "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+    "security": {"tls": {"enabled": False}},
 }
 
 

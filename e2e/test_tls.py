@@ -16,7 +16,7 @@ from e2e.harness.report import Measure
 from e2e.harness.wait import until
 from e2e.harness.writer import Writer
 
-TLS: Object = {"security": {"tls": {"enabled": True}}}
+AS_THE_DEFAULT_IS: Object = {"security": {}}
 REJECTED = "rejected connection on"
 NO_CERTIFICATE = "client didn't provide a certificate"
 UNKNOWN_AUTHORITY = "certificate signed by unknown authority"
@@ -50,7 +50,7 @@ async def started(cluster: EtcdCluster, pod: str) -> set[str]:
 async def test_a_cluster_with_tls_grows_and_survives_by_certificates_of_its_own(
     cluster: EtcdCluster, kube: Kube, tmp_path: Path, measure: Measure
 ) -> None:
-    await cluster.apply(size=1, **TLS)
+    await cluster.apply(size=1, **AS_THE_DEFAULT_IS)
     measure("1 member with TLS", await cluster.ready())
     status = await cluster.status()
     assert status["clientEndpoints"] == [f"https://db.{cluster.namespace}.svc.cluster.local:2379"]
@@ -91,8 +91,8 @@ async def test_only_who_has_the_client_secret_is_let_in(
     cluster: EtcdCluster, kube: Kube, namespace: str
 ) -> None:
     stranger = EtcdCluster(kube, namespace, "other")
-    await cluster.apply(size=3, **TLS)
-    await stranger.apply(size=1, **TLS)
+    await cluster.apply(size=3, **AS_THE_DEFAULT_IS)
+    await stranger.apply(size=1, **AS_THE_DEFAULT_IS)
     await cluster.ready()
     await stranger.ready()
     service, peer = f"db.{namespace}.svc", f"db-0.db-peer.{namespace}.svc"
@@ -145,7 +145,7 @@ async def test_members_sleep_and_wake_up_with_the_same_certificates(
         found = {name: await kube.get("Secret", cluster.namespace, name) for name in SECRETS}
         return {name: secret["data"]["tls.crt"] for name, secret in found.items() if secret}
 
-    await cluster.apply(size=3, version="v3.7.3", **TLS)
+    await cluster.apply(size=3, version="v3.7.3", **AS_THE_DEFAULT_IS)
     await cluster.ready()
     before = await secrets()
     await cluster.etcdctl("db-0", "put", "before", "sleep")
@@ -168,7 +168,7 @@ async def test_members_sleep_and_wake_up_with_the_same_certificates(
 
 
 async def test_tls_is_not_switched_on_a_cluster_that_exists(cluster: EtcdCluster) -> None:
-    await cluster.apply(size=1, **TLS)
+    await cluster.apply(size=1, **AS_THE_DEFAULT_IS)
     await cluster.ready()
     await cluster.edit(security={"tls": {"enabled": False}})
     assert "Set it back to true" in await cluster.shows("NotSupportedYet")
@@ -177,8 +177,26 @@ async def test_tls_is_not_switched_on_a_cluster_that_exists(cluster: EtcdCluster
     await cluster.ready()
 
 
+async def test_a_cluster_made_in_plain_text_stays_so_when_its_spec_leaves_it_open(
+    cluster: EtcdCluster,
+) -> None:
+    """As the objects that were stored before TLS was the default."""
+    await cluster.apply(size=1)
+    await cluster.ready()
+    before = await cluster.pod("db-0")
+    await cluster.edit(security=None)
+    await cluster.ready()
+    assert (await cluster.get())["spec"]["security"] == {"tls": {}}
+    assert (await cluster.status())["clientEndpoints"][0].startswith("http://")
+    after = await cluster.pod("db-0")
+    assert before is not None
+    assert after is not None
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert await started(cluster, "db-0") == {"db-0"}
+
+
 async def test_a_lost_authority_is_told_and_not_replaced(cluster: EtcdCluster, kube: Kube) -> None:
-    await cluster.apply(size=1, **TLS)
+    await cluster.apply(size=1, **AS_THE_DEFAULT_IS)
     await cluster.ready()
     lost = await kube.get("Secret", cluster.namespace, "db-peer-ca")
     assert lost is not None

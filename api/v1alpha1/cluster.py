@@ -218,11 +218,11 @@ _FOLLOW: Final = frozenset({"autoTLS", "clientTLSEnabled", "peerTLSEnabled"})
 class TLS(Model):
     """Encryption between clients and members, and among the members."""
 
-    enabled: Flag = Field(
-        default=False,
-        description="Whether the cluster speaks TLS, with clients and among its members. It is"
-        " decided when the cluster is made: this version of the operator does not switch it on or"
-        " off later.",
+    enabled: Flag | None = Field(
+        default=None,
+        description="Whether the cluster speaks TLS, with clients and among its members; unset, a"
+        " new cluster does, and one that exists keeps what it was made with. It is decided when the"
+        " cluster is made: this version of the operator does not switch it on or off later.",
     )
     auto_tls: Flag | None = Field(
         default=None,
@@ -258,8 +258,12 @@ class TLS(Model):
         """To write what is followed anyway is the same as to leave it out."""
         if not isinstance(data, Mapping):
             return data
-        enabled = data.get("enabled") or False
-        return {k: v for k, v in data.items() if k not in _FOLLOW or v is not enabled}
+        enabled = data.get("enabled")
+        return {
+            key: value
+            for key, value in data.items()
+            if key not in _FOLLOW or enabled is None or value is not enabled
+        }
 
 
 class Security(Model):

@@ -20,6 +20,9 @@ Role = Literal["leader", "follower", "learner"]
 
 # Etcd is well by its own word, kubelet's probe has not said so (yet).
 _NOT_READY: Final = "not ready"
+# A voter that was restarted has its log, and only what was written meanwhile is missing: far less
+# than what etcd lets a learner lack (server/etcdserver/server.go, readyPercentThreshold).
+_ENTRIES_BEHIND: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,24 @@ def keeps_quorum_without(observed: Observed, ordinal: int) -> bool:
     rest = [m for m in listed if leaving is None or leaving.member != m]
     able = [v for v in voters(observed) if v.ordinal != ordinal and _can_vote(observed, v)]
     return bool(rest) and len(able) >= quorum(len(rest))
+
+
+def caught_up(observed: Observed, view: ViewOfMember) -> bool:
+    """Whether it has applied nearly all that the leader has in its log."""
+    leads = next((v.status for v in voters(observed) if v.role == "leader" and v.status), None)
+    if leads is None or view.status is None:
+        return False
+    return leads.raft_index - view.status.raft_applied_index <= _ENTRIES_BEHIND
+
+
+def serves(observed: Observed, view: ViewOfMember) -> bool:
+    """Whether etcd itself calls it a voter that is well, whatever kubelet last found: it answers
+    under the ID that a linearizable list has as a voter's, knows the leader, has caught up, and
+    nobody has raised an alarm.
+    """
+    is_voter = view.member is not None and not view.member.is_learner
+    is_quiet = not observed.etcd.alarms
+    return is_voter and is_quiet and view.reason in {"", _NOT_READY} and caught_up(observed, view)
 
 
 def _can_vote(observed: Observed, view: ViewOfMember) -> bool:

@@ -72,7 +72,8 @@ class MembershipMetrics:
 
 def _ended(old: ClusterStatus, new: ClusterStatus, observed: Observed) -> _Ended | None:
     if old.joining is not None:
-        return None if new.joining is not None else _join(old.joining, old, new, observed)
+        goes_on = new.joining is not None and new.joining.name == old.joining.name
+        return None if goes_on else _join(old.joining, old, new, observed)
     if old.cluster_id and len(voters_of(new)) < len(voters_of(old)):
         return _Ended(_SCALE_IN, _DONE, None)
     return None

@@ -24,9 +24,11 @@ from controllers.pod_obstacles import obstacle_of
 
 # What etcd writes as its last words when a member whose file is closed finds no data
 # (server/etcdserver/bootstrap.go, bootstrapExistingClusterNoWAL): it can't ask anyone but itself.
+# With a file that kubelet has not closed yet the others say that they know it (ibid.,
+# bootstrapNewClusterNoWAL).
 _EMPTY_DIRECTORY = re.compile(
     r"cannot fetch cluster info from peer urls|could not retrieve cluster information"
-    r"|member count is unequal"
+    r"|member count is unequal|has already been bootstrapped"
 )
 
 # What it writes when its log or its database can't be read, however often it is started

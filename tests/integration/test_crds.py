@@ -207,7 +207,7 @@ def test_defaults_are_persisted_and_nulls_are_not(apiserver, stored):
             "existingVolumes": "Refuse",
             "migrationPolicy": "Refuse",
         },
-        "security": {"tls": {"enabled": False}},
+        "security": {"tls": {}},
         "recovery": {"nodeLossSeconds": 600, "joinDeadlineSeconds": 600},
         "placement": {"spread": "Preferred"},
         "paused": False,

@@ -40,6 +40,8 @@ from tests.simulation.etcd_versions import ClusterVersion
 HEALTH_INTERVAL_S = 5.0
 # A member whose cluster has no leader fails its probe so often that it is not ready any more.
 _READY_FOR_S = 10.0
+# Kubelet finds a new voter ready when it looks the next time.
+_NEXT_LOOK_S = 3.0
 # A joining member has the leader's snapshot after so many ticks.
 _TICKS_TO_CATCH_UP = 2
 
@@ -299,6 +301,8 @@ class EtcdModel:
         if not self.progress.get(member):
             raise Refused("etcdserver: can only promote a learner member which is in sync")
         entry.learner = False
+        if member in self.serving:
+            self.serving[member].looked_at = self.now + _NEXT_LOOK_S
         self._reconfigured()
 
     def remove(self, member: int) -> None:

@@ -72,7 +72,8 @@ class Log:
 
 @dataclass(slots=True)
 class Process:
-    """A running etcd. `cut`: neither members nor the operator reach it.
+    """A running etcd. `cut`: neither members nor the operator reach it.  `looked_at`: when kubelet
+    looks at it next, after it became a voter.
 
     `unsure`: at first it tells an older form of its data than it has.
     """
@@ -83,6 +84,7 @@ class Process:
     version: Version
     snapshot_count: int = SNAPSHOT_COUNT
     cut: bool = False
+    looked_at: float = 0.0
     announced: bool = False
     unsure: bool = False
 

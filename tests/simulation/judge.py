@@ -3,13 +3,15 @@ the operator believes.
 
 1. The plan is pure, and one is always made.
 2. The recorded voters are 0..n-1; the cluster's ID is latched once and never changes.
-3. One change of membership at a time: nobody is added or removed while another is half-way in.
+3. One change of membership at a time: nobody is added or removed while another is half-way in; who
+   is recorded as a voter is one, and serves where the next one follows at once.
 4. No step of ours takes a healthy voter away, or its pod, where the others are no quorum then.
 5. A voter is given up only when its data is lost or wrong, its node is, or somebody asked for it;
    or to move it to another volume (`judge_volumes`).
 6. A volume is discarded only when no member of etcd's list that has started lives on it.
 7. No file says `new` once the cluster has formed, and none but those of who joins is open.
-8. Nobody becomes a voter on a volume that another member lived on, or from a file that is open.
+8. Nobody becomes a voter on a volume that another member lived on, from a file that is open, or
+   before the claims name those who vote already.
 That acknowledged writes survive is checked by etcd's model, at each election and each first start.
 """
 
@@ -17,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from api.reasons import Reason
 from controllers.cluster import plan as planner
-from controllers.cluster.membership import voters_of
+from controllers.cluster.claim_record import ClaimRecord
+from controllers.cluster.membership import replaces, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.steps import (
     AddLearner,
@@ -62,6 +65,7 @@ def before_act(world: "World", observed: Observed, plan: Plan) -> None:
             _may_leave(world, observed, member)
         case PromoteLearner(id=member):
             _may_vote(world, member)
+            _claims_keep_up(world, observed)
         case DiscardClaim(name=name, uid=uid):
             _may_be_discarded(world, _ordinal(name), uid)
         case DeletePod(name=name, uid=uid):
@@ -79,6 +83,20 @@ def _nobody_else_joins(world: "World", ordinal: int) -> None:
     others = [e for e in world.etcd.entries.values() if e.learner and e.ordinal != ordinal]
     if any(entry.id not in world.etcd.by_hand for entry in others):
         raise Broken("two changes of membership at once")
+
+
+def _claims_keep_up(world: "World", observed: Observed) -> None:
+    """Before one more votes, the claims name those who vote already."""
+    joining, voters = observed.status.joining, voters_of(observed.status)
+    if joining is None or replaces(joining):
+        return
+    for seen in observed.claims:
+        claim = world.kubernetes.claims.get(seen.ordinal)
+        if claim is None or claim.uid != seen.uid or seen.terminating or seen.ordinal not in voters:
+            continue
+        record = ClaimRecord.parse(claim.membership)
+        if record is None or record.voters != voters:
+            raise Broken(f"the claims fall behind: {claim.membership} while {voters} vote")
 
 
 def _may_leave(world: "World", observed: Observed, member: int) -> None:
@@ -184,10 +202,21 @@ def _may_be_mounted(observed: Observed, name: str, text: str) -> None:
 
 def _may_be_recorded(world: "World", observed: Observed, step: RecordMembership) -> None:
     joining, before = step.joining, observed.status.joining
+    for ordinal in set(step.voters) - set(voters_of(observed.status)):
+        _votes(world, ordinal, is_well=joining is not None)
     if joining is None or before is not None or joining.ordinal not in step.voters:
         return
     if joining.reason != Reason.VOLUME_MIGRATION and not is_lost(world, joining.ordinal):
         raise Broken(f"member {joining.ordinal} is to be replaced though its data is good")
+
+
+def _votes(world: "World", ordinal: int, *, is_well: bool) -> None:
+    """`is_well`: the next member is decided on at once."""
+    entry = world.etcd.at(ordinal)
+    if entry is None or entry.learner:
+        raise Broken(f"member {ordinal} is recorded as a voter, and is none")
+    if is_well and entry.id not in world.etcd.healthy_voters():
+        raise Broken(f"one more follows member {ordinal}, which is down")
 
 
 def is_lost(world: "World", ordinal: int) -> bool:

@@ -355,7 +355,7 @@ class KubernetesModel:
         )
 
     def _is_ready(self, pod: Pod) -> bool:
-        if pod.process is None or pod.node in self.silent:
+        if pod.process is None or pod.node in self.silent or self.now < pod.process.looked_at:
             return False
         return self.etcd.is_ready(pod.process.log.id)
 

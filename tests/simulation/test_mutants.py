@@ -163,6 +163,15 @@ def wrong_ids_are_ignored(patch):
     patch.setattr(proof, "_foreign", lambda *_: None)
 
 
+def learners_count_as_voters(observed, real):
+    """A join is complete when its process has started."""
+    joins = observed.status.joining
+    if joins is None or not joins.started or observed.etcd.members is None:
+        return real(observed)
+    voters = {*membership.voters_of(observed.status), joins.ordinal}
+    return RecordMembership(voters=tuple(sorted(voters)), joining=None, why="it has started")
+
+
 def old_volume_goes_first(observed, real):
     """The volume is given up as soon as a replacement is recorded."""
     joins = observed.status.joining
@@ -228,8 +237,12 @@ MUTANTS = [
     pods_go_before_members,
     trouble_is_proof,
     wrong_ids_are_ignored,
+    pytest.param(
+        with_rule("track_joining", learners_count_as_voters), id="learners_count_as_voters"
+    ),
     pytest.param(without("wait_for_joining"), id="two_changes_at_once"),
     pytest.param(without("disarm_corrupt"), id="alarms_stay"),
+    pytest.param(without("annotate_before_vote"), id="claims_fall_behind"),
     pytest.param(without("free_volume"), id="joins_on_the_old_volume"),
     pytest.param(without("sleep"), id="never_sleeps"),
     pytest.param(
@@ -256,10 +269,6 @@ MUTANTS = [
 def moves_whoever_is_unwell(patch):
     for room in (volumes, joining):
         patch.setattr(room, "can_move", lambda observed: len(scale.voters(observed)) > 2)
-
-
-def decision_to_move_is_final(patch):
-    patch.setattr(joining, "_stays", lambda *_: "")
 
 
 def moves_against_the_policy(patch):
@@ -301,7 +310,6 @@ def released_with_its_pods(observed, real):
 
 MUTANTS_OF_VOLUMES = [
     moves_whoever_is_unwell,
-    decision_to_move_is_final,
     moves_against_the_policy,
     moves_before_the_template_is_renewed,
     resizes_what_is_to_move,

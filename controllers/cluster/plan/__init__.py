@@ -5,7 +5,7 @@ bottom; the first rule that speaks wins.  `plan` feeds status, events, metrics a
 with one value.  Called once per reconcile, and by anyone who wants to know what would happen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan import (
@@ -15,6 +15,7 @@ from controllers.cluster.plan import (
     deletion,
     downgrade,
     edits,
+    growing,
     health,
     joining,
     leftovers,
@@ -28,9 +29,25 @@ from controllers.cluster.plan import (
     upgrade,
     volumes,
 )
-from controllers.cluster.plan.steps import Action, Plan, Wait
+from controllers.cluster.plan.steps import Action, Plan, RecordMembership, Wait
 
 Rule = Callable[[Observed], Action | Wait | None]
+
+
+def grow_on(observed: Observed) -> RecordMembership | None:
+    """A cluster that grows on does not wait for kubelet to call its newest voter ready: where that
+    would bring the decision on the next member and nothing else, it is taken on etcd's own word,
+    and recorded together with the end of this join.
+    """
+    ready = growing.once_ready(observed)
+    if ready is None:
+        return None
+    # What the claims say of the membership can wait until the next member starts.
+    then = _first(ready, (rule for rule in RULES if rule is not leftovers.annotate_claims))
+    if then.rule == scale.grow.__name__ and isinstance(then.step, RecordMembership):
+        return then.step
+    return None
+
 
 RULES: tuple[Rule, ...] = (
     # The end of a cluster comes before everything else, a pause before any other write.
@@ -93,9 +110,11 @@ RULES: tuple[Rule, ...] = (
     joining.add_learner,
     joining.free_volume,
     repair.revive_pending,
+    leftovers.annotate_before_vote,
     joining.refresh_files,
     joining.promote,
     joining.nudge,
+    grow_on,
     joining.wait_for_joining,
     repair.replace,
     resize.resize,
@@ -113,6 +132,7 @@ RULES: tuple[Rule, ...] = (
     roll.restart_next,
     upgrade.complete,
     downgrade.cancel_downgrade,
+    bootstrap.close_files,
     leftovers.annotate_claims,
     scale.discard_leftovers,
     scale.shrink,
@@ -137,7 +157,11 @@ RULES: tuple[Rule, ...] = (
 
 def plan(observed: Observed) -> Plan:
     """The next step.  Total: the last rule always speaks."""
-    for rule in RULES:
+    return _first(observed, RULES)
+
+
+def _first(observed: Observed, rules: Iterable[Rule]) -> Plan:
+    for rule in rules:
         step = rule(observed)
         if step is not None:
             return Plan(rule=rule.__name__, step=step)

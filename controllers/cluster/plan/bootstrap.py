@@ -8,9 +8,10 @@ bootstrap over data of others.  Both are decided here, before the first object e
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from controllers.cluster.members import voters
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import edit, is_formed, refused_by_server, refused_edit
-from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, Wait
+from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, RefreshFiles, Wait
 from controllers.cluster.plan.template import is_behind
 from controllers.cluster.render import identity, rendered_for, stateful_set_for
 from controllers.cluster.render.identity import scheme_of
@@ -96,6 +97,21 @@ def record_started(observed: Observed) -> RecordStarted | None:
         ),
         cluster_id=cluster_id,
     )
+
+
+def close_files(observed: Observed) -> RefreshFiles | None:
+    """Kubelet brings a member the file that an emptied directory can't start from: at once, and not
+    within the minute after which it would look by itself.
+
+    Its first pod was started with an open one, and a pod made since with what kubelet remembered.
+    With an open one it would come back empty under its old ID whenever it can't ask the others
+    within a second (etcd server/etcdserver/bootstrap.go, isMemberBootstrapped).
+    """
+    for view in voters(observed):
+        pod, member = view.pod, view.member_id
+        if pod is not None and pod.running and member and pod.closed_for != member:
+            return RefreshFiles(name=pod.name, uid=pod.uid, member=member)
+    return None
 
 
 def restart_on_corrected_spec(observed: Observed) -> DeletePod | None:

@@ -7,6 +7,7 @@ from api.reasons import Reason, reason_of
 from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.growing import awaits_first_look
 from controllers.cluster.plan.scale import sleep
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.plan.template import is_taking_its_turn
@@ -99,13 +100,16 @@ def settled(observed: Observed) -> Wait:
 
 
 def judged(observed: Observed) -> tuple[ViewOfMember, ...]:
-    """The voters but one that has just left, as it should, and is still recorded."""
+    """The voters but one that has just left, as it should, and is still recorded, and one that has
+    just become one: nobody has counted on it yet.
+    """
     wanted = observed.applied.size if observed.applied else 0
     unlisted = observed.etcd.members is not None
     return tuple(
         view
         for view in voters(observed)
         if not (unlisted and view.member is None and 0 < wanted <= view.ordinal)
+        and not awaits_first_look(observed, view)
     )
 
 

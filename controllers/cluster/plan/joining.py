@@ -79,7 +79,7 @@ def track_joining(observed: Observed) -> RecordMembership | None:
 
 def _record_voter(observed: Observed, joining: JoiningMember) -> RecordMembership | None:
     """Complete once its pod is ready as well, or it has had its time: then it is cared for as any
-    other voter.
+    other voter.  A cluster that grows on does not wait for that (`grow_on`).
     """
     if not _view(observed, joining).healthy and not _gives_up(observed, joining):
         return None

@@ -12,6 +12,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
 from api.version import parse_version
 from controllers.cluster.claim_record import ClaimRecord, record_of
+from controllers.cluster.membership import replaces
 from controllers.cluster.observed import Claim, Observed
 from controllers.cluster.plan.steps import (
     AcceptSpec,
@@ -108,6 +109,16 @@ def annotate_claims(observed: Observed) -> AnnotateClaims | None:
         and claim.membership != text
     ]
     return AnnotateClaims(claims=_named(stale), record=text) if stale else None
+
+
+def annotate_before_vote(observed: Observed) -> AnnotateClaims | None:
+    """The same while one more member starts, before it votes: the record on the claims is never
+    more than one change behind.
+    """
+    joining = observed.status.joining
+    if joining is None or not joining.id or replaces(joining):
+        return None
+    return annotate_claims(observed)
 
 
 def _obeys(observed: Observed, policy: str) -> bool:

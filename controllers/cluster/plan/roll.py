@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from api.reasons import Reason
-from controllers.cluster.members import ViewOfMember, members_of, voters
+from controllers.cluster.members import ViewOfMember, caught_up, members_of, voters
 from controllers.cluster.membership import is_asleep, quorum
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed
@@ -24,9 +24,6 @@ from controllers.cluster.plan.template import (
     newest,
 )
 
-# A voter that was restarted has its log, and only what was written meanwhile is missing: far less
-# than what etcd lets a learner lack (server/etcdserver/server.go, readyPercentThreshold).
-_ENTRIES_BEHIND: Final = 1000
 # Without quorum a pod that runs is given this long before a newer template is tried on it.
 _STARTS_WITHIN: Final = timedelta(minutes=1)
 
@@ -93,7 +90,7 @@ def wait_for_turn(observed: Observed) -> Wait | None:
     if not what:
         return None
     down = [f"{v.name} ({v.reason})" for v in members_of(observed) if not v.healthy]
-    lagging = [v.name for v in voters(observed) if v.healthy and not _caught_up(observed, v)]
+    lagging = [v.name for v in voters(observed) if v.healthy and not caught_up(observed, v)]
     return Wait(
         reason=Reason.ROLLING_OUT,
         message=f"{what}; waiting for"
@@ -165,19 +162,12 @@ def _can_spare(observed: Observed, view: ViewOfMember) -> bool:
     """
     others = [other for other in voters(observed) if other.ordinal != view.ordinal]
     listed = sum(not member.is_learner for member in observed.etcd.members or ())
-    well = [other for other in others if other.healthy and _caught_up(observed, other)]
+    well = [other for other in others if other.healthy and caught_up(observed, other)]
     if listed <= 1 and not others:
         return True
     if view.healthy and len(well) < len(others):
         return False
     return len(well) >= quorum(listed)
-
-
-def _caught_up(observed: Observed, view: ViewOfMember) -> bool:
-    leads = next((v.status for v in voters(observed) if v.role == "leader" and v.status), None)
-    if leads is None or view.status is None:
-        return False
-    return leads.raft_index - view.status.raft_applied_index <= _ENTRIES_BEHIND
 
 
 def _heir(observed: Observed, leader: ViewOfMember) -> ViewOfMember | None:

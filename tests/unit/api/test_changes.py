@@ -15,7 +15,7 @@ def spec(**fields):
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ({}, {"size": 3, "paused": False, "security": {"tls": {"enabled": False}}}),
+        ({}, {"size": 3, "paused": False, "security": {"tls": {}}}),
         (
             {"security": {"tls": {"enabled": True}}},
             {"security": {"tls": {"enabled": True, "autoTLS": True, "peerTLSEnabled": True}}},

@@ -163,7 +163,16 @@ def test_defaults_are_filled_in():
     assert spec.storage.migration_policy == "Refuse"
     assert spec.maintenance_windows == ()
     assert spec.accept_operator_changes is False
-    assert spec.security.tls.enabled is False
+    assert spec.security.tls.enabled is True
+
+
+@pytest.mark.parametrize(("scheme", "enabled"), [("http", False), ("https", True)])
+def test_a_cluster_keeps_the_tls_that_it_was_made_with(scheme, enabled):
+    bootstrap = {"token": "a", "epoch": 1, "size": 1, "clusterDomain": "x", "members": []}
+    status = {"bootstrap": {**bootstrap, "scheme": scheme}}
+    parsed = parse_cluster(cluster(status=status))
+
+    assert parsed.spec.security.tls.enabled is enabled
 
 
 def test_null_means_absent():
@@ -264,11 +273,12 @@ def test_deletion_is_seen():
 @pytest.mark.parametrize(
     "tls",
     [
-        {"autoTLS": True},
-        {"clientTLSEnabled": True},
-        {"peerTLSEnabled": True},
+        {"autoTLS": True, "enabled": False},
+        {"clientTLSEnabled": True, "enabled": False},
+        {"peerTLSEnabled": True, "enabled": False},
         {"certificateSecret": "a"},
         {"caSecret": "a"},
+        {"autoTLS": False},
         {"autoTLS": False, "enabled": True},
         {"clientTLSEnabled": False, "enabled": True},
         {"peerTLSEnabled": False, "enabled": True},
@@ -287,7 +297,9 @@ def test_other_certificates_than_the_operators_are_refused(tls):
     [
         {},
         {"enabled": False},
-        {"clientTLSEnabled": False, "caSecret": "", "autoTLS": False},
+        {"autoTLS": True},
+        {"clientTLSEnabled": True, "peerTLSEnabled": True},
+        {"enabled": False, "clientTLSEnabled": False, "caSecret": "", "autoTLS": False},
         {"enabled": True},
         {"enabled": True, "autoTLS": True, "clientTLSEnabled": True, "peerTLSEnabled": None},
     ],

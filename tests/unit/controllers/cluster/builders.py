@@ -67,6 +67,7 @@ def pod(ordinal: int, **changes: Any) -> Pod:
         config_file=None,
         restarts=0,
         problem=None,
+        closed_for=member_id_hex(member_id(ordinal)),
     )
     return dataclasses.replace(healthy, **changes)
 

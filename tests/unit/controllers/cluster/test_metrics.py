@@ -133,6 +133,15 @@ class TestMembership:
         assert scrape.operations("scale-out", "succeeded") == 1
         assert scrape.value("membership_duration_seconds_sum", kind="scale-out") == 12
 
+    def test_growth_that_goes_on_at_once_is_counted_for_each_member(self, scrape):
+        following = self.joining(4, "ScaleOut", joined_as="")
+        self.ends(
+            scrape, "ScaleOut", ordinal=3, size=5, voter_ordinals=(0, 1, 2, 3), joining=following
+        )
+
+        assert scrape.operations("scale-out", "succeeded") == 1
+        assert scrape.value("membership_duration_seconds_sum", kind="scale-out") == 12
+
     def test_replacement_is_counted_and_timed(self, scrape):
         self.ends(scrape, "VolumeLost")
 

@@ -24,10 +24,11 @@ from controllers.cluster.plan.steps import (
     DeletePod,
     DeleteStatefulSet,
     RecordStarted,
+    RefreshFiles,
     SetFinalizer,
     Wait,
 )
-from etcd.ids import ClusterID
+from etcd.ids import ClusterID, member_id_hex
 from tests.unit.controllers.cluster.builders import (
     NOW,
     UID,
@@ -36,12 +37,17 @@ from tests.unit.controllers.cluster.builders import (
     claim,
     etcd,
     live_of,
+    member_id,
     observed,
     pod,
     spec,
     status_of,
     unborn,
 )
+
+
+def told_id(ordinal: int) -> str:
+    return member_id_hex(member_id(ordinal))
 
 
 def waits(of) -> Reason:
@@ -181,6 +187,17 @@ class TestForming:
 
 
 class TestRunning:
+    def test_first_pods_get_their_closed_files_at_once_and_are_told_once(self):
+        told = pod(0)
+        started, down = pod(1, closed_for=""), pod(2, closed_for="", running=False)
+
+        step = plan(observed(pods=(told, started, down))).step
+
+        assert step == RefreshFiles(name="db-1", uid="pod-1", member=told_id(1))
+        assert not isinstance(plan(observed(pods=(told, pod(1), down))).step, RefreshFiles), (
+            "a pod that does not run yet gets its file when it starts"
+        )
+
     def test_healthy_cluster_needs_nothing(self):
         step = plan(observed()).step
 

@@ -109,6 +109,16 @@ def test_member_without_data_is_known_by_etcds_last_words():
     )
 
 
+def test_empty_member_that_the_others_know_is_one_without_data():
+    """Its file was still open; etcd itself refused (server/etcdserver/bootstrap.go,
+    bootstrapNewClusterNoWAL).
+    """
+    words = json.dumps({"level": "fatal", "error": "member a1 has already been bootstrapped"})
+    seen = pod_from(pod({**waiting("CrashLoopBackOff"), "lastState": ended(words)}), ordinal=0)
+
+    assert seen.problem.reason is Reason.EMPTY_DATA_DIRECTORY
+
+
 def test_pod_on_its_way_out_has_no_problem():
     leaving = pod({**waiting("CrashLoopBackOff"), "lastState": ended()})
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
