@@ -144,7 +144,7 @@ class EventReason(StrEnum):
     SCHEDULE_MISSED = (
         "ScheduleMissed",
         "A time of the schedule passed by more than startingDeadlineSeconds: it is not made up.",
-        "Look why: was the operator down, or does an earlier backup of it never end?",
+        "Look whether the operator was down, or an earlier backup of the schedule never ends.",
     )
     # --- the conditions that also deserve an event when they set in
     INVALID_SPEC = _of(Reason.INVALID_SPEC)

@@ -1,9 +1,10 @@
 """The command line of the operator: `python -m operator`, `etcd-operator`."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from pydantic import ValidationError
@@ -76,7 +77,7 @@ def snapshot(order: str, message: Path, volume: Path) -> None:
     """Save a cluster's data in a store."""
     from cli.agent.command import take_snapshot  # noqa: PLC0415 - as above
 
-    sys.exit(take_snapshot(order, message=message, volume=volume))
+    _leave(take_snapshot(order, message=message, volume=volume))
 
 
 @agent.command()
@@ -85,4 +86,14 @@ def delete(order: str, message: Path, volume: Path) -> None:
     """Delete a backup from its store."""
     from cli.agent.command import delete_backup  # noqa: PLC0415 - as above
 
-    sys.exit(delete_backup(order, message=message, volume=volume))
+    _leave(delete_backup(order, message=message, volume=volume))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once: while Python takes itself down, a thread of the object store's
+    library that comes back for the interpreter aborts the process now and then (exit code 134), and
+    what was done would count as failed.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -21,7 +21,7 @@ from controllers.backup.steps import (
     MakeJob,
 )
 from controllers.resources import BACKUPS, JOBS
-from controllers.writer import Writer, is_final, namespace_is_going
+from controllers.writer import Writer, is_final
 from informers.errors import AlreadyExistsError, ConflictError, NotFoundError, StatusError
 from informers.resource import Resource
 
@@ -55,8 +55,6 @@ async def _make(
     except AlreadyExistsError:
         return await _is_ours(resource, body["metadata"]["name"], observed, writer)
     except StatusError as error:
-        if namespace_is_going(error):
-            return Done()
         if not is_final(error):
             raise
         return Rejected(reason=Reason.PODS_REFUSED, message=f"{resource.kind}: {error.message}")

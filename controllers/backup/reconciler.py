@@ -15,7 +15,7 @@ from controllers.backup.observed import Observed
 from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.plan import plan
 from controllers.backup.status import next_status
-from controllers.backup.steps import Action, Await, Step, Wait
+from controllers.backup.steps import Action, Await, Step, Suspended, Wait
 from controllers.events import EventRecorder
 from controllers.resources import BACKUPS
 from controllers.runtime import Result
@@ -117,6 +117,8 @@ def _requeue_s(observed: Observed, step: Step, outcome: Outcome | None) -> float
         recheck_s = _RECHECK_S
     elif isinstance(step, Await):
         return _until(step.due, observed.now)
+    elif isinstance(step, Suspended):
+        recheck_s = _LONGEST_S  # its backups grow old all the same
     else:
         return None
     return recheck_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - a spread, no secret

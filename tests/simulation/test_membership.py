@@ -56,6 +56,8 @@ ELSEWHERE = {
     certificates.record_authorities,
     certificates.issue_leaves,
     certificates.wait_for_certificates,
+    certificates.order_certificates,
+    certificates.copy_certificates,
     rotation.drop_rotation_request,
     rotation.make_next_authority,
     rotation.forget_lost_authority,

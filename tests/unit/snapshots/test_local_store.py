@@ -77,7 +77,7 @@ def test_folder_that_is_not_there_is_told(tmp_path):
 
 def test_full_volume_is_told_and_keeps_nothing_half(tmp_path):
     script = """
-import asyncio, pathlib, sys
+import asyncio, os, pathlib, sys
 from snapshots.errors import StoreFullError
 from snapshots.locations import LocalLocation, WorkloadIdentity
 from snapshots.stores import open_store
@@ -87,9 +87,10 @@ async def main(folder):
     try:
         await store.put("a/b", bytes(1_000_000))
     except StoreFullError as failure:
-        print(failure.message, [one async for one in store.list()])
+        print(failure.message, [one async for one in store.list()], flush=True)
 
 asyncio.run(main(pathlib.Path(sys.argv[1])))
+os._exit(0)  # as the agent does (cli/main.py)
 """
     # A file system of 64 KiB that nobody but the script sees.
     mounted = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" -c "$3" "$1"'
