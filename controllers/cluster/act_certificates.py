@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.labels import FIELD_MANAGER, ROTATE_ANNOTATION, SHOW_ANNOTATION
 from api.reasons import Reason
+from controllers.cluster.act_pods import hint
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.issue import (
@@ -40,7 +41,7 @@ from controllers.cluster.certificates.parse import (
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import trust_of
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.certificate_steps import (
     AnnounceCertificate,
     DropRotationRequest,
@@ -50,7 +51,7 @@ from controllers.cluster.plan.certificate_steps import (
     WantedCertificate,
 )
 from controllers.cluster.plan.certificates import tls_identity
-from controllers.resources import CLUSTERS, PODS, SECRETS
+from controllers.resources import CLUSTERS, SECRETS
 from controllers.writer import Writer, is_final, namespace_is_going
 from informers.errors import AlreadyExistsError, NotFoundError, StatusError
 
@@ -77,10 +78,8 @@ async def perform_on_certificates(step: SecretStep, observed: Observed, writer: 
             return await _replace(step, observed, writer)
         case AnnounceCertificate(pods=pods, fingerprint=fingerprint):
             note = {SHOW_ANNOTATION: fingerprint}
-            for name, uid in pods:
-                body = {"metadata": {"annotations": note, "uid": uid}}
-                await writer.patch(PODS, observed.namespace, name, body)
-            return Done()
+            noted = [await hint(name, uid, note, observed, writer) for name, uid in pods]
+            return next((one for one in noted if isinstance(one, NotYet)), Done())
         case DropRotationRequest():
             return await _drop_request(step, observed, writer)
         case _:

@@ -15,7 +15,7 @@ from api.labels import (
 )
 from api.reasons import Reason
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.steps import DeletePod, DropRequest, RefreshFiles
 from controllers.cluster.plan.version_steps import (
     DeleteProbe,
@@ -55,10 +55,25 @@ async def perform_on_pod(action: PodStep, observed: Observed, writer: Writer) ->
         case DropRequest(name=name):
             await _drop_request(name, observed, writer)
         case RefreshFiles(name=name, uid=uid, member=member):
-            note = {"annotations": {CLOSED_ANNOTATION: member}, "uid": uid}
-            await writer.patch(PODS, observed.namespace, name, {"metadata": note})
+            return await hint(name, uid, {CLOSED_ANNOTATION: member}, observed, writer)
         case _:
             assert_never(action)
+    return Done()
+
+
+async def hint(
+    name: str, uid: str, annotations: Mapping[str, str], observed: Observed, writer: Writer
+) -> Outcome:
+    """Note on a pod what makes its kubelet look at its files at once. It would do so by itself: a
+    server that refuses the note for good is asked again later. Raises other KubeErrors.
+    """
+    body = {"metadata": {"annotations": annotations, "uid": uid}}
+    try:
+        await writer.patch(PODS, observed.namespace, name, body)
+    except StatusError as error:
+        if not is_final(error):
+            raise
+        return NotYet(message=f"Kubernetes refuses a note on pod {name}: {error.message}")
     return Done()
 
 

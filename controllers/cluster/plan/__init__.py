@@ -145,7 +145,6 @@ RULES: tuple[Rule, ...] = (
     roll.restart_next,
     upgrade.complete,
     downgrade.cancel_downgrade,
-    bootstrap.close_files,
     leftovers.annotate_claims,
     scale.discard_leftovers,
     scale.shrink,
@@ -154,11 +153,13 @@ RULES: tuple[Rule, ...] = (
     upgrade.wait_for_version,
     # Between rolls an authority's rotation comes to its next phase; while it waits, others go on.
     rotation.begin_rotation,
-    rotation.announce_certificate,
     rotation.rotate,
     scale.wait_to_shrink,
     volumes.migrate,
     scale.grow,
+    # Notes on pods that only make kubelet look sooner: where they are refused, nothing else waits.
+    bootstrap.close_files,
+    rotation.announce_certificate,
     volumes.wait_to_migrate,
     repair.wait_to_honour,
     repair.wait_for_template,

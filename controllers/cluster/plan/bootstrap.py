@@ -9,6 +9,7 @@ from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
 from controllers.cluster.members import voters
+from controllers.cluster.membership import late_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import edit, is_formed, refused_by_server, refused_edit
 from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, RefreshFiles, Wait
@@ -108,9 +109,12 @@ def close_files(observed: Observed) -> RefreshFiles | None:
     With an open one it would come back empty under its old ID whenever it can't ask the others
     within a second (etcd server/etcdserver/bootstrap.go, isMemberBootstrapped).
     """
+    late = late_of(observed.status)  # their files are open still
     for view in voters(observed):
         pod, member = view.pod, view.member_id
-        if pod is not None and pod.running and member and pod.closed_for != member:
+        if pod is None or not pod.running or view.ordinal in late:
+            continue
+        if member and pod.closed_for != member:
             return RefreshFiles(name=pod.name, uid=pod.uid, member=member)
     return None
 

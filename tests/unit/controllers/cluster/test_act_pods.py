@@ -15,7 +15,7 @@ from api.labels import (
 from api.reasons import Reason
 from controllers.cluster.act import perform
 from controllers.cluster.happenings import happenings
-from controllers.cluster.outcome import Changed, Done, Rejected
+from controllers.cluster.outcome import Changed, Done, NotYet, Rejected
 from controllers.cluster.plan.steps import DropRequest, Plan, RefreshFiles
 from controllers.cluster.plan.version_steps import (
     DeleteProbe,
@@ -187,6 +187,15 @@ async def test_closed_file_is_noted_with_the_members_id(server, hands):
 
     assert await hands.take(RefreshFiles(name="db-1", uid="pod-1", member="b7")) == Done()
     assert notes(server) == {"theirs": "x", CLOSED_ANNOTATION: "b7"}
+
+
+async def test_note_that_is_refused_for_good_holds_nothing_up(server, hands):
+    put_pod(server)
+    server.script("patch", answer_status(403, "Forbidden", "pods are sealed"))
+
+    outcome = await hands.take(RefreshFiles(name="db-1", uid="pod-1", member="b7"))
+
+    assert outcome == NotYet(message="Kubernetes refuses a note on pod db-1: pods are sealed")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.observed import Etcd, Problem
 from controllers.cluster.plan import RULES, plan
+from controllers.cluster.plan import bootstrap as bootstrap_rules
 from controllers.cluster.plan.deletion import GIVE_UP_AFTER
 from controllers.cluster.plan.steps import (
     AcceptSpec,
@@ -198,6 +199,27 @@ class TestRunning:
         assert not isinstance(plan(observed(pods=(told, pod(1), down))).step, RefreshFiles), (
             "a pod that does not run yet gets its file when it starts"
         )
+
+    def test_file_that_is_still_open_is_not_brought(self):
+        """A first member that is late joins with it; the note would be spent by the time it has."""
+        seen = observed()
+        first = seen.status.bootstrap
+        late = first.members[2].model_copy(update={"started": False, "id": ""})
+        first = first.model_copy(update={"members": (*first.members[:2], late)})
+        seen = dataclasses.replace(
+            seen,
+            status=seen.status.model_copy(update={"bootstrap": first}),
+            pods=(pod(0), pod(1), pod(2, closed_for="", ready=False)),
+            etcd=dataclasses.replace(
+                seen.etcd,
+                members=(
+                    *seen.etcd.members[:2],
+                    dataclasses.replace(seen.etcd.members[2], client_urls=()),
+                ),
+            ),
+        )
+
+        assert bootstrap_rules.close_files(seen) is None
 
     def test_healthy_cluster_needs_nothing(self):
         step = plan(observed()).step
