@@ -106,7 +106,8 @@ class TLSCluster:
         data = self.folder / f"secrets-{self.generation}"
         for role, name in FOLDERS.items():
             (data / name).mkdir(parents=True)
-            for key, value in found[role]["data"].items():
+            secret = found.get(role, {"data": {}})  # by the users' authority there is no operator's
+            for key, value in secret["data"].items():
                 (data / name / key).write_bytes(base64.b64decode(value))
         link = self.folder / "tls.new"
         link.symlink_to(data)

@@ -25,7 +25,7 @@ from tests.integration.etcd.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD_DEADLINE_S = 900
-START_DEADLINE_S = 30
+START_DEADLINE_S = 60
 BUCKET = "backups"
 KEYS = S3Keys(access_key_id="operator", secret_access_key="not-so-secret")
 
