@@ -161,7 +161,10 @@ class BackupStatus(Model):
     )
     start_time: Time | None = Field(default=None, description="When the backup started.")
     completion_time: Time | None = Field(default=None, description="When it was completed.")
-    storage_path: Text = Field(default="", description="Where in the store the backup is.")
+    storage_path: Text = Field(
+        default="",
+        description="Where in the store the backup is; until it is completed, where it will be.",
+    )
     member: Text = Field(default="", description="The member that was saved.")
     database_size: Integer | None = Field(
         default=None, description="Bytes of the member's database.", json_schema_extra=INT64

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from api.reasons import Reason
-from cli.agent.store import open_ordered_store, place_of
+from cli.agent.store import open_ordered_store
 from controllers.backup.order import (
     GIVE_UP,
     TLS_PATH,
@@ -24,6 +24,7 @@ from controllers.backup.order import (
     Saved,
     failed,
 )
+from controllers.backup.place import path_in
 from etcd.client import EtcdClient
 from etcd.dialer import DirectDialer, Endpoint
 from etcd.errors import EtcdError
@@ -86,7 +87,7 @@ async def take(
     return Saved(
         started_at=manifest.started_at,
         completed_at=manifest.completed_at,
-        storage_path=place_of(order, manifest.folder(order.backup).path, volume),
+        storage_path=path_in(order, manifest.folder(order.backup).path),
         backup_size=manifest.stored_size,
         database_size=manifest.database.size,
         sha256=manifest.database.sha256,

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.reasons import Reason
+from api.v1alpha1.backup import BackupStatus
 from controllers.backup.order import Removal, failed
 from controllers.backup.plan import plan
 from controllers.backup.render import expiry_job_name
 from controllers.backup.steps import Await, DeleteSelf, ExpireChild, MakeDeletion, Refuse, Wait
 from tests.unit.controllers.backup.builders import (
     NOW,
+    S3,
     SAVED,
     after,
     attempt,
@@ -132,11 +134,50 @@ class TestExpired:
         assert (status.phase, status.storage_path) == ("Completed", SAVED.storage_path)
         assert isinstance(plan(replace(seen, status=status)), Refuse if fields else MakeDeletion)
 
-    def test_what_failed_has_nothing_in_the_store(self):
-        seen = self.seen()
+    @pytest.mark.parametrize("recorded", ["when the Job was made", "when the Job was seen"])
+    def test_what_failed_may_have_something_in_the_store(self, recorded):
+        seen = observed()
+        made = plan(seen)
+        if recorded == "when the Job was made":
+            seen = replace(seen, status=after(seen, made))
+        path = made.body["metadata"]["annotations"]["etcd.etcd.io/storage-path"]
+        seen = replace(seen, jobs=(job(failure="f", storage_path=path),))
+        gone = replace(seen, status=after(seen, plan(seen)), jobs=(), expired=True)
 
-        failure = seen.status.model_copy(update={"phase": "Failed"})
-        assert plan(replace(seen, status=failure)) == DeleteSelf()
+        assert (gone.status.phase, gone.status.storage_path) == ("Failed", SAVED.storage_path)
+        step = plan(gone)
+        assert isinstance(step, MakeDeletion)
+        assert after(gone, step).phase == "Failed"
+
+    def test_what_failed_before_it_had_a_place_has_nothing_in_the_store(self):
+        failure = BackupStatus(phase="Failed", job="once-0123abcd-1")
+
+        assert plan(observed(status=failure, expired=True)) == DeleteSelf()
+
+    @pytest.mark.parametrize(("phase", "kind"), [("Failed", DeleteSelf), ("Completed", Wait)])
+    def test_where_there_is_no_store_nothing_was_stored_by_what_failed(self, phase, kind):
+        seen = self.seen(jobs=(self.expiry(failure="f"),))
+        answer = failed(Reason.STORE_MISSING, "no such bucket")
+        tried = (attempt(ended=True, answer=answer, job_uid="expiry"),)
+        status = seen.status.model_copy(update={"phase": phase})
+
+        assert isinstance(plan(replace(seen, status=status, attempts=tried)), kind)
+
+    @pytest.mark.parametrize(
+        "elsewhere",
+        [
+            {"local": {"claimName": "others", "path": "etcd"}},
+            {"local": {"claimName": "backups"}},
+            {"local": None},
+            {**S3, "local": None},
+        ],
+    )
+    def test_data_are_not_looked_for_where_they_are_not(self, elsewhere):
+        step = plan(self.seen(spec=spec(**elsewhere)))
+
+        assert isinstance(step, Wait)
+        assert (step.stalled, step.reason) == (True, Reason.BACKUP_EXPIRED)
+        assert SAVED.storage_path in step.message
 
     def test_what_is_not_finished_is_finished_first(self):
         assert not isinstance(plan(replace(observed(), expired=True)), MakeDeletion | DeleteSelf)
