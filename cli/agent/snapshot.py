@@ -50,6 +50,8 @@ _STATUS_TIMEOUT_S = 5.0
 _DNS_TIMEOUT_S = 10.0
 # Longer than a Job may take: what was written so long ago belongs to no attempt that is alive.
 _DEAD_AFTER = timedelta(days=1)
+# The pod's last word is heard when it ends; what is left after that the next backup deletes.
+_CLEAN_UP_S = 300.0
 _REASONS: tuple[tuple[type[SnapshotsError], Reason, int], ...] = (
     (StoreForbiddenError, Reason.STORE_FORBIDDEN, GIVE_UP),
     (StoreMissingError, Reason.STORE_MISSING, GIVE_UP),
@@ -83,7 +85,6 @@ async def take(
         manifest = await _first_that_can_be_saved(order, store, pool, now)
     finally:
         await pool.close()
-    await _clean_up(store, manifest, now())
     return Saved(
         started_at=manifest.started_at,
         completed_at=manifest.completed_at,
@@ -96,6 +97,22 @@ async def take(
         etcd_revision=manifest.content.revision,
         keys=manifest.content.keys,
     )
+
+
+async def clean_up(
+    order: Order, environ: Mapping[str, str], *, now: datetime, volume: Path
+) -> None:
+    """Delete what dead attempts left; the backup counts whether that works or not."""
+    try:
+        async with asyncio.timeout(_CLEAN_UP_S):
+            await delete_orphans(
+                open_ordered_store(order, environ, volume),
+                now=now,
+                older_than=_DEAD_AFTER,
+                below=f"{order.cluster_id}-{order.epoch}",
+            )
+    except (SnapshotsError, TimeoutError) as failure:
+        log.warning("parts of dead attempts could not be deleted", error=str(failure))
 
 
 def read_tls(folder: Path = Path(TLS_PATH)) -> ClientTLS:
@@ -173,15 +190,6 @@ def _request(order: Order, member: MemberAddress) -> CaptureRequest:
         compress=order.compression,
         key=None,
     )
-
-
-async def _clean_up(store: Store, manifest: Manifest, now: datetime) -> None:
-    """Delete what dead attempts left; the backup counts whether that works or not."""
-    line = f"{manifest.cluster.id}-{manifest.cluster.epoch}"
-    try:
-        await delete_orphans(store, now=now, older_than=_DEAD_AFTER, below=line)
-    except SnapshotsError as failure:
-        log.warning("parts of dead attempts could not be deleted", error=str(failure))
 
 
 def _key(order: Order) -> str:
