@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.conditions import find_condition
 from api.labels import EXPIRED_ANNOTATION, SCHEDULED_AT_ANNOTATION, STORAGE_PATH_ANNOTATION
 from api.objects import Invalid
 from api.validation import parse_backup, parse_cluster
@@ -115,7 +114,10 @@ def _last_words(status: dict[str, Any], end: dict[str, Any], message: str) -> st
 
 
 def _child(obj: dict[str, Any]) -> Child | None:
-    """None for what has our label and was not made by us: it tells no time."""
+    """None for what has our label and was not made by us: it tells no time.
+
+    Read by hand: there may be thousands, and to validate each takes too long for one reconcile.
+    """
     metadata = obj["metadata"]
     try:
         scheduled = _time(_annotations(obj)[SCHEDULED_AT_ANNOTATION])
@@ -123,15 +125,17 @@ def _child(obj: dict[str, Any]) -> Child | None:
         return None
     if scheduled.tzinfo is None:
         return None
-    status = parse_backup(obj).status
-    ready = find_condition(status.conditions, "Ready")
+    status = obj.get("status") or {}
+    phase, completed = str(status.get("phase", "")), status.get("completionTime")
+    conditions = status.get("conditions") or ()
+    ready: dict[str, Any] = next((one for one in conditions if one.get("type") == "Ready"), {})
     return Child(
         name=metadata["name"],
         uid=metadata["uid"],
         scheduled=scheduled,
-        phase=status.phase,
-        completed=status.completion_time if status.phase == "Completed" else None,
-        message=ready.message if ready is not None else "",
+        phase=phase,
+        completed=_time(completed) if phase == "Completed" and completed else None,
+        message=str(ready.get("message", "")),
         terminating="deletionTimestamp" in metadata,
         expired=_annotations(obj).get(EXPIRED_ANNOTATION) == "true",
     )

@@ -128,6 +128,35 @@ def test_a_jobs_end(condition, complete, failure):
     assert (job.complete, job.failure) == (complete, failure)
 
 
+@pytest.mark.parametrize(
+    ("status", "phase", "completed", "message"),
+    [
+        ({}, "", None, ""),
+        ({"phase": "Pending", "conditions": []}, "Pending", None, ""),
+        (
+            {
+                "phase": "Completed",
+                "completionTime": "2026-03-01T11:00:09Z",
+                "conditions": [
+                    {"type": "Stalled", "status": "False", "message": "other"},
+                    {"type": "Ready", "status": "True", "message": "100 bytes"},
+                ],
+            },
+            "Completed",
+            NOW.replace(hour=11, minute=0, second=9),
+            "100 bytes",
+        ),
+    ],
+)
+def test_a_child_as_it_stands(status, phase, completed, message):
+    scheduled = {"etcd.etcd.io/scheduled-at": CREATED}
+    made = {"metadata": META | {"annotations": scheduled}, "spec": SPEC, "status": status}
+
+    (found,) = seen(children=[made]).children
+
+    assert (found.phase, found.completed, found.message) == (phase, completed, message)
+
+
 @pytest.mark.parametrize("annotation", [None, "soon", "2026-03-01T02:00:00"])
 def test_what_only_looks_like_a_child_is_left_alone(annotation):
     annotations = {} if annotation is None else {"etcd.etcd.io/scheduled-at": annotation}
