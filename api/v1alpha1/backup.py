@@ -133,7 +133,8 @@ class BackupSpec(Model):
     concurrency_policy: Literal["Forbid", "Replace", "Allow"] = Field(
         default="Forbid",
         description="What becomes of a time of the schedule while an earlier backup of it is not"
-        " finished: it waits (Forbid), the earlier one is deleted (Replace), or both run (Allow).",
+        " finished: it waits (Forbid), the earlier one is deleted (Replace), or both run (Allow),"
+        " once the earlier one has begun.",
     )
     retention_policy: RetentionPolicy = Field(
         default_factory=RetentionPolicy,

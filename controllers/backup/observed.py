@@ -63,6 +63,10 @@ class Child:
     expired: bool = False
 
     @property
+    def begun(self) -> bool:
+        return self.phase not in {"", "Pending"}
+
+    @property
     def finished(self) -> bool:
         return self.phase in {"Completed", "Failed"} or self.terminating
 

@@ -39,11 +39,15 @@ def next_of_schedule(observed: Observed, spec: BackupSpec) -> Step:
     if deadline is not None and observed.now - due > timedelta(seconds=deadline):
         return Await(due=upcoming, missed=due)
     active = unfinished(observed)
-    if active and spec.concurrency_policy == "Forbid":
-        message = f"The backup of {_text(due)} waits for {active[0].name} to be finished"
-        return Wait(reason=Reason.BACKUP_RUNNING, message=message)
-    if active and spec.concurrency_policy == "Replace":
+    policy = spec.concurrency_policy
+    if active and policy == "Replace":
         return DeleteChild(name=active[0].name, uid=active[0].uid)
+    # Also with Allow: those that can't begin pile up, and would all begin at once one day.
+    awaited = [one for one in active if policy == "Forbid" or not one.begun]
+    if awaited:
+        state = "is not finished" if awaited[0].begun else "has not begun"
+        message = f"The backup of {_text(due)} waits for {awaited[0].name}, which {state}"
+        return Wait(reason=Reason.BACKUP_RUNNING, message=message)
     return MakeChild(body=child(observed, spec, due), scheduled=due)
 
 

@@ -107,6 +107,20 @@ def test_an_unfinished_backup_and_the_next_one(policy, kind):
     assert made(plan(finished)) == NOON
 
 
+@pytest.mark.parametrize("phase", ["", "Pending"])
+def test_one_that_has_not_begun_is_waited_for_where_both_may_run(phase):
+    waiting = child(ELEVEN, phase)
+    running = child(ELEVEN - timedelta(hours=1), "Running")
+    seen = nightly("0 * * * *", concurrencyPolicy="Allow", children=(running, waiting))
+
+    step = plan(seen)
+
+    assert isinstance(step, Wait)
+    assert waiting.name in step.message
+    begun = replace(seen, children=(running, replace(waiting, phase="Running")))
+    assert made(plan(begun)) == NOON
+
+
 def test_ready_is_as_good_as_the_last_finished_backup():
     def ready(*children):
         seen = nightly(children=children)
