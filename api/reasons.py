@@ -476,6 +476,11 @@ class Reason(StrEnum):
         "spec.suspend is true: the schedule makes no backups.",
         "Set spec.suspend to false when you are done.",
     )
+    CLOCK_BEHIND = (
+        "ClockBehind",
+        "Backups were made for times that, by the operator's clock, are still to come.",
+        "Correct the clock; if it was ahead once, make another EtcdBackup with the schedule.",
+    )
     BACKUP_EXPIRED = (
         "BackupExpired",
         "The backup is beyond the retention policy of its schedule: its data are deleted.",

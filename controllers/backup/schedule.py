@@ -31,10 +31,10 @@ def next_of_schedule(observed: Observed, spec: BackupSpec) -> Step:
     """The next step; the spec has a schedule."""
     if spec.suspend:
         return Suspended()
-    upcoming = due_after(spec, observed.now)
+    upcoming = next_time(observed, spec)
     due = last_due(spec, served_until(observed), observed.now)
     if due is None:
-        return Await(due=upcoming)
+        return _clock_is_behind(observed, spec) or Await(due=upcoming)
     deadline = spec.starting_deadline_seconds
     if deadline is not None and observed.now - due > timedelta(seconds=deadline):
         return Await(due=upcoming, missed=due)
@@ -49,6 +49,24 @@ def next_of_schedule(observed: Observed, spec: BackupSpec) -> Step:
         message = f"The backup of {_text(due)} waits for {awaited[0].name}, which {state}"
         return Wait(reason=Reason.BACKUP_RUNNING, message=message)
     return MakeChild(body=child(observed, spec, due), scheduled=due)
+
+
+def next_time(observed: Observed, spec: BackupSpec) -> datetime:
+    """The next time that a backup is made for, also where one was made for a time to come."""
+    return due_after(spec, max(observed.now, served_until(observed)))
+
+
+def _clock_is_behind(observed: Observed, spec: BackupSpec) -> Wait | None:
+    """Whether times to come are served already, beyond the one that a clock's correction takes."""
+    served = served_until(observed)
+    if served <= due_after(spec, observed.now):
+        return None
+    message = (
+        f"It is {_text(observed.now)} by the operator's clock, and times up to {_text(served)} are"
+        " served already: correct the clock; if it is right and was ahead once, make another"
+        " EtcdBackup with this schedule"
+    )
+    return Wait(reason=Reason.CLOCK_BEHIND, message=message, stalled=True)
 
 
 def served_until(observed: Observed) -> datetime:

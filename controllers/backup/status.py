@@ -15,7 +15,7 @@ from controllers.backup.observed import Child, Observed
 from controllers.backup.order import Failed, Saved
 from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.render import job_name
-from controllers.backup.schedule import due_after, unfinished
+from controllers.backup.schedule import next_time, unfinished
 from controllers.backup.steps import (
     Await,
     DeleteChild,
@@ -137,7 +137,7 @@ def _of_schedule(observed: Observed, step: Step, outcome: Outcome | None) -> dic
         "phase": "Suspended" if isinstance(step, Suspended) else "Scheduled",
         "last_schedule_time": max([*served, *([recorded] if recorded else [])], default=None),
         "last_successful_time": max([*completed, *([before] if before else [])], default=None),
-        "next_schedule_time": None if waits else due_after(observed.spec, observed.now),
+        "next_schedule_time": None if waits else next_time(observed, observed.spec),
         "active": len(unfinished(observed)) + (isinstance(step, MakeChild)),
     }
 

@@ -55,10 +55,18 @@ def test_the_oldest_go_first():
     assert going([old, older, oldest, *days_old(1)], maxBackups=2) == [oldest.name, older.name]
 
 
-def test_what_is_older_than_the_policy_goes_but_never_the_newest_good_one():
-    new, good, bad = *days_old(20, 30), *days_old(10, phase="Failed")
+def test_what_is_older_than_the_policy_goes():
+    new, good, bad = *days_old(6, 30), *days_old(10, phase="Failed")
 
     assert going([new, good, bad], maxAge="7d") == [good.name, bad.name]
+
+
+def test_nothing_goes_for_its_age_while_there_is_nothing_newer():
+    """Backups have stopped, or the clock is ahead."""
+    old = [*days_old(20, 30), *days_old(10, phase="Failed")]
+
+    assert going(old, maxAge="7d") == []
+    assert going(old, maxAge="7d", maxBackups=1) == [old[1].name]
 
 
 @pytest.mark.parametrize("policy", [{}, {"maxBackups": 0}])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.labels import SCHEDULED_AT_ANNOTATION
+from api.reasons import Reason
 from api.v1alpha1.backup import BackupStatus
 from controllers.backup.plan import plan
 from controllers.backup.schedule import due_after, last_due
@@ -73,6 +74,35 @@ def test_only_the_last_time_that_was_missed_is_made_up_for():
 
 def test_nothing_is_due_before_the_object_was_there():
     assert plan(nightly(created=TWO + timedelta(seconds=1))) == Await(due=TWO + timedelta(days=1))
+
+
+@pytest.mark.parametrize("known_by", ["status", "children"])
+def test_a_clock_that_was_ahead_once_is_said_and_the_next_time_is_told_truly(known_by):
+    ahead = TWO + timedelta(days=30)
+    known = {
+        "status": {"status": BackupStatus(last_schedule_time=ahead)},
+        "children": {"children": (child(ahead),)},
+    }
+    seen = nightly(**known[known_by])
+
+    step = plan(seen)
+
+    assert isinstance(step, Wait)
+    assert (step.reason, step.stalled) == (Reason.CLOCK_BEHIND, True)
+    assert "2026-03-31T02:00:00Z" in step.message
+    status = after(seen, step)
+    assert status.next_schedule_time == ahead + timedelta(days=1)
+    then = replace(seen, status=status, now=ahead + timedelta(days=1))
+    assert made(plan(then)) == ahead + timedelta(days=1)
+
+
+def test_a_clock_that_was_ahead_by_less_than_a_time_is_not_worth_a_word():
+    seen = nightly(now=TWO - timedelta(seconds=3), children=(child(TWO),))
+
+    step = plan(seen)
+
+    assert step == Await(due=TWO + timedelta(days=1))
+    assert after(seen, step).next_schedule_time == TWO + timedelta(days=1)
 
 
 def test_what_is_too_late_is_left_out_and_said():
