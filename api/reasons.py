@@ -204,7 +204,7 @@ class Reason(StrEnum):
     )
     PODS_REFUSED = (
         "PodsRefused",
-        "The API server refuses to create the members' pods.",
+        "The API server refuses to create the pods of members, or of a backup.",
         "Correct what the message names: pod security, a quota, spec.podTemplate.",
     )
     POD_UNSCHEDULABLE = (

@@ -1,7 +1,8 @@
 """Reads everything that one reconcile of an EtcdBackup decides from, into one immutable `Observed`.
 
-From the informers' caches alone: the members of the cluster are known by its status, which its own
-reconciler keeps, and nobody here speaks to etcd or to a store.
+From the informers' caches alone; what they can't tell, `refusals` adds. The members of the cluster
+are known by its status, which its own reconciler keeps, and nobody here speaks to etcd or to a
+store.
 """
 
 from collections.abc import Iterable, Mapping

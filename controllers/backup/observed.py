@@ -23,6 +23,7 @@ class Job:
     """A Job of this backup. failure: the server's words once it was given up, at failed_at.
 
     storage_path: where in the store it puts the backup; empty for one that puts nothing there.
+    refusal: why its pod is not made.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Job:
     failure: str | None = None
     failed_at: datetime | None = None
     storage_path: str = ""
+    refusal: str = ""
     terminating: bool = False
 
 

@@ -75,8 +75,9 @@ def _expire(observed: Observed, spec: BackupSpec) -> Step | None:
         return DeleteSelf()
     if job.failure is not None:
         return _with_data_left(observed, _failure(job, _attempts(observed, job)))
-    message = f"Its data are being deleted: {_progress(job, _attempts(observed, job)).message}"
-    return Wait(reason=Reason.BACKUP_EXPIRED, message=message)
+    progress = _progress(job, _attempts(observed, job))
+    message = f"Its data are being deleted: {progress.message}"
+    return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=progress.stalled)
 
 
 def _with_data_left(observed: Observed, answer: Failed) -> DeleteSelf | Wait:
@@ -189,6 +190,9 @@ def _progress(job: Job, attempts: list[Attempt]) -> Wait:
     if obstacle is not None:
         reason, words = obstacle
         return Wait(reason=reason, message=f"The pod of Job {job.name}: {words}", stalled=True)
+    if job.refusal and not attempts:
+        message = f"The pod of Job {job.name} is not made: {job.refusal}"
+        return Wait(reason=Reason.PODS_REFUSED, message=message, stalled=True)
     last = _last_ended(attempts)
     if last is not None:
         told = last.answer.message if isinstance(last.answer, Failed) else last.last_words

@@ -134,6 +134,12 @@ class TestExpired:
         assert (step.stalled, step.reason) == (True, Reason.BACKUP_EXPIRED)
         assert "403" in step.message
 
+    def test_while_the_pod_that_deletes_them_can_not_be_made_it_says_so(self):
+        step = plan(self.seen(jobs=(self.expiry(refusal="exceeded quota"),)))
+
+        assert (step.stalled, step.reason) == (True, Reason.BACKUP_EXPIRED)
+        assert "exceeded quota" in step.message
+
     @pytest.mark.parametrize("fields", [{}, {"image": ""}])
     def test_it_is_what_it_was_until_it_is_gone(self, fields):
         seen = self.seen(**fields)
