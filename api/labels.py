@@ -56,7 +56,9 @@ MEMBERSHIP_ANNOTATION: Final = f"{GROUP}/membership"
 
 # On an EtcdBackup that a schedule made: for which time.
 SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
-# On an EtcdBackup: delete it, and before that what it has in the store.
+# On the Job of an EtcdBackup: where in the store it puts the backup.
+STORAGE_PATH_ANNOTATION: Final = f"{GROUP}/storage-path"
+# On an EtcdBackup: with the value "true", delete it, and before that what it has in the store.
 EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
 
 # --- finalizer and field managers

@@ -204,7 +204,7 @@ class Reason(StrEnum):
     )
     PODS_REFUSED = (
         "PodsRefused",
-        "The API server refuses to create the members' pods.",
+        "The API server refuses to create the pods of members, or of a backup.",
         "Correct what the message names: pod security, a quota, spec.podTemplate.",
     )
     POD_UNSCHEDULABLE = (
@@ -475,6 +475,11 @@ class Reason(StrEnum):
         "Suspended",
         "spec.suspend is true: the schedule makes no backups.",
         "Set spec.suspend to false when you are done.",
+    )
+    CLOCK_BEHIND = (
+        "ClockBehind",
+        "Backups were made for times that, by the operator's clock, are still to come.",
+        "Correct the clock; if it was ahead once, make another EtcdBackup with the schedule.",
     )
     BACKUP_EXPIRED = (
         "BackupExpired",

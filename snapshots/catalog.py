@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from snapshots.errors import ManifestInvalidError, ObjectMissingError, ObjectTooBigError
-from snapshots.layout import BackupFolder, parse_path
+from snapshots.layout import BackupFolder, PartPath, parse_path
 from snapshots.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from snapshots.stores import ObjectInfo, Store
+    from snapshots.stores import Store
 
 # An attempt reads for an hour at most, and asks and writes for some minutes more; the rest is for
 # clocks that differ.
@@ -71,19 +71,34 @@ async def delete_orphans(
     which has to be longer than an attempt may take. now: aware. Where a manifest can't be read
     nothing is deleted: a later release may have written it. Raises StoreError.
     """
-    attempts: dict[tuple[BackupFolder, str], list[ObjectInfo]] = defaultdict(list)
+    # Only the newest part of each attempt is kept in mind: a store may have very many.
+    attempts: dict[BackupFolder, dict[str, datetime]] = defaultdict(dict)
+    with_manifest: set[BackupFolder] = set()
     async with aclosing(store.list(below)) as objects:
         async for found in objects:
             place = parse_path(found.path)
-            if place is not None and not isinstance(place, BackupFolder):
-                attempts[place.folder, place.attempt].append(found)
+            if isinstance(place, BackupFolder):
+                with_manifest.add(place)
+            elif place is not None:
+                of_folder = attempts[place.folder]
+                newest = of_folder.get(place.attempt, found.modified)
+                of_folder[place.attempt] = max(newest, found.modified)
     orphans: list[str] = []
-    for (folder, attempt), parts in attempts.items():
-        is_old = max(part.modified for part in parts) < now - older_than
-        if is_old and not await _may_be_named(store, folder, attempt):
-            orphans += [part.path for part in parts]
-    await store.delete(orphans)
+    for folder, newest_parts in attempts.items():
+        if folder in with_manifest and len(newest_parts) == 1:
+            continue  # the one that the manifest names
+        for attempt, newest in newest_parts.items():
+            if newest < now - older_than and not await _may_be_named(store, folder, attempt):
+                orphans += await _delete_parts(store, folder, attempt)
     return tuple(orphans)
+
+
+async def _delete_parts(store: Store, folder: BackupFolder, attempt: str) -> list[str]:
+    async with aclosing(store.list(f"{folder.path}/{attempt}")) as objects:
+        paths = [found.path async for found in objects]
+    parts = [path for path in paths if isinstance(parse_path(path), PartPath)]
+    await store.delete(parts)
+    return parts
 
 
 async def _may_be_named(store: Store, folder: BackupFolder, attempt: str) -> bool:

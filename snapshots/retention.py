@@ -123,7 +123,8 @@ def _within_limits(
 ) -> list[Record]:
     if not policy.has_limits:
         return [] if policy.keeps_times else list(newest_first)
-    bad = [one for one in newest_first if one not in good]
+    names = {one.name for one in good}
+    bad = [one for one in newest_first if one.name not in names]
     counted = [*good[: policy.max_backups], *bad[: policy.max_backups]]
     oldest = None if policy.max_age is None else now - policy.max_age
     return [one for one in counted if oldest is None or one.time >= oldest]

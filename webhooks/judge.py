@@ -9,6 +9,7 @@ being deleted, edits that leave the spec alone (finalizers, annotations), and su
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from api.backup_rules import backup_not_supported_yet
 from api.errors import FieldError
 from api.labels import CONFIRM_DELETION_ANNOTATION, GROUP
 from api.objects import (
@@ -95,6 +96,8 @@ def _errors(parsed: Parsed, stored: JsonObject | None, rules: Rules) -> tuple[Fi
             return parsed.errors
         case ParsedCluster():
             return rules.refusals(parsed, stored)
+        case ParsedBackup():
+            return backup_not_supported_yet(parsed.spec, parsed.identity.namespace)
         case _:
             return ()
 

@@ -133,7 +133,8 @@ class BackupSpec(Model):
     concurrency_policy: Literal["Forbid", "Replace", "Allow"] = Field(
         default="Forbid",
         description="What becomes of a time of the schedule while an earlier backup of it is not"
-        " finished: it waits (Forbid), the earlier one is deleted (Replace), or both run (Allow).",
+        " finished: it waits (Forbid), the earlier one is deleted (Replace), or both run (Allow),"
+        " once the earlier one has begun.",
     )
     retention_policy: RetentionPolicy = Field(
         default_factory=RetentionPolicy,
@@ -161,7 +162,10 @@ class BackupStatus(Model):
     )
     start_time: Time | None = Field(default=None, description="When the backup started.")
     completion_time: Time | None = Field(default=None, description="When it was completed.")
-    storage_path: Text = Field(default="", description="Where in the store the backup is.")
+    storage_path: Text = Field(
+        default="",
+        description="Where in the store the backup is; until it is completed, where it will be.",
+    )
     member: Text = Field(default="", description="The member that was saved.")
     database_size: Integer | None = Field(
         default=None, description="Bytes of the member's database.", json_schema_extra=INT64

@@ -5,6 +5,7 @@ people.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from api.reasons import Reason
 from api.v1alpha1.common import Model
 from cli.agent.removal import remove
-from cli.agent.snapshot import NoMemberError, answer_of, read_tls, take
+from cli.agent.snapshot import NoMemberError, answer_of, clean_up, read_tls, take
 from cli.logs import configure_logging
 from cli.settings import Settings
 from controllers.backup.order import TRY_AGAIN, USAGE, Order, Place, Removal, failed
@@ -38,7 +39,10 @@ def take_snapshot(text: str, *, message: Path, volume: Path) -> int:
         tls = read_tls() if order.tls else None
         return await take(order, os.environ, now=_now, tls=tls, volume=volume)
 
-    return _carry_out(Order, text, work, message)
+    async def afterwards(order: Order) -> None:
+        await clean_up(order, os.environ, now=_now(), volume=volume)
+
+    return _carry_out(Order, text, work, message, afterwards)
 
 
 def delete_backup(text: str, *, message: Path, volume: Path) -> int:
@@ -56,8 +60,9 @@ def _carry_out(
     text: str,
     work: Callable[[Asked], Awaitable[Model | None]],
     message: Path,
+    afterwards: Callable[[Asked], Awaitable[None]] | None = None,
 ) -> int:
-    """Do the work that the text orders, and write its last word."""
+    """Do the work that the text orders, and write its last word, which then stands."""
     configure_logging(Settings())
     try:
         order = kind.model_validate_json(text)
@@ -71,14 +76,14 @@ def _carry_out(
     else:
         log.info("done", answer=written)
     message.write_text(written)
+    if not code and afterwards is not None:
+        asyncio.run(_until_told_to_stop(afterwards(order)))
     return code
 
 
 async def _answer(work: Awaitable[Model | None]) -> tuple[Model | None, int]:
     """What came of it, and the exit code. Told to stop, it takes away what it has uploaded."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    _cancel_when_told_to_stop()
     log.info("at work")
     try:
         return await work, 0
@@ -88,6 +93,18 @@ async def _answer(work: Awaitable[Model | None]) -> tuple[Model | None, int]:
         return failed(Reason.BACKUP_FAILED, str(failure)), TRY_AGAIN
     except asyncio.CancelledError:
         return failed(Reason.BACKUP_FAILED, "The pod was told to stop"), TRY_AGAIN
+
+
+async def _until_told_to_stop(work: Awaitable[None]) -> None:
+    _cancel_when_told_to_stop()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+def _cancel_when_told_to_stop() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _now() -> datetime:

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from api.reasons import Reason
-from cli.agent.store import open_ordered_store, place_of
+from cli.agent.store import open_ordered_store
 from controllers.backup.order import (
     GIVE_UP,
     TLS_PATH,
@@ -24,6 +24,7 @@ from controllers.backup.order import (
     Saved,
     failed,
 )
+from controllers.backup.place import path_in
 from etcd.client import EtcdClient
 from etcd.dialer import DirectDialer, Endpoint
 from etcd.errors import EtcdError
@@ -49,6 +50,8 @@ _STATUS_TIMEOUT_S = 5.0
 _DNS_TIMEOUT_S = 10.0
 # Longer than a Job may take: what was written so long ago belongs to no attempt that is alive.
 _DEAD_AFTER = timedelta(days=1)
+# The pod's last word is heard when it ends; what is left after that the next backup deletes.
+_CLEAN_UP_S = 300.0
 _REASONS: tuple[tuple[type[SnapshotsError], Reason, int], ...] = (
     (StoreForbiddenError, Reason.STORE_FORBIDDEN, GIVE_UP),
     (StoreMissingError, Reason.STORE_MISSING, GIVE_UP),
@@ -82,11 +85,10 @@ async def take(
         manifest = await _first_that_can_be_saved(order, store, pool, now)
     finally:
         await pool.close()
-    await _clean_up(store, manifest, now())
     return Saved(
         started_at=manifest.started_at,
         completed_at=manifest.completed_at,
-        storage_path=place_of(order, manifest.folder(order.backup).path, volume),
+        storage_path=path_in(order, manifest.folder(order.backup).path),
         backup_size=manifest.stored_size,
         database_size=manifest.database.size,
         sha256=manifest.database.sha256,
@@ -95,6 +97,22 @@ async def take(
         etcd_revision=manifest.content.revision,
         keys=manifest.content.keys,
     )
+
+
+async def clean_up(
+    order: Order, environ: Mapping[str, str], *, now: datetime, volume: Path
+) -> None:
+    """Delete what dead attempts left; the backup counts whether that works or not."""
+    try:
+        async with asyncio.timeout(_CLEAN_UP_S):
+            await delete_orphans(
+                open_ordered_store(order, environ, volume),
+                now=now,
+                older_than=_DEAD_AFTER,
+                below=f"{order.cluster_id}-{order.epoch}",
+            )
+    except (SnapshotsError, TimeoutError) as failure:
+        log.warning("parts of dead attempts could not be deleted", error=str(failure))
 
 
 def read_tls(folder: Path = Path(TLS_PATH)) -> ClientTLS:
@@ -172,15 +190,6 @@ def _request(order: Order, member: MemberAddress) -> CaptureRequest:
         compress=order.compression,
         key=None,
     )
-
-
-async def _clean_up(store: Store, manifest: Manifest, now: datetime) -> None:
-    """Delete what dead attempts left; the backup counts whether that works or not."""
-    line = f"{manifest.cluster.id}-{manifest.cluster.epoch}"
-    try:
-        await delete_orphans(store, now=now, older_than=_DEAD_AFTER, below=line)
-    except SnapshotsError as failure:
-        log.warning("parts of dead attempts could not be deleted", error=str(failure))
 
 
 def _key(order: Order) -> str:

@@ -11,17 +11,14 @@ from controllers.backup.order import (
     VOLUME_PATH,
     Place,
 )
-from snapshots.errors import StoreConfigError, StoreForbiddenError
+from controllers.backup.place import location_of
+from snapshots.errors import StoreForbiddenError
 from snapshots.locations import (
     AzureAccountKey,
-    AzureLocation,
     Credentials,
-    GCSLocation,
     GCSServiceAccount,
     LocalLocation,
-    Location,
     S3Keys,
-    S3Location,
     WorkloadIdentity,
 )
 from snapshots.stores import Store, open_store
@@ -37,31 +34,6 @@ def open_ordered_store(
     return open_store(location, credentials_of(order, environ))
 
 
-def location_of(order: Place, volume: Path) -> Location:
-    """Where the backup goes. Raises StoreConfigError for an order without a store."""
-    if order.s3 is not None:
-        return S3Location(
-            bucket=order.s3.bucket,
-            prefix=order.s3.path.strip("/"),
-            region=order.s3.region,
-            endpoint=order.s3.endpoint,
-            path_style=order.s3.path_style,
-        )
-    if order.gcs is not None:
-        prefix, endpoint = order.gcs.path.strip("/"), order.gcs.endpoint
-        return GCSLocation(bucket=order.gcs.bucket, prefix=prefix, endpoint=endpoint)
-    if order.azure is not None:
-        return AzureLocation(
-            account=order.azure.account,
-            container=order.azure.container,
-            prefix=order.azure.path.strip("/"),
-            endpoint=order.azure.endpoint,
-        )
-    if order.local is not None:
-        return LocalLocation(folder=volume / order.local.path.strip("/"))
-    raise StoreConfigError("the order names no store", operation="open", where="nowhere")
-
-
 def credentials_of(order: Place, environ: Mapping[str, str]) -> Credentials:
     """What the pod was given, or else whatever identity it has."""
     if order.s3 is not None and S3_ACCESS_KEY in environ:
@@ -74,14 +46,6 @@ def credentials_of(order: Place, environ: Mapping[str, str]) -> Credentials:
     if order.azure is not None and AZURE_KEY in environ:
         return AzureAccountKey(key=environ[AZURE_KEY].strip())
     return WorkloadIdentity()
-
-
-def place_of(order: Place, path: str, volume: Path = Path(VOLUME_PATH)) -> str:
-    """Where a folder of the store is, in words that mean something outside of the pod."""
-    if order.local is not None:
-        inside = "/".join(filter(None, (order.local.path.strip("/"), path)))
-        return f"pvc://{order.local.claim_name}/{inside}"
-    return f"{location_of(order, volume)}/{path}"
 
 
 def _make_folder(folder: Path, where: str) -> None:

@@ -4,6 +4,7 @@ By the cluster that was saved, so that an alert on the age of the last backup ou
 EtcdBackup. Metric names are an interface: docs/reference/metrics.md lists them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -98,10 +99,10 @@ class BackupMetrics(Collector):
         family = GaugeMetricFamily(
             "etcd_operator_backups", "EtcdBackups by phase.", labels=(*_LABELS, "phase")
         )
+        counts = Counter((one.cluster, one.status.phase) for one in self._samples.values())
         for cluster in self._failures:
-            mine = [s.status.phase for s in self._samples.values() if s.cluster == cluster]
             for phase in _PHASES:
-                family.add_metric((*cluster, phase), mine.count(phase))
+                family.add_metric((*cluster, phase), counts[cluster, phase])
         return family
 
 

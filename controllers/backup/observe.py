@@ -1,7 +1,8 @@
 """Reads everything that one reconcile of an EtcdBackup decides from, into one immutable `Observed`.
 
-From the informers' caches alone: the members of the cluster are known by its status, which its own
-reconciler keeps, and nobody here speaks to etcd or to a store.
+From the informers' caches alone; what they can't tell, `refusals` adds. The members of the cluster
+are known by its status, which its own reconciler keeps, and nobody here speaks to etcd or to a
+store.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.conditions import find_condition
-from api.labels import EXPIRED_ANNOTATION, SCHEDULED_AT_ANNOTATION
+from api.labels import EXPIRED_ANNOTATION, SCHEDULED_AT_ANNOTATION, STORAGE_PATH_ANNOTATION
 from api.objects import Invalid
 from api.validation import parse_backup, parse_cluster
 from controllers.backup.observed import Attempt, Child, Cluster, Job, Observed
@@ -53,7 +53,7 @@ def observe(obj: dict[str, Any], sources: Sources, *, now: datetime) -> Observed
         errors=parsed.errors if isinstance(parsed, Invalid) else (),
         status=parsed.status,
         image=sources.image,
-        expired=EXPIRED_ANNOTATION in (obj["metadata"].get("annotations") or {}),
+        expired=_annotations(obj).get(EXPIRED_ANNOTATION) == "true",
         cluster=_cluster(who.namespace, spec.cluster_name, informers) if spec else None,
         jobs=tuple(_job(one) for one in informers[JOBS].by_index(BY_BACKUP_UID, who.uid)),
         attempts=tuple(_attempt(one) for one in informers[PODS].by_index(BY_BACKUP_UID, who.uid)),
@@ -80,6 +80,7 @@ def _job(obj: dict[str, Any]) -> Job:
         complete="Complete" in conditions,
         failure=None if failure is None else str(failure.get("message", "the Job failed")),
         failed_at=_time(failure["lastTransitionTime"]) if failure else None,
+        storage_path=_annotations(obj).get(STORAGE_PATH_ANNOTATION, ""),
         terminating="deletionTimestamp" in obj["metadata"],
     )
 
@@ -114,26 +115,35 @@ def _last_words(status: dict[str, Any], end: dict[str, Any], message: str) -> st
 
 
 def _child(obj: dict[str, Any]) -> Child | None:
-    """None for what has our label and was not made by us: it tells no time."""
+    """None for what has our label and was not made by us: it tells no time.
+
+    Read by hand: there may be thousands, and to validate each takes too long for one reconcile.
+    """
     metadata = obj["metadata"]
     try:
-        scheduled = _time((metadata.get("annotations") or {})[SCHEDULED_AT_ANNOTATION])
+        scheduled = _time(_annotations(obj)[SCHEDULED_AT_ANNOTATION])
     except (KeyError, ValueError, TypeError):
         return None
     if scheduled.tzinfo is None:
         return None
-    status = parse_backup(obj).status
-    ready = find_condition(status.conditions, "Ready")
+    status = obj.get("status") or {}
+    phase, completed = str(status.get("phase", "")), status.get("completionTime")
+    conditions = status.get("conditions") or ()
+    ready: dict[str, Any] = next((one for one in conditions if one.get("type") == "Ready"), {})
     return Child(
         name=metadata["name"],
         uid=metadata["uid"],
         scheduled=scheduled,
-        phase=status.phase,
-        completed=status.completion_time if status.phase == "Completed" else None,
-        message=ready.message if ready is not None else "",
+        phase=phase,
+        completed=_time(completed) if phase == "Completed" and completed else None,
+        message=str(ready.get("message", "")),
         terminating="deletionTimestamp" in metadata,
-        expired=EXPIRED_ANNOTATION in metadata["annotations"],
+        expired=_annotations(obj).get(EXPIRED_ANNOTATION) == "true",
     )
+
+
+def _annotations(obj: dict[str, Any]) -> dict[str, str]:
+    return obj["metadata"].get("annotations") or {}
 
 
 def _controller_uid(owners: Iterable[dict[str, Any]]) -> str:

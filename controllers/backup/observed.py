@@ -20,13 +20,19 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A Job of this backup. failure: the server's words once it was given up, at failed_at."""
+    """A Job of this backup. failure: the server's words once it was given up, at failed_at.
+
+    storage_path: where in the store it puts the backup; empty for one that puts nothing there.
+    refusal: why its pod is not made.
+    """
 
     name: str
     uid: str
     complete: bool = False
     failure: str | None = None
     failed_at: datetime | None = None
+    storage_path: str = ""
+    refusal: str = ""
     terminating: bool = False
 
 
@@ -57,6 +63,10 @@ class Child:
     message: str
     terminating: bool
     expired: bool = False
+
+    @property
+    def begun(self) -> bool:
+        return self.phase not in {"", "Pending"}
 
     @property
     def finished(self) -> bool:

@@ -14,6 +14,7 @@ from api.v1alpha1.backup import BackupSpec
 from controllers.backup.members import members_to_ask
 from controllers.backup.observed import Attempt, Job, Observed
 from controllers.backup.order import Failed, Saved, failed
+from controllers.backup.place import holds, store_of
 from controllers.backup.render import expiry_job, expiry_job_name, job_name, snapshot_job
 from controllers.backup.retention import first_expired
 from controllers.backup.schedule import next_of_schedule
@@ -60,20 +61,42 @@ def _expire(observed: Observed, spec: BackupSpec) -> Step | None:
     """First what is in the store, then the object that tells where it is."""
     if not observed.expired or observed.status.phase not in {"Completed", "Failed"}:
         return None
-    if observed.status.phase == "Failed":
+    if observed.status.phase == "Failed" and not observed.status.storage_path:
         return DeleteSelf()
     name = expiry_job_name(observed)
     job = next((one for one in observed.jobs if one.name == name), None)
     if job is None:
-        return _without_image(observed) or MakeDeletion(body=expiry_job(observed, spec))
+        return (
+            _in_another_store(observed, spec)
+            or _without_image(observed)
+            or MakeDeletion(body=expiry_job(observed, spec))
+        )
     if job.complete:
         return DeleteSelf()
-    attempts = _attempts(observed, job)
     if job.failure is not None:
-        message = f"Its data could not be deleted: {_failure(job, attempts).message}"
-        return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=True)
-    message = f"Its data are being deleted: {_progress(job, attempts).message}"
-    return Wait(reason=Reason.BACKUP_EXPIRED, message=message)
+        return _with_data_left(observed, _failure(job, _attempts(observed, job)))
+    progress = _progress(job, _attempts(observed, job))
+    message = f"Its data are being deleted: {progress.message}"
+    return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=progress.stalled)
+
+
+def _with_data_left(observed: Observed, answer: Failed) -> DeleteSelf | Wait:
+    if observed.status.phase == "Failed" and answer.reason is Reason.STORE_MISSING:
+        return DeleteSelf()  # there never was a store to put anything into
+    message = f"Its data could not be deleted: {answer.message}"
+    return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=True)
+
+
+def _in_another_store(observed: Observed, spec: BackupSpec) -> Wait | None:
+    """The spec was edited since: the Job would find nothing there, and call that deleted."""
+    path = observed.status.storage_path
+    if holds(store_of(spec), path):
+        return None
+    message = (
+        f"Its data are at {path}, which is not in the store that the spec names: name that one"
+        " again, or delete the data and this EtcdBackup yourself"
+    )
+    return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=True)
 
 
 def _rest_when_finished(observed: Observed, spec: BackupSpec) -> Step | None:
@@ -167,6 +190,9 @@ def _progress(job: Job, attempts: list[Attempt]) -> Wait:
     if obstacle is not None:
         reason, words = obstacle
         return Wait(reason=reason, message=f"The pod of Job {job.name}: {words}", stalled=True)
+    if job.refusal and not attempts:
+        message = f"The pod of Job {job.name} is not made: {job.refusal}"
+        return Wait(reason=Reason.PODS_REFUSED, message=message, stalled=True)
     last = _last_ended(attempts)
     if last is not None:
         told = last.answer.message if isinstance(last.answer, Failed) else last.last_words

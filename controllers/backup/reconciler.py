@@ -14,6 +14,7 @@ from controllers.backup.observe import Sources, observe
 from controllers.backup.observed import Observed
 from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.plan import plan
+from controllers.backup.refusals import with_refusals
 from controllers.backup.status import next_status
 from controllers.backup.steps import Action, Await, Step, Suspended, Wait
 from controllers.events import EventRecorder
@@ -67,7 +68,7 @@ class BackupReconciler:
             self._own_writes.forget(key)
             self._metrics.forget(key)
             return Result()
-        observed = observe(obj, self._sources, now=self._now())
+        observed = await with_refusals(observe(obj, self._sources, now=self._now()), self._api)
         step = plan(observed)
         log.debug("planned", step=type(step).__name__)
         writer = Writer(self._api, self._own_writes, key, remaining_s=self._remaining_s)

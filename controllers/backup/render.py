@@ -12,6 +12,7 @@ from api.labels import (
     BACKUP_UID_LABEL,
     SCHEDULE_UID_LABEL,
     SCHEDULED_AT_ANNOTATION,
+    STORAGE_PATH_ANNOTATION,
     backup_labels,
     client_secret_name,
     operator_secret_name,
@@ -21,6 +22,7 @@ from api.v1alpha1.cluster_status import BootstrapStatus
 from controllers.backup.members import members_to_ask
 from controllers.backup.observed import Cluster, Observed
 from controllers.backup.order import GIVE_UP, USAGE, Order, Removal
+from controllers.backup.place import folder_of, storage_path_of, store_of
 from controllers.backup.pod import CONTAINER, agent_pod
 
 # The Job waits 10, 20, 40 seconds before it tries again.
@@ -82,27 +84,19 @@ def snapshot_job(
         members=members_to_ask(cluster.status),
         tls=bootstrap.scheme == "https",
         compression=spec.compression,
-        s3=spec.s3,
-        gcs=spec.gcs,
-        azure=spec.azure,
-        local=spec.local,
+        **dict(store_of(spec)),
     )
     args = ["snapshot", "--order", order.model_dump_json(by_alias=True)]
     secret = _identity(spec, cluster) if order.tls else None
     pod = agent_pod(spec, observed.image, args, tls_secret=secret)
-    return _job(observed, spec, job_name(observed), pod)
+    job = _job(observed, spec, job_name(observed), pod)
+    job["metadata"]["annotations"] = {STORAGE_PATH_ANNOTATION: storage_path_of(order)}
+    return job
 
 
 def expiry_job(observed: Observed, spec: BackupSpec) -> dict[str, Any]:
     """The Job that deletes what the backup has in the store."""
-    removal = Removal(
-        # The last two parts of the path are the backup's own (snapshots.layout).
-        folder="/".join(observed.status.storage_path.rsplit("/", 2)[1:]),
-        s3=spec.s3,
-        gcs=spec.gcs,
-        azure=spec.azure,
-        local=spec.local,
-    )
+    removal = Removal(folder=folder_of(observed.status.storage_path), **dict(store_of(spec)))
     args = ["delete", "--order", removal.model_dump_json(by_alias=True)]
     pod = agent_pod(spec, observed.image, args)
     return _job(observed, spec, expiry_job_name(observed), pod)

@@ -4,7 +4,9 @@ Only finished ones are looked at. What is already marked is going, and counts fo
 newest good one that stays is never one that goes.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from api.duration import parse_duration
 from api.v1alpha1.backup import BackupSpec, RetentionPolicy
@@ -28,8 +30,16 @@ def first_expired(observed: Observed, spec: BackupSpec) -> Child | None:
         Record(name=one.name, time=one.scheduled, good=one.phase == "Completed")
         for one in finished.values()
     ]
+    policy = _without_age_of_all(policy, records, observed.now)
     going = deletion_order(records, keep(records, policy, now=observed.now))
     return finished[going[0]] if going else None
+
+
+def _without_age_of_all(policy: Policy, records: Sequence[Record], now: datetime) -> Policy:
+    """Where all good ones are too old backups have stopped, or the clock is ahead: wait and see."""
+    newest = max((one.time for one in records if one.good), default=None)
+    is_current = policy.max_age is None or newest is None or newest >= now - policy.max_age
+    return policy if is_current else replace(policy, max_age=None)
 
 
 def _policy(asked: RetentionPolicy) -> Policy:

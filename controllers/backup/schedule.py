@@ -31,20 +31,42 @@ def next_of_schedule(observed: Observed, spec: BackupSpec) -> Step:
     """The next step; the spec has a schedule."""
     if spec.suspend:
         return Suspended()
-    upcoming = due_after(spec, observed.now)
+    upcoming = next_time(observed, spec)
     due = last_due(spec, served_until(observed), observed.now)
     if due is None:
-        return Await(due=upcoming)
+        return _clock_is_behind(observed, spec) or Await(due=upcoming)
     deadline = spec.starting_deadline_seconds
     if deadline is not None and observed.now - due > timedelta(seconds=deadline):
         return Await(due=upcoming, missed=due)
     active = unfinished(observed)
-    if active and spec.concurrency_policy == "Forbid":
-        message = f"The backup of {_text(due)} waits for {active[0].name} to be finished"
-        return Wait(reason=Reason.BACKUP_RUNNING, message=message)
-    if active and spec.concurrency_policy == "Replace":
+    policy = spec.concurrency_policy
+    if active and policy == "Replace":
         return DeleteChild(name=active[0].name, uid=active[0].uid)
+    # Also with Allow: those that can't begin pile up, and would all begin at once one day.
+    awaited = [one for one in active if policy == "Forbid" or not one.begun]
+    if awaited:
+        state = "is not finished" if awaited[0].begun else "has not begun"
+        message = f"The backup of {_text(due)} waits for {awaited[0].name}, which {state}"
+        return Wait(reason=Reason.BACKUP_RUNNING, message=message)
     return MakeChild(body=child(observed, spec, due), scheduled=due)
+
+
+def next_time(observed: Observed, spec: BackupSpec) -> datetime:
+    """The next time that a backup is made for, also where one was made for a time to come."""
+    return due_after(spec, max(observed.now, served_until(observed)))
+
+
+def _clock_is_behind(observed: Observed, spec: BackupSpec) -> Wait | None:
+    """Whether times to come are served already, beyond the one that a clock's correction takes."""
+    served = served_until(observed)
+    if served <= due_after(spec, observed.now):
+        return None
+    message = (
+        f"It is {_text(observed.now)} by the operator's clock, and times up to {_text(served)} are"
+        " served already: correct the clock; if it is right and was ahead once, make another"
+        " EtcdBackup with this schedule"
+    )
+    return Wait(reason=Reason.CLOCK_BEHIND, message=message, stalled=True)
 
 
 def served_until(observed: Observed) -> datetime:

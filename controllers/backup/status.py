@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from api.conditions import ConditionStatus, ConditionType, set_condition
+from api.labels import STORAGE_PATH_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.backup import BackupStatus
 from controllers.backup.observed import Child, Observed
 from controllers.backup.order import Failed, Saved
 from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.render import job_name
-from controllers.backup.schedule import due_after, unfinished
+from controllers.backup.schedule import next_time, unfinished
 from controllers.backup.steps import (
     Await,
     DeleteChild,
@@ -86,18 +87,26 @@ def _of_one(observed: Observed, step: Step, outcome: Outcome | None) -> dict[str
     match step:
         case _ if observed.expired and observed.status.phase in {"Completed", "Failed"}:
             return {}  # it is what it was until it is gone
-        case MakeJob() if not isinstance(outcome, Rejected):
+        case MakeJob(body=body) if not isinstance(outcome, Rejected):
             began = {"start_time": _second(observed.now), "phase": "Running"}
-            return {**_NOTHING_KNOWN, **job, **began}
+            place = {"storage_path": body["metadata"]["annotations"][STORAGE_PATH_ANNOTATION]}
+            return {**_NOTHING_KNOWN, **job, **began, **place}
         case Finish(answer=Saved() as saved):
             return {**_result(saved), **job, "phase": "Completed"}
         case Finish():
-            return {**job, "phase": "Failed"}
+            return {**job, "phase": "Failed", **_place(observed)}
         case Wait(reason=Reason.DELETING) | Rest():
             return {}
         case _:
             begun = isinstance(step, Wait) and step.reason not in _NOT_BEGUN
-            return {"phase": "Running" if begun else "Pending"}
+            return {"phase": "Running" if begun else "Pending", **_place(observed)}
+
+
+def _place(observed: Observed) -> dict[str, Any]:
+    """What the Job may leave in the store is found there, whatever comes of it and of us."""
+    mine = (job.storage_path for job in observed.jobs if job.name == job_name(observed))
+    path = next(filter(None, mine), None)
+    return {} if path is None else {"storage_path": path}
 
 
 def _result(saved: Saved) -> dict[str, Any]:
@@ -128,7 +137,7 @@ def _of_schedule(observed: Observed, step: Step, outcome: Outcome | None) -> dic
         "phase": "Suspended" if isinstance(step, Suspended) else "Scheduled",
         "last_schedule_time": max([*served, *([recorded] if recorded else [])], default=None),
         "last_successful_time": max([*completed, *([before] if before else [])], default=None),
-        "next_schedule_time": None if waits else due_after(observed.spec, observed.now),
+        "next_schedule_time": None if waits else next_time(observed, observed.spec),
         "active": len(unfinished(observed)) + (isinstance(step, MakeChild)),
     }
 

@@ -44,11 +44,11 @@ from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.requests import asked_to_replace, asked_to_restart, asked_to_rotate
 from controllers.cluster.shown_certificates import shown_certificates
 from controllers.cluster_scope import ClusterScope, NotAllowed
+from controllers.refused_pods import newest_refusal
 from controllers.resources import (
     CLAIMS,
     CONFIG_MAPS,
     DISRUPTION_BUDGETS,
-    EVENTS,
     NAMESPACES,
     NETWORK_POLICIES,
     PODS,
@@ -273,22 +273,11 @@ async def _pods_refused(
     pods: tuple[Pod, ...],
     sources: Sources,
 ) -> str:
-    """The newest complaint of the StatefulSet controller; asked for only while pods are missing.
-
-    It says so nowhere but in an event (k8s.io/kubernetes pkg/controller/statefulset, FailedCreate).
-    """
+    """The newest complaint of the StatefulSet controller; asked for only while pods are missing."""
     made = live.get(("StatefulSet", stateful_set_name(metadata["name"])))
     if made is None or len(pods) >= made["spec"].get("replicas", 0):
         return ""
-    selector = f"involvedObject.uid={made['metadata']['uid']},reason=FailedCreate"
-    events = await sources.api.list(
-        EVENTS, namespace=metadata["namespace"], field_selector=selector
-    )
-    events.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-    # "... is being deleted" passes by itself: it is said while a member is being replaced.
-    said = [str(event.get("message", "")) for event in events]
-    said = [message for message in said if "is being deleted" not in message]
-    return said[-1] if said else ""
+    return await newest_refusal(sources.api, metadata["namespace"], made["metadata"]["uid"])
 
 
 async def _claims(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from snapshots.catalog import delete_backup, delete_orphans, find_manifest, list_backups
 from snapshots.errors import ManifestInvalidError, StoreUnavailableError
 from snapshots.layout import BackupFolder, PartPath, parse_path
+from snapshots.stores import ObjectInfo
 from tests.unit.snapshots.backups import FOLDER, Dying, paths, take
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+MILLISECOND = timedelta(milliseconds=1)
 OTHER = BackupFolder(cluster_id=0xC, epoch=2, name="daily-1")
 ATTEMPT = "0123456789abcdef"
 
@@ -126,6 +129,41 @@ async def test_what_is_not_ours_is_left_alone(store, aged):
 
     assert await delete_orphans(store, now=NOW, older_than=HOUR) == ()
     assert await paths(store) == sorted(others)
+
+
+class Large:
+    """Twenty backups of a thousand parts each, none of them orphans."""
+
+    def __init__(self):
+        self.read = 0
+
+    async def list(self, folder="", **options):
+        for number in range(20):
+            backup = BackupFolder(cluster_id=0xC, epoch=1, name=f"daily-{number}")
+            for part in range(1000):
+                path = backup.part(ATTEMPT, part)
+                yield ObjectInfo(path=path, size=1, modified=NOW - 2 * HOUR - part * MILLISECOND)
+            yield ObjectInfo(path=backup.manifest, size=1, modified=NOW - HOUR)
+
+    async def get(self, path, **options):
+        self.read += 1
+        return b'{"format": "etcd-operator/backup", "formatVersion": 2}'
+
+    async def delete(self, paths, **options):
+        assert not list(paths)
+
+
+async def test_a_large_store_is_looked_through_in_little_memory_and_without_reading_it():
+    store = Large()
+    tracemalloc.start()
+    try:
+        assert await delete_orphans(store, now=NOW, older_than=HOUR) == ()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 500_000
+    assert store.read == 0
 
 
 # ---------------------------------------------------------------- names

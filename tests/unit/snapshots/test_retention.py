@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -143,6 +144,16 @@ def test_what_needs_others_is_deleted_before_them():
 
     assert deletion_order(records, {}) == ("log-2", "log-1", "base", "other")
     assert deletion_order(records, {"other": Reason.LAST_GOOD}) == ("log-2", "log-1", "base")
+
+
+def test_hourly_backups_of_a_year_are_judged_at_once():
+    records = ago(*(HOUR * n for n in range(8760)))
+
+    before = time.process_time()
+    found = keep(records, Policy(max_backups=8000), now=NOW)
+
+    assert time.process_time() - before < 2  # all compared with all takes several
+    assert len(found) == 8000
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,26 @@ async def test_backups_and_restores_are_validated(kind, spec, field):
     assert field in found.message
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("clusterNamespace", "other", "spec.clusterNamespace"),
+        ("encryption", {"keySecret": "k"}, "spec.encryption"),
+        ("continuous", {"enabled": True}, "spec.continuous.enabled"),
+        ("verify", {"enabled": True}, "spec.verify.enabled"),
+        ("local", None, "spec.local"),
+    ],
+)
+async def test_backups_that_can_not_be_taken_yet_are_refused(field, value, named):
+    spec = {"clusterName": "db", "storageType": "Local", "local": {"claimName": "c"}}
+    stored = {**cluster(spec), "kind": "EtcdBackup"}
+    asked = {**cluster(spec | {field: value}), "kind": "EtcdBackup"}
+
+    assert named in (await verdict(asked)).message
+    assert named in (await verdict(asked, stored)).message
+    assert (await verdict(stored)).allowed
+
+
 async def test_what_only_the_running_operator_knows_is_refused_in_its_words():
     found = await verdict(cluster({"size": 3}), rules=ScriptedRules(refused=(REFUSED,) * 2))
 

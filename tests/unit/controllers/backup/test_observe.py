@@ -43,16 +43,15 @@ class Cache:
         return list(self.held) if index == self.index else []
 
 
-def seen(*, jobs=(), pods=(), children=(), clusters=(), spec=SPEC):
+def seen(*, jobs=(), pods=(), children=(), clusters=(), spec=SPEC, **annotations):
     informers = {
         BACKUPS: Cache(BY_SCHEDULE_UID, *children),
         CLUSTERS: Cache("", *clusters),
         JOBS: Cache(BY_BACKUP_UID, *jobs),
         PODS: Cache(BY_BACKUP_UID, *pods),
     }
-    return observe(
-        {"metadata": META, "spec": spec}, Sources(informers=informers, image="i"), now=NOW
-    )
+    obj = {"metadata": META | {"annotations": annotations}, "spec": spec}
+    return observe(obj, Sources(informers=informers, image="i"), now=NOW)
 
 
 def pod(phase="Running", **status):
@@ -129,12 +128,53 @@ def test_a_jobs_end(condition, complete, failure):
     assert (job.complete, job.failure) == (complete, failure)
 
 
+@pytest.mark.parametrize(
+    ("status", "phase", "completed", "message"),
+    [
+        ({}, "", None, ""),
+        ({"phase": "Pending", "conditions": []}, "Pending", None, ""),
+        (
+            {
+                "phase": "Completed",
+                "completionTime": "2026-03-01T11:00:09Z",
+                "conditions": [
+                    {"type": "Stalled", "status": "False", "message": "other"},
+                    {"type": "Ready", "status": "True", "message": "100 bytes"},
+                ],
+            },
+            "Completed",
+            NOW.replace(hour=11, minute=0, second=9),
+            "100 bytes",
+        ),
+    ],
+)
+def test_a_child_as_it_stands(status, phase, completed, message):
+    scheduled = {"etcd.etcd.io/scheduled-at": CREATED}
+    made = {"metadata": META | {"annotations": scheduled}, "spec": SPEC, "status": status}
+
+    (found,) = seen(children=[made]).children
+
+    assert (found.phase, found.completed, found.message) == (phase, completed, message)
+
+
 @pytest.mark.parametrize("annotation", [None, "soon", "2026-03-01T02:00:00"])
 def test_what_only_looks_like_a_child_is_left_alone(annotation):
     annotations = {} if annotation is None else {"etcd.etcd.io/scheduled-at": annotation}
     stranger = {"metadata": META | {"annotations": annotations}, "spec": SPEC}
 
     assert seen(children=[stranger]).children == ()
+
+
+@pytest.mark.parametrize(("value", "expired"), [("true", True), ("false", False), ("", False)])
+def test_only_true_expires_a_backup(value, expired):
+    marks = {"etcd.etcd.io/expired": value}
+    scheduled = {"etcd.etcd.io/scheduled-at": CREATED}
+    made = {"metadata": META | {"annotations": scheduled | marks}, "spec": SPEC}
+
+    found = seen(children=[made], **marks)
+
+    assert found.expired is expired
+    assert found.children[0].expired is expired
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "panic", '{"failed": 1}', '{"startedAt": "x"}'])

@@ -146,6 +146,15 @@ class TestJob:
         assert (step.reason, step.stalled) == (Reason.CONTAINER_CONFIG_ERROR, True)
         assert 'secret "keys" not found' in step.message
 
+    def test_can_not_make_its_pod(self):
+        step = self.step(refusal="exceeded quota: small")
+
+        assert (step.reason, step.stalled) == (Reason.PODS_REFUSED, True)
+        assert "exceeded quota: small" in step.message
+
+    def test_could_make_its_pod_in_the_end(self):
+        assert self.step(attempt(), refusal="exceeded quota").reason is Reason.BACKUP_RUNNING
+
     def test_tries_again_with_the_words_of_the_last_attempt(self):
         first = failed(Reason.STORE_UNAVAILABLE, "first words")
         last = failed(Reason.SNAPSHOT_FAILED, "last words")

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.reasons import Reason
+from api.v1alpha1.backup import BackupStatus
 from controllers.backup.order import Removal, failed
 from controllers.backup.plan import plan
 from controllers.backup.render import expiry_job_name
 from controllers.backup.steps import Await, DeleteSelf, ExpireChild, MakeDeletion, Refuse, Wait
 from tests.unit.controllers.backup.builders import (
     NOW,
+    S3,
     SAVED,
     after,
     attempt,
@@ -53,10 +55,18 @@ def test_the_oldest_go_first():
     assert going([old, older, oldest, *days_old(1)], maxBackups=2) == [oldest.name, older.name]
 
 
-def test_what_is_older_than_the_policy_goes_but_never_the_newest_good_one():
-    new, good, bad = *days_old(20, 30), *days_old(10, phase="Failed")
+def test_what_is_older_than_the_policy_goes():
+    new, good, bad = *days_old(6, 30), *days_old(10, phase="Failed")
 
     assert going([new, good, bad], maxAge="7d") == [good.name, bad.name]
+
+
+def test_nothing_goes_for_its_age_while_there_is_nothing_newer():
+    """Backups have stopped, or the clock is ahead."""
+    old = [*days_old(20, 30), *days_old(10, phase="Failed")]
+
+    assert going(old, maxAge="7d") == []
+    assert going(old, maxAge="7d", maxBackups=1) == [old[1].name]
 
 
 @pytest.mark.parametrize("policy", [{}, {"maxBackups": 0}])
@@ -124,6 +134,12 @@ class TestExpired:
         assert (step.stalled, step.reason) == (True, Reason.BACKUP_EXPIRED)
         assert "403" in step.message
 
+    def test_while_the_pod_that_deletes_them_can_not_be_made_it_says_so(self):
+        step = plan(self.seen(jobs=(self.expiry(refusal="exceeded quota"),)))
+
+        assert (step.stalled, step.reason) == (True, Reason.BACKUP_EXPIRED)
+        assert "exceeded quota" in step.message
+
     @pytest.mark.parametrize("fields", [{}, {"image": ""}])
     def test_it_is_what_it_was_until_it_is_gone(self, fields):
         seen = self.seen(**fields)
@@ -132,11 +148,50 @@ class TestExpired:
         assert (status.phase, status.storage_path) == ("Completed", SAVED.storage_path)
         assert isinstance(plan(replace(seen, status=status)), Refuse if fields else MakeDeletion)
 
-    def test_what_failed_has_nothing_in_the_store(self):
-        seen = self.seen()
+    @pytest.mark.parametrize("recorded", ["when the Job was made", "when the Job was seen"])
+    def test_what_failed_may_have_something_in_the_store(self, recorded):
+        seen = observed()
+        made = plan(seen)
+        if recorded == "when the Job was made":
+            seen = replace(seen, status=after(seen, made))
+        path = made.body["metadata"]["annotations"]["etcd.etcd.io/storage-path"]
+        seen = replace(seen, jobs=(job(failure="f", storage_path=path),))
+        gone = replace(seen, status=after(seen, plan(seen)), jobs=(), expired=True)
 
-        failure = seen.status.model_copy(update={"phase": "Failed"})
-        assert plan(replace(seen, status=failure)) == DeleteSelf()
+        assert (gone.status.phase, gone.status.storage_path) == ("Failed", SAVED.storage_path)
+        step = plan(gone)
+        assert isinstance(step, MakeDeletion)
+        assert after(gone, step).phase == "Failed"
+
+    def test_what_failed_before_it_had_a_place_has_nothing_in_the_store(self):
+        failure = BackupStatus(phase="Failed", job="once-0123abcd-1")
+
+        assert plan(observed(status=failure, expired=True)) == DeleteSelf()
+
+    @pytest.mark.parametrize(("phase", "kind"), [("Failed", DeleteSelf), ("Completed", Wait)])
+    def test_where_there_is_no_store_nothing_was_stored_by_what_failed(self, phase, kind):
+        seen = self.seen(jobs=(self.expiry(failure="f"),))
+        answer = failed(Reason.STORE_MISSING, "no such bucket")
+        tried = (attempt(ended=True, answer=answer, job_uid="expiry"),)
+        status = seen.status.model_copy(update={"phase": phase})
+
+        assert isinstance(plan(replace(seen, status=status, attempts=tried)), kind)
+
+    @pytest.mark.parametrize(
+        "elsewhere",
+        [
+            {"local": {"claimName": "others", "path": "etcd"}},
+            {"local": {"claimName": "backups"}},
+            {"local": None},
+            {**S3, "local": None},
+        ],
+    )
+    def test_data_are_not_looked_for_where_they_are_not(self, elsewhere):
+        step = plan(self.seen(spec=spec(**elsewhere)))
+
+        assert isinstance(step, Wait)
+        assert (step.stalled, step.reason) == (True, Reason.BACKUP_EXPIRED)
+        assert SAVED.storage_path in step.message
 
     def test_what_is_not_finished_is_finished_first(self):
         assert not isinstance(plan(replace(observed(), expired=True)), MakeDeletion | DeleteSelf)

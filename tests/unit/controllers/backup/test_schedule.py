@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.labels import SCHEDULED_AT_ANNOTATION
+from api.reasons import Reason
 from api.v1alpha1.backup import BackupStatus
 from controllers.backup.plan import plan
 from controllers.backup.schedule import due_after, last_due
@@ -75,6 +76,35 @@ def test_nothing_is_due_before_the_object_was_there():
     assert plan(nightly(created=TWO + timedelta(seconds=1))) == Await(due=TWO + timedelta(days=1))
 
 
+@pytest.mark.parametrize("known_by", ["status", "children"])
+def test_a_clock_that_was_ahead_once_is_said_and_the_next_time_is_told_truly(known_by):
+    ahead = TWO + timedelta(days=30)
+    known = {
+        "status": {"status": BackupStatus(last_schedule_time=ahead)},
+        "children": {"children": (child(ahead),)},
+    }
+    seen = nightly(**known[known_by])
+
+    step = plan(seen)
+
+    assert isinstance(step, Wait)
+    assert (step.reason, step.stalled) == (Reason.CLOCK_BEHIND, True)
+    assert "2026-03-31T02:00:00Z" in step.message
+    status = after(seen, step)
+    assert status.next_schedule_time == ahead + timedelta(days=1)
+    then = replace(seen, status=status, now=ahead + timedelta(days=1))
+    assert made(plan(then)) == ahead + timedelta(days=1)
+
+
+def test_a_clock_that_was_ahead_by_less_than_a_time_is_not_worth_a_word():
+    seen = nightly(now=TWO - timedelta(seconds=3), children=(child(TWO),))
+
+    step = plan(seen)
+
+    assert step == Await(due=TWO + timedelta(days=1))
+    assert after(seen, step).next_schedule_time == TWO + timedelta(days=1)
+
+
 def test_what_is_too_late_is_left_out_and_said():
     step = plan(nightly(startingDeadlineSeconds=3600))
 
@@ -105,6 +135,20 @@ def test_an_unfinished_backup_and_the_next_one(policy, kind):
         assert (step.name, step.uid) == (running.name, running.uid)
     finished = nightly("0 * * * *", concurrencyPolicy=policy, children=(child(ELEVEN),))
     assert made(plan(finished)) == NOON
+
+
+@pytest.mark.parametrize("phase", ["", "Pending"])
+def test_one_that_has_not_begun_is_waited_for_where_both_may_run(phase):
+    waiting = child(ELEVEN, phase)
+    running = child(ELEVEN - timedelta(hours=1), "Running")
+    seen = nightly("0 * * * *", concurrencyPolicy="Allow", children=(running, waiting))
+
+    step = plan(seen)
+
+    assert isinstance(step, Wait)
+    assert waiting.name in step.message
+    begun = replace(seen, children=(running, replace(waiting, phase="Running")))
+    assert made(plan(begun)) == NOON
 
 
 def test_ready_is_as_good_as_the_last_finished_backup():
