@@ -349,6 +349,17 @@ class TestLife:
 
         assert world.stored(role)["data"] == before["data"]
 
+    @pytest.mark.parametrize("role", LEAVES)
+    async def test_key_that_somebody_added_to_a_copy_stays_and_is_no_reason_to_write(
+        self, world, role
+    ):
+        await world.run()
+        before = world.stored(role)
+        world.put({**before, "data": {**before["data"], "note": "AAAA"}})
+
+        assert (await world.settle(NOW + timedelta(minutes=5))).settled
+        assert world.stored(role)["data"].keys() == {*before["data"], "note"}
+
     async def test_nothing_is_written_while_nothing_changes(self, world):
         await world.run()
         before = len(world.server.calls)
