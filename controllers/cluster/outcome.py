@@ -1,5 +1,6 @@
 """What came of an action.  Values, made by `act`, read by `status` and the reconciler."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from api.reasons import Reason
@@ -52,3 +53,8 @@ class Altered:
 
 
 Outcome = Done | Changed | Rejected | NotYet | Hashed | Altered
+
+
+def first_failure(outcomes: Iterable[Outcome]) -> Outcome:
+    """What came of a step of several writes, each of them tried."""
+    return next((outcome for outcome in outcomes if not isinstance(outcome, Done)), Done())

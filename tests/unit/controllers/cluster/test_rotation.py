@@ -14,6 +14,7 @@ from api.conditions import find_condition
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import AuthorityRotation, UpgradeStatus
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
 from controllers.cluster.certificates.due import AUTHORITY_LIFE, rotate_after
 from controllers.cluster.certificates.facts import AUTHORITIES, Role
 from controllers.cluster.certificates.trust import Phase
@@ -350,6 +351,13 @@ class TestTrouble:
         assert isinstance(plan(after).step, Wait)
         later = dataclasses.replace(after, now=after.now + timedelta(minutes=1))
         assert isinstance(plan(later).step, MakeNextAuthority)
+
+    def test_next_authority_that_can_not_be_written_keeps_no_leaf_from_its_renewal(self):
+        world = in_phase(Phase.PREPARING)
+        world.step()
+        late = dataclasses.replace(world.look(), now=NOW + LEAF_LIFE * 0.7)
+
+        assert isinstance(plan(late).step, IssueCertificates)
 
     def test_pod_of_another_trust_holds_the_next_phase(self):
         world = in_phase(Phase.TRUSTING, until=lambda w: w.rules[-1] == "wait_for_rotation")
