@@ -164,10 +164,26 @@ def _authority_to_record(observed: Observed, who: Holder, role: Role) -> str:
     """Its fingerprint; empty while it is not there or can't be used."""
     if role not in who.own_authorities:
         return authority_of_sources(observed, who, role)
+    if _is_being_dropped(observed, role):
+        return ""
     secret = observed.certificates.facts.get(role)
     if secret is None or is_strange(who, secret) or secret.problem or secret.certificate is None:
         return ""
     return secret.certificate.fingerprint if secret.certificate.is_authority else ""
+
+
+def _is_being_dropped(observed: Observed, role: Role) -> bool:
+    """Whether somebody may trust the next authority alone, while the old one is still there: the
+    last phase of a rotation.
+    """
+    facts = observed.certificates.facts
+    after = facts[role].next if role in facts else None
+    if after is None:
+        return False
+    alone = (after.fingerprint,)
+    return any(
+        ISSUER[leaf] is role and facts[leaf].trusts == alone for leaf in LEAVES if leaf in facts
+    )
 
 
 def _issue(observed: Observed, who: Holder, due: dict[Role, Due]) -> IssueCertificates | None:
@@ -224,6 +240,12 @@ def _unrecorded(observed: Observed, who: Holder) -> Wait:
             return Wait(
                 reason=Reason.AUTHORITY_LOST,
                 message=f"Secret {name} can't be used: {found.problem}",
+            )
+        if _is_being_dropped(observed, role):
+            return Wait(
+                reason=Reason.AUTHORITY_LOST,
+                message=f"Secret {name} holds two authorities, and which of them the members trust"
+                " is not recorded: restore the status of this EtcdCluster",
             )
     return Wait(
         reason=Reason.CERTIFICATES_PENDING,

@@ -26,6 +26,7 @@ from controllers.cluster.plan.certificate_steps import (
     DropRotationRequest,
     IssueCertificates,
     MakeNextAuthority,
+    RecordAuthorities,
     RecordRotation,
     ReplaceAuthority,
 )
@@ -326,6 +327,28 @@ class TestTrouble:
 
         assert isinstance(plan(seen).step, Wait | AnnounceCertificate)
         assert said(seen).reason == "CertificateAuthorityLost"
+
+    def test_of_two_authorities_none_is_recorded_anew_once_the_next_one_alone_is_trusted(self):
+        """Status was lost, and the EtcdCluster adopts what there is."""
+        world = in_phase(
+            Phase.DROPPING,
+            until=lambda w: len(w.look().certificates.facts[Role.SERVER].trusts) == 1,
+        )
+        status = world.status.model_copy(update={"authorities": None})
+        lost = dataclasses.replace(world.look(), status=status)
+
+        assert not isinstance(plan(lost).step, RecordAuthorities)
+        assert said(lost).reason == "CertificateAuthorityLost"
+        assert "Secret db-ca holds two authorities" in said(lost).message
+
+    @pytest.mark.parametrize("phase", [Phase.TRUSTING, Phase.REPLACING])
+    def test_old_authority_is_recorded_anew_while_everybody_trusts_it(self, phase):
+        world = in_phase(phase)
+        status = world.status.model_copy(update={"authorities": None})
+        step = plan(dataclasses.replace(world.look(), status=status)).step
+
+        assert isinstance(step, RecordAuthorities)
+        assert step.authorities.client == world.authorities.client
 
     def test_old_authority_is_not_missed_once_the_next_one_signs(self):
         world = in_phase(Phase.REPLACING)
