@@ -49,20 +49,30 @@ def under_way(observed: Observed) -> tuple[AuthorityStatus, AuthorityRotation, R
     return authorities, rotation, ROLES[rotation.authority]
 
 
-def is_calm(observed: Observed) -> bool:
-    """Whether nothing else is going on that a rotation would have to be told apart from."""
+def disturbance(observed: Observed) -> str:
+    """What else is going on that a rotation would have to be told apart from; empty when nothing
+    is.
+    """
     status, bootstrap = observed.status, observed.status.bootstrap
-    if not is_formed(observed) or is_asleep(observed) or observed.applied is None:
-        return False
-    return (
-        bootstrap is not None
-        and bootstrap.closed
-        and observed.etcd.members is not None
-        and status.joining is None
-        and status.upgrade is None
-        and all(view.healthy for view in voters(observed))
-        and certificate_trouble(observed) is None
+    if not is_formed(observed) or bootstrap is None or not bootstrap.closed:
+        return "waiting for all members to have started"
+    if is_asleep(observed):
+        return "waiting for the cluster to be woken"
+    if observed.applied is None or observed.etcd.members is None:
+        return "waiting for etcd to answer"
+    members = (
+        (status.joining is not None, "waiting for a member to have joined"),
+        (status.upgrade is not None, "waiting for the change of version to end"),
+        (not all(view.healthy for view in voters(observed)), "waiting for all members to be well"),
     )
+    trouble = certificate_trouble(observed)
+    return next((words for holds, words in members if holds), trouble.message if trouble else "")
+
+
+def refusal(observed: Observed) -> str:
+    """What the server says of the Secret that it did not take; empty when it took all."""
+    refused = observed.status.refused_certificate
+    return refused.message if refused else ""
 
 
 def waits_for(observed: Observed) -> str:
@@ -72,12 +82,11 @@ def waits_for(observed: Observed) -> str:
     assert who is not None
     authorities, rotation, role = found
     if due(observed, who):
-        return "its certificates are being written"
+        return refusal(observed) or "its certificates are being written"
     phase, old = Phase(rotation.phase), recorded(authorities, role)
     ends = applications_have_until(observed)
     if phase is Phase.PREPARING:
-        refused = observed.status.refused_certificate
-        return refused.message if refused else "the next one is being made"
+        return refusal(observed) or "the next one is being made"
     late = {
         Phase.TRUSTING: _waits_for_trust(observed, role, (old, rotation.next)),
         Phase.REPLACING: "" if ends else _waits_for_members(observed, role),

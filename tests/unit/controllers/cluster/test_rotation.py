@@ -30,6 +30,7 @@ from controllers.cluster.plan.certificate_steps import (
     RecordRotation,
     ReplaceAuthority,
 )
+from controllers.cluster.plan.rotation import wait_for_rotation
 from controllers.cluster.plan.steps import ApplyObjects, DeletePod, RecordSpec, Wait
 from controllers.cluster.pods import pod_from
 from controllers.cluster.render.tls import bundle_key, mounted_bundles
@@ -71,6 +72,37 @@ def said(of):
     planned = plan(of)
     status = next_status(of, planned, None if isinstance(planned.step, Wait) else Done())
     return find_condition(status.conditions, "TLSReady")
+
+
+# What else goes on, and what is said of a rotation meanwhile.
+OTHERS = {
+    "asleep": "waiting for the cluster to be woken",
+    "unhealthy": "waiting for all members to be well",
+    "upgrade": "waiting for the change of version to end",
+    "lost": "Secret db-peer-ca is missing",
+}
+
+
+def busy(seen, why):
+    """The same while something else goes on."""
+    match why:
+        case "asleep":
+            applied = seen.applied.model_copy(update={"size": 0})
+            return dataclasses.replace(seen, spec=applied, applied=applied)
+        case "unhealthy":
+            down = dataclasses.replace(seen.pods[1], ready=False)
+            return dataclasses.replace(seen, pods=(seen.pods[0], down, seen.pods[2]))
+        case "upgrade":
+            under_way = UpgradeStatus.model_validate(
+                {"from": "v3.5.20", "path": ["v3.5.21"], "repository": "etcd", "since": NOW}
+            )
+            status = seen.status.model_copy(update={"upgrade": under_way})
+            return dataclasses.replace(seen, status=status)
+        case "lost":
+            found = seen.certificates.facts
+            less = {role: one for role, one in found.items() if role is not Role.PEER_CA}
+            read = dataclasses.replace(seen.certificates, facts=less)
+            return dataclasses.replace(seen, certificates=read)
 
 
 class TestBeginning:
@@ -124,29 +156,9 @@ class TestBeginning:
 
         assert world.rules.count("begin_rotation") == 1 + 1  # the peer authority's, for its age
 
-    @pytest.mark.parametrize("why", ["asleep", "unhealthy", "upgrade", "refused"])
+    @pytest.mark.parametrize("why", OTHERS)
     def test_it_waits_for_everything_else(self, why):
-        seen = asked()
-        match why:
-            case "asleep":
-                applied = seen.applied.model_copy(update={"size": 0})
-                seen = dataclasses.replace(seen, spec=applied, applied=applied)
-            case "unhealthy":
-                down = dataclasses.replace(seen.pods[1], ready=False)
-                seen = dataclasses.replace(seen, pods=(seen.pods[0], down, seen.pods[2]))
-            case "upgrade":
-                under_way = UpgradeStatus.model_validate(
-                    {"from": "v3.5.20", "path": ["v3.5.21"], "repository": "etcd", "since": NOW}
-                )
-                status = seen.status.model_copy(update={"upgrade": under_way})
-                seen = dataclasses.replace(seen, status=status)
-            case "refused":
-                found = seen.certificates.facts
-                less = {role: one for role, one in found.items() if role is not Role.PEER_CA}
-                read = dataclasses.replace(seen.certificates, facts=less)
-                seen = dataclasses.replace(seen, certificates=read)
-
-        assert not isinstance(plan(seen).step, RecordRotation)
+        assert not isinstance(plan(busy(asked(), why)).step, RecordRotation)
 
 
 class TestPhases:
@@ -404,6 +416,21 @@ class TestShown:
         assert tls.status == "True"
         assert "The client authority is being replaced (Trusting)" in tls.message
         assert "(Trusting)" in world.status.plan.waits_for
+
+    @pytest.mark.parametrize("why", OTHERS)
+    def test_what_else_it_waits_for_is_told(self, why):
+        seen = in_phase(Phase.SPREADING, until=lambda w: plan(w.look()).rule == "rotate").look()
+        wait = wait_for_rotation(busy(seen, why))
+
+        assert OTHERS[why] in wait.message
+
+    def test_refusal_to_drop_the_old_authority_is_told(self):
+        world = in_phase(Phase.DROPPING, until=lambda w: plan(w.look()).rule == "rotate")
+        seen = world.look()
+        answer = Rejected(reason=Reason.NOT_ALLOWED, message="Secret db-ca can't be written: quota")
+        refused = dataclasses.replace(seen, status=next_status(seen, plan(seen), answer))
+
+        assert plan(refused).step.message.endswith("Secret db-ca can't be written: quota")
 
     def test_each_phase_is_told_once(self):
         world = World()
