@@ -247,7 +247,9 @@ def _refused(name: str, error: StatusError) -> Rejected:
     if not is_final(error) or namespace_is_going(error):
         raise error
     return Rejected(
-        reason=Reason.NOT_ALLOWED, message=f"Secret {name} can't be written: {error.message}"
+        reason=Reason.NOT_ALLOWED,
+        message=f"Secret {name} can't be written: {error.message}",
+        name=name,
     )
 
 

@@ -88,7 +88,7 @@ async def _order_one(order: WantedOrder, writer: Writer) -> Outcome:
         if namespace_is_going(error):
             raise
         message = f"Certificate {order.certificate} can't be written: {error.message}"
-        return Rejected(reason=Reason.NOT_ALLOWED, message=message)
+        return Rejected(reason=Reason.NOT_ALLOWED, message=message, name=order.certificate)
     return Done()
 
 

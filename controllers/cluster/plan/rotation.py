@@ -32,12 +32,12 @@ from controllers.cluster.plan.certificate_steps import (
     RecordRotation,
     ReplaceAuthority,
 )
-from controllers.cluster.plan.certificates import tls_identity, was_refused_just_now
+from controllers.cluster.plan.certificates import tls_identity
+from controllers.cluster.plan.refusals import refusal, was_refused_just_now
 from controllers.cluster.plan.rotation_waits import (
     VOLUMES,
     applications_have_until,
     disturbance,
-    refusal,
     to_show,
     under_way,
     waits_for,
@@ -86,7 +86,7 @@ def make_next_authority(observed: Observed) -> MakeNextAuthority | RecordRotatio
     made = facts[role].next
     if made is not None and made.fingerprint != old:
         return _entered(observed, Phase.SPREADING, next=made.fingerprint)
-    if was_refused_just_now(observed):
+    if was_refused_just_now(observed, secret_name(observed.name, role)):
         return None
     begin, end = authority_life(observed.now)
     return MakeNextAuthority(
@@ -144,7 +144,7 @@ def rotate(observed: Observed) -> RecordRotation | ReplaceAuthority | None:
 def _replace(
     observed: Observed, authorities: AuthorityStatus, rotation: AuthorityRotation, role: Role
 ) -> ReplaceAuthority | None:
-    if was_refused_just_now(observed):
+    if was_refused_just_now(observed, secret_name(observed.name, role)):
         return None
     then = _first(observed, (rotation.then,)) if rotation.then else None
     update = {NAMES[role]: rotation.next, "rotation": then}
@@ -176,7 +176,11 @@ def wait_for_rotation(observed: Observed) -> Wait | None:
     if found is None:
         return None
     rotation, ends = found[1], applications_have_until(observed)
-    why = waits_for(observed) or disturbance(observed) or refusal(observed)
+    why = (
+        waits_for(observed)
+        or disturbance(observed)
+        or refusal(observed, (secret_name(observed.name, found[2]),))
+    )
     return Wait(
         reason=Reason.ROTATING_AUTHORITY,
         message=f"The {rotation.authority} authority is being replaced ({rotation.phase}):"

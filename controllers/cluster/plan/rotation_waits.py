@@ -11,6 +11,7 @@ from typing import Final
 from api.labels import PEER_TLS_VOLUME, SERVER_TLS_VOLUME, stateful_set_name
 from api.v1alpha1.cluster_status import AuthorityRotation, AuthorityStatus
 from controllers.cluster.certificates.facts import Role
+from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import (
     ROLES,
     SHOWN,
@@ -25,6 +26,7 @@ from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificates import certificate_trouble, due, tls_identity
 from controllers.cluster.plan.edits import may_restart
+from controllers.cluster.plan.refusals import refusal
 from controllers.cluster.plan.template import newest
 from controllers.cluster.render.tls import bundle_key, mounted_bundles
 
@@ -69,24 +71,21 @@ def disturbance(observed: Observed) -> str:
     return next((words for holds, words in members if holds), trouble.message if trouble else "")
 
 
-def refusal(observed: Observed) -> str:
-    """What the server says of the Secret that it did not take; empty when it took all."""
-    refused = observed.status.refused_certificate
-    return refused.message if refused else ""
-
-
 def waits_for(observed: Observed) -> str:
     """What keeps the next phase from beginning; empty when nothing does."""
     found, who = under_way(observed), tls_identity(observed)
     assert found is not None
     assert who is not None
     authorities, rotation, role = found
-    if due(observed, who):
-        return refusal(observed) or "its certificates are being written"
+    leaves = due(observed, who)
+    if leaves:
+        refused = refusal(observed, (secret_name(who.name, leaf) for leaf in leaves))
+        return refused or "its certificates are being written"
     phase, old = Phase(rotation.phase), recorded(authorities, role)
     ends = applications_have_until(observed)
     if phase is Phase.PREPARING:
-        return refusal(observed) or "the next one is being made"
+        refused = refusal(observed, (secret_name(who.name, role),))
+        return refused or "the next one is being made"
     late = {
         Phase.TRUSTING: _waits_for_trust(observed, role, (old, rotation.next)),
         Phase.REPLACING: "" if ends else _waits_for_members(observed, role),

@@ -377,9 +377,8 @@ class TestTrouble:
         world.step()
         seen = world.look()
         message = "Secret db-ca can't be written: quota"
-        refused = next_status(
-            seen, plan(seen), Rejected(reason=Reason.NOT_ALLOWED, message=message)
-        )
+        answer = Rejected(reason=Reason.NOT_ALLOWED, message=message, name="db-ca")
+        refused = next_status(seen, plan(seen), answer)
         after = dataclasses.replace(seen, status=refused)
 
         assert message in said(after).message
@@ -427,10 +426,11 @@ class TestShown:
     def test_refusal_to_drop_the_old_authority_is_told(self):
         world = in_phase(Phase.DROPPING, until=lambda w: plan(w.look()).rule == "rotate")
         seen = world.look()
-        answer = Rejected(reason=Reason.NOT_ALLOWED, message="Secret db-ca can't be written: quota")
+        message = "Secret db-ca can't be written: quota"
+        answer = Rejected(reason=Reason.NOT_ALLOWED, message=message, name="db-ca")
         refused = dataclasses.replace(seen, status=next_status(seen, plan(seen), answer))
 
-        assert plan(refused).step.message.endswith("Secret db-ca can't be written: quota")
+        assert plan(refused).step.message.endswith(message)
 
     def test_each_phase_is_told_once(self):
         world = World()

@@ -338,6 +338,18 @@ class TestLife:
         kept = [role for role in before if world.served(role) == before[role]]
         assert [secret_name("db", role) in refused.message for role in kept] == [True]
 
+    async def test_own_certificate_that_can_not_be_written_costs_no_copy_its_renewal(self, world):
+        await world.run(autoTLS=False, certificateSecret="web", caSecret="ours")
+        late = NOW + LEAF_LIFE * 0.7
+        world.put(pair("web", server(since=late - timedelta(days=1))))
+        assert isinstance(await world.look(late), IssueCertificates)
+        world.server.script("patch", answer_status(403, message="exceeded quota"))
+        assert isinstance(await world.step(), Rejected)
+
+        assert isinstance(await world.look(late), CopyCertificates)
+        assert await world.step() == Done()
+        assert [one.secret for one in world.seen.status.refused_certificates] == ["db-peer-tls"]
+
     async def test_renewal_that_turns_bad_before_it_is_copied_is_not(self, world):
         await world.run()
         world.put(pair("web", server(**RENEWED)))
