@@ -246,7 +246,8 @@ class CertificateStatus(Model):
 class RefusedCertificate(Model):
     """A certificate that the API server did not let the operator write."""
 
-    message: Text = Field(description="Which Secret, and the server's words.")
+    secret: Text = Field(description="The Secret, or the Certificate of cert-manager.")
+    message: Text = Field(description="Which it is, and the server's words.")
     time: Time = Field(description="When it was tried last.")
 
 
@@ -414,8 +415,10 @@ class ClusterStatus(Model):
         description="The certificates that the operator made; only with TLS.",
         json_schema_extra=keyed_by("secret"),
     )
-    refused_certificate: RefusedCertificate | None = Field(
-        default=None, description="The certificate that the API server refused."
+    refused_certificates: tuple[RefusedCertificate, ...] = Field(
+        default=(),
+        description="The certificates that the API server refused.",
+        json_schema_extra=keyed_by("secret"),
     )
     auth: AuthStatus | None = Field(
         default=None, description="Authentication as it is in etcd; only once it was asked for."

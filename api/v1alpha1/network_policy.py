@@ -180,8 +180,8 @@ class NetworkPolicy(Model):
     enabled: Flag | None = Field(
         default=None,
         description="Whether the operator makes a NetworkPolicy `<cluster>-members`: the peer port"
-        " is for members only. Unset: true for a cluster that was made by a version of the"
-        " operator that knows this field, false for an older one.",
+        " is for members and the operator only. Unset: true for a cluster that was made by a"
+        " version of the operator that knows this field, false for an older one.",
     )
     clients: Annotated[tuple[NetworkPolicyPeer, ...], Field(max_length=MAX_CLIENTS)] = Field(
         default=(),

@@ -22,7 +22,7 @@ from controllers.cluster.act_sources import perform_on_secrets
 from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.ask_etcd import Clients
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, Outcome, Rejected, first_failure
 from controllers.cluster.plan.auth_steps import ChangeAuth, RecordAuth, SwitchAuth
 from controllers.cluster.plan.certificate_steps import (
     AnnounceCertificate,
@@ -218,7 +218,7 @@ async def _apply_all(
 ) -> Outcome:
     """All of them, whatever becomes of one: a stranger's Service must not cost a ConfigMap."""
     outcomes = [await _apply(desired, observed, writer) for desired in objects]
-    return next((outcome for outcome in outcomes if not isinstance(outcome, Done)), Done())
+    return first_failure(outcomes)
 
 
 async def _apply(desired: Mapping[str, Any], observed: Observed, writer: Writer) -> Outcome:

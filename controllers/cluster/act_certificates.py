@@ -41,7 +41,7 @@ from controllers.cluster.certificates.parse import (
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import trust_of
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
+from controllers.cluster.outcome import Changed, Done, Outcome, Rejected, first_failure
 from controllers.cluster.plan.certificate_steps import (
     AnnounceCertificate,
     DropRotationRequest,
@@ -78,8 +78,9 @@ async def perform_on_certificates(step: SecretStep, observed: Observed, writer: 
             return await _replace(step, observed, writer)
         case AnnounceCertificate(pods=pods, fingerprint=fingerprint):
             note = {SHOW_ANNOTATION: fingerprint}
-            noted = [await hint(name, uid, note, observed, writer) for name, uid in pods]
-            return next((one for one in noted if isinstance(one, NotYet)), Done())
+            return first_failure(
+                [await hint(name, uid, note, observed, writer) for name, uid in pods]
+            )
         case DropRotationRequest():
             return await _drop_request(step, observed, writer)
         case _:
@@ -87,19 +88,23 @@ async def perform_on_certificates(step: SecretStep, observed: Observed, writer: 
 
 
 async def _issue(step: IssueCertificates, observed: Observed, writer: Writer) -> Outcome:
+    """All of them, whatever becomes of one: a Secret that can't be written must not cost another
+    its renewal.
+    """
+    outcomes = [await _issue_one(wanted, observed, writer) for wanted in step.certificates]
+    return first_failure(outcomes)
+
+
+async def _issue_one(wanted: WantedCertificate, observed: Observed, writer: Writer) -> Outcome:
     who = tls_identity(observed)
     assert who is not None
-    for wanted in step.certificates:
-        if wanted.role in AUTHORITIES:
-            body: Mapping[str, Any] | None = _new_authority(wanted, who)
-        else:
-            body = await _leaf(wanted, who, observed, writer)
-        if body is None:
-            return Changed(what=f"what Secret {wanted.secret} is to be made from")
-        refused = await write_secret(wanted.secret, wanted.uid, body, writer)
-        if refused is not None:
-            return refused
-    return Done()
+    if wanted.role in AUTHORITIES:
+        body: Mapping[str, Any] | None = _new_authority(wanted, who)
+    else:
+        body = await _leaf(wanted, who, observed, writer)
+    if body is None:
+        return Changed(what=f"what Secret {wanted.secret} is to be made from")
+    return await write_secret(wanted.secret, wanted.uid, body, writer)
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
@@ -226,17 +231,15 @@ async def _patch(
     return Done()
 
 
-async def write_secret(
-    name: str, uid: str, body: Mapping[str, Any], writer: Writer
-) -> Outcome | None:
-    """None when it is written: anew, or over the one with this uid. Raises KubeError."""
+async def write_secret(name: str, uid: str, body: Mapping[str, Any], writer: Writer) -> Outcome:
+    """Write it: anew, or over the one with this uid. Raises KubeError."""
     try:
         await _send(name, uid, body, writer)
     except AlreadyExistsError:
         return Changed(what=f"Secret {name} exists")
     except StatusError as error:
         return _refused(name, error)
-    return None
+    return Done()
 
 
 def _refused(name: str, error: StatusError) -> Rejected:
@@ -244,7 +247,9 @@ def _refused(name: str, error: StatusError) -> Rejected:
     if not is_final(error) or namespace_is_going(error):
         raise error
     return Rejected(
-        reason=Reason.NOT_ALLOWED, message=f"Secret {name} can't be written: {error.message}"
+        reason=Reason.NOT_ALLOWED,
+        message=f"Secret {name} can't be written: {error.message}",
+        name=name,
     )
 
 

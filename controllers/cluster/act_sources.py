@@ -14,8 +14,13 @@ from controllers.cluster.certificates.issue import leaf_secret
 from controllers.cluster.certificates.sources import Source
 from controllers.cluster.certificates.validate import Secrets, examine
 from controllers.cluster.observed import Observed
-from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
-from controllers.cluster.plan.certificate_steps import CopyCertificates, OrderCertificates
+from controllers.cluster.outcome import Changed, Done, Outcome, Rejected, first_failure
+from controllers.cluster.plan.certificate_steps import (
+    CopyCertificates,
+    OrderCertificates,
+    WantedCopy,
+    WantedOrder,
+)
 from controllers.cluster.plan.certificates import tls_identity
 from controllers.cluster.plan.sources import recorded_authority
 from controllers.resources import CERTIFICATES, SECRETS
@@ -39,47 +44,51 @@ async def perform_on_secrets(
 
 
 async def _copy(step: CopyCertificates, observed: Observed, writer: Writer) -> Outcome:
+    """All of them, whatever becomes of one."""
+    return first_failure([await _copy_one(wanted, observed, writer) for wanted in step.copies])
+
+
+async def _copy_one(wanted: WantedCopy, observed: Observed, writer: Writer) -> Outcome:
     who = tls_identity(observed)
     assert who is not None
-    sources = {source.role: source for source in who.sources}
-    for wanted in step.copies:
-        source = sources[wanted.role]
-        examined = examine(source, await _read(source, observed, writer), who, observed.now)
-        certificate = examined.facts.certificate
-        is_same = certificate is not None and certificate.fingerprint == wanted.fingerprint
-        if not is_same or examined.facts.authority != recorded_authority(observed, wanted.role):
-            return Changed(what=f"Secret {wanted.source}")
-        body = leaf_secret(who, wanted.role, examined.data)
-        refused = await write_secret(wanted.secret, wanted.uid, body, writer)
-        if refused is not None:
-            return refused
-    return Done()
+    source = next(source for source in who.sources if source.role == wanted.role)
+    examined = examine(source, await _read(source, observed, writer), who, observed.now)
+    certificate = examined.facts.certificate
+    is_same = certificate is not None and certificate.fingerprint == wanted.fingerprint
+    if not is_same or examined.facts.authority != recorded_authority(observed, wanted.role):
+        return Changed(what=f"Secret {wanted.source}")
+    body = leaf_secret(who, wanted.role, examined.data)
+    return await write_secret(wanted.secret, wanted.uid, body, writer)
 
 
 async def _order(step: OrderCertificates, writer: Writer) -> Outcome:
+    """All of them, whatever becomes of one."""
+    return first_failure([await _order_one(order, writer) for order in step.orders])
+
+
+async def _order_one(order: WantedOrder, writer: Writer) -> Outcome:
     """A Certificate that came up meanwhile is a conflict.  Every other refusal is an outcome:
     cert-manager's webhook may be down, and the cluster is cared for nevertheless.
     """
-    for order in step.orders:
-        meta = order.body["metadata"]
-        uid = {"uid": order.uid} if order.uid else {}
-        try:
-            await writer.api.apply(
-                CERTIFICATES,
-                {**order.body, "metadata": {**meta, **uid}},
-                namespace=meta["namespace"],
-                name=order.certificate,
-                field_manager=FIELD_MANAGER,
-                force=bool(order.uid),
-                timeout_s=writer.timeout_s(),
-            )
-        except ConflictError:
+    meta = order.body["metadata"]
+    uid = {"uid": order.uid} if order.uid else {}
+    try:
+        await writer.api.apply(
+            CERTIFICATES,
+            {**order.body, "metadata": {**meta, **uid}},
+            namespace=meta["namespace"],
+            name=order.certificate,
+            field_manager=FIELD_MANAGER,
+            force=bool(order.uid),
+            timeout_s=writer.timeout_s(),
+        )
+    except ConflictError:
+        raise
+    except StatusError as error:
+        if namespace_is_going(error):
             raise
-        except StatusError as error:
-            if namespace_is_going(error):
-                raise
-            message = f"Certificate {order.certificate} can't be written: {error.message}"
-            return Rejected(reason=Reason.NOT_ALLOWED, message=message)
+        message = f"Certificate {order.certificate} can't be written: {error.message}"
+        return Rejected(reason=Reason.NOT_ALLOWED, message=message, name=order.certificate)
     return Done()
 
 

@@ -1,6 +1,7 @@
 """What came of an action.  Values, made by `act`, read by `status` and the reconciler."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import DataHash
@@ -21,10 +22,15 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """The server refuses what the spec asks for: wait for another spec."""
+    """The server refuses what the spec asks for: wait for another spec.
+
+    `name`: of the object, where that is of use; `others`: further refusals in the same step.
+    """
 
     reason: Reason
     message: str
+    name: str = ""
+    others: tuple["Rejected", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +58,12 @@ class Altered:
 
 
 Outcome = Done | Changed | Rejected | NotYet | Hashed | Altered
+
+
+def first_failure(outcomes: Iterable[Outcome]) -> Outcome:
+    """What came of a step of several writes, each of them tried; a refusal before all else."""
+    failed = [outcome for outcome in outcomes if not isinstance(outcome, Done)]
+    refused = [outcome for outcome in failed if isinstance(outcome, Rejected)]
+    if refused:
+        return replace(refused[0], others=tuple(refused[1:]))
+    return next(iter(failed), Done())

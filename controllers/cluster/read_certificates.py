@@ -172,7 +172,7 @@ def _sources(
     for source in who.sources:
         examined = examine(source, theirs, who, now)
         there = secrets.get(source.role, {}).get("data") or {}
-        copied = bool(examined.data) and there == encoded(examined.data)
+        copied = bool(examined.data) and encoded(examined.data).items() <= there.items()
         found[source.role] = replace(examined.facts, copied=copied)
     return found
 

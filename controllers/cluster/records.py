@@ -5,7 +5,6 @@ intents that a restarted operator must find again.
 """
 
 from datetime import datetime
-from typing import Final
 
 from api.v1alpha1.cluster_status import RefusedCertificate, RefusedEdit, UpgradeStatus
 from controllers.cluster.auth_records import recorded_auth
@@ -21,6 +20,7 @@ from controllers.cluster.plan.certificate_steps import (
     RecordAuthorities,
     RecordRotation,
     ReplaceAuthority,
+    names_of,
 )
 from controllers.cluster.plan.repair import WITHIN
 from controllers.cluster.plan.steps import (
@@ -36,13 +36,6 @@ from controllers.cluster.plan.volume_steps import ResizeClaims
 from controllers.cluster.render import identity
 
 Fields = dict[str, object]
-_WRITES_SECRETS: Final = (
-    IssueCertificates,
-    MakeNextAuthority,
-    ReplaceAuthority,
-    CopyCertificates,
-    OrderCertificates,
-)
 
 
 def recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) -> Fields:
@@ -75,23 +68,34 @@ def _recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) 
         case CompareHashes(under_way=upgrade) if isinstance(outcome, NotYet):
             fields = {"upgrade": _comparing(upgrade, observed.now)}
         case _:
-            fields = _of_certificates(step, outcome)
+            fields = _of_certificates(observed, step, outcome)
     return fields
 
 
-def _of_certificates(step: Action | Wait, outcome: Outcome | None) -> Fields:
-    written: Fields = {"refused_certificate": None} if isinstance(outcome, Done) else {}
+def _of_certificates(observed: Observed, step: Action | Wait, outcome: Outcome | None) -> Fields:
     match step:
         case IssueCertificates() | MakeNextAuthority() | CopyCertificates() | OrderCertificates():
-            return written
+            return _written(observed, step, outcome)
         case RecordAuthorities(authorities=authorities):
             return {"authorities": authorities}
         case RecordRotation(authorities=authorities, rendered=rendered):
             return {"authorities": authorities, **({"rendered": rendered} if rendered else {})}
         case ReplaceAuthority(then=authorities) if isinstance(outcome, Done):
-            return {"authorities": authorities, **written}
+            return {"authorities": authorities, **_written(observed, step, outcome)}
         case _:
             return {}
+
+
+def _written(observed: Observed, step: Action | Wait, outcome: Outcome | None) -> Fields:
+    """What is known of refusals after the step: those of its own are as new as it is."""
+    if not isinstance(outcome, Done | Rejected):
+        return {}
+    refused = (outcome, *outcome.others) if isinstance(outcome, Rejected) else ()
+    now = observed.now.replace(microsecond=0)
+    before = observed.status.refused_certificates
+    kept = [one for one in before if one.secret not in names_of(step)]
+    new = [RefusedCertificate(secret=one.name, message=one.message, time=now) for one in refused]
+    return {"refused_certificates": (*kept, *new)}
 
 
 def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
@@ -100,9 +104,8 @@ def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
 
 
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
-    if isinstance(step, _WRITES_SECRETS):
-        now = observed.now.replace(microsecond=0)
-        return {"refused_certificate": RefusedCertificate(message=outcome.message, time=now)}
+    if names_of(step):
+        return _written(observed, step, outcome)
     if not isinstance(step, AcceptSpec | RecordSpec | ResizeClaims) or observed.applied is None:
         return {}
     return {

@@ -97,7 +97,7 @@ FULL_STATUS = {
     },
     "authorities": {"client": "ab", "peer": "cd"},
     "certificates": [{"secret": "demo-server-tls", "notAfter": TIME, "renewAfter": TIME}],
-    "refusedCertificate": {"message": "m", "time": TIME},
+    "refusedCertificates": [{"secret": "s", "message": "m", "time": TIME}],
     "auth": {
         "enabled": True,
         "users": [{"name": "app", "passwordFrom": "uid/7"}, {"name": "root"}],

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from api.reasons import Reason
-from api.v1alpha1.auth import Auth
+from api.v1alpha1.auth import Auth, AuthStatus
 from controllers.cluster.auth.changes import Change, due_changes, record_of
 from controllers.cluster.certificates.due import leaf_trouble
 from controllers.cluster.certificates.facts import Role
@@ -29,11 +29,17 @@ _MOST_SHOWN: Final = 5
 
 
 def record_auth(observed: Observed) -> RecordAuth | None:
-    """What is to be made is ours: recorded before it is made, and until it is gone."""
+    """What is to be made is ours: recorded before it is made, and until it is gone.
+
+    A refusal is forgotten once nothing is left to do: the change was made though its answer was
+    lost, or is no longer asked for.
+    """
     auth, store = _wanted(observed), observed.auth.store
     if auth is None or store is None:
         return None
     record = record_of(auth, observed.status.auth, store, observed.auth.passwords)
+    if record is not None and not _is_left(observed, auth, record):
+        record = record.model_copy(update={"refused": None})
     if record == observed.status.auth or (not auth.enabled and store.enabled):
         return None
     return RecordAuth(auth=record)
@@ -56,11 +62,14 @@ def change_auth(observed: Observed) -> ChangeAuth | None:
 
 
 def switch_auth_on(observed: Observed) -> SwitchAuth | None:
-    """Everything is there, and the operator is root by its certificate."""
+    """Everything is there, and the operator is root by its certificate.
+
+    What etcd refused is no reason not to try again: only a try that succeeds makes it forgotten.
+    """
     auth, store = _wanted(observed), observed.auth.store
     if auth is None or not auth.enabled or store is None or store.enabled:
         return None
-    if due(observed) or auth_trouble(observed) or was_refused_just_now(observed):
+    if due(observed) or _obstacle(observed, auth) or was_refused_just_now(observed):
         return None
     return SwitchAuth(on=True)
 
@@ -74,24 +83,17 @@ def auth_trouble(observed: Observed) -> Wait | None:
     """What stands against authentication as the spec says; None where all is well, or on its
     way.
     """
-    auth, refused = _wanted(observed), observed.status.auth and observed.status.auth.refused
+    auth, recorded = _wanted(observed), observed.status.auth
     if auth is None:
         return None
-    unusable = [
-        f"Secret {password.secret} for {user}: {password.problem}"
-        for user, password in observed.auth.passwords.items()
-        if password.problem
-    ]
-    if auth.enabled and unusable:
-        more = f" and {len(unusable) - _MOST_SHOWN} more" if len(unusable) > _MOST_SHOWN else ""
-        message = "; ".join(unusable[:_MOST_SHOWN]) + more
-        return Wait(reason=Reason.CREDENTIALS_MISSING, message=message, recheck_s=_RECHECK_S)
-    if auth.enabled and (trouble := _own_certificate(observed)):
-        return Wait(reason=Reason.CERTIFICATES_PENDING, message=trouble, recheck_s=_RECHECK_S)
-    if refused:
+    obstacle = _obstacle(observed, auth)
+    if obstacle is not None:
+        return obstacle
+    if recorded is not None and recorded.refused and _is_left(observed, auth, recorded):
         return Wait(
             reason=Reason.AUTH_REFUSED,
-            message=f"etcd did not carry out a change of users and roles: {refused.message}",
+            message="etcd did not carry out a change of users and roles:"
+            f" {recorded.refused.message}",
             recheck_s=_RECHECK_S,
         )
     return None
@@ -119,6 +121,33 @@ def _wanted(observed: Observed) -> Auth | None:
         return None
     auth = observed.applied.security.auth
     return auth if auth.enabled or observed.status.auth is not None else None
+
+
+def _is_left(observed: Observed, auth: Auth, recorded: AuthStatus) -> bool:
+    """Whether etcd is known not to be as the spec says."""
+    store = observed.auth.store
+    if store is None:
+        return False
+    change = next(due_changes(auth, recorded, observed.auth), None)
+    return change is not None or store.enabled != auth.enabled
+
+
+def _obstacle(observed: Observed, auth: Auth) -> Wait | None:
+    """What has to be mended before authentication can be switched on."""
+    if not auth.enabled:
+        return None
+    unusable = [
+        f"Secret {password.secret} for {user}: {password.problem}"
+        for user, password in observed.auth.passwords.items()
+        if password.problem
+    ]
+    if unusable:
+        more = f" and {len(unusable) - _MOST_SHOWN} more" if len(unusable) > _MOST_SHOWN else ""
+        message = "; ".join(unusable[:_MOST_SHOWN]) + more
+        return Wait(reason=Reason.CREDENTIALS_MISSING, message=message, recheck_s=_RECHECK_S)
+    if trouble := _own_certificate(observed):
+        return Wait(reason=Reason.CERTIFICATES_PENDING, message=trouble, recheck_s=_RECHECK_S)
+    return None
 
 
 def _own_certificate(observed: Observed) -> str:

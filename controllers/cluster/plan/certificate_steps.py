@@ -185,3 +185,18 @@ CertificateStep = (
     | CopyCertificates
     | OrderCertificates
 )
+
+
+def names_of(step: object) -> tuple[str, ...]:
+    """The Secrets, or Certificates, that a step writes; none for a step that writes no such."""
+    match step:
+        case IssueCertificates(certificates=certificates):
+            return tuple(one.secret for one in certificates)
+        case CopyCertificates(copies=copies):
+            return tuple(one.secret for one in copies)
+        case OrderCertificates(orders=orders):
+            return tuple(one.certificate for one in orders)
+        case MakeNextAuthority(secret=secret) | ReplaceAuthority(secret=secret):
+            return (secret,)
+        case _:
+            return ()

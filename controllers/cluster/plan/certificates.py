@@ -6,7 +6,7 @@ trust what they read at their start, so those that restart would no longer know 
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from api.reasons import Reason
@@ -33,6 +33,7 @@ from controllers.cluster.plan.certificate_steps import (
     RecordAuthorities,
     WantedCertificate,
 )
+from controllers.cluster.plan.refusals import refusal, was_refused_just_now
 from controllers.cluster.plan.sources import (
     authority_of_sources,
     copy_pending,
@@ -43,8 +44,6 @@ from controllers.cluster.plan.sources import (
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.render import identity
 
-# A quota that is raised, or a right that is granted, is no event for us.
-_TRIED_AGAIN_AFTER: Final = timedelta(minutes=1)
 _STRANGE: Final = "exists and is not controlled by this EtcdCluster: delete or rename it"
 
 
@@ -78,25 +77,26 @@ def issue_leaves(observed: Observed) -> IssueCertificates | None:
     Of a cluster that runs, what was refused just now is left for a while: care for it goes on.
     """
     who = tls_identity(observed)
-    if who is None or (is_formed(observed) and was_refused_just_now(observed)):
+    if who is None:
         return None
-    return _issue(observed, who, due(observed, who))
+    wanted = {
+        role: one
+        for role, one in due(observed, who).items()
+        if not was_refused_just_now(observed, secret_name(who.name, role))
+    }
+    return _issue(observed, who, wanted)
 
 
 def order_certificates(observed: Observed) -> OrderCertificates | None:
     """What cert-manager is to issue."""
     who = tls_identity(observed)
-    if who is None or (is_formed(observed) and was_refused_just_now(observed)):
-        return None
-    return wanted_orders(observed, who)
+    return wanted_orders(observed, who) if who is not None else None
 
 
 def copy_certificates(observed: Observed) -> CopyCertificates | None:
     """Certificates of the user's that are fit, and not with the members yet."""
     who = tls_identity(observed)
     if who is None or observed.certificates.unread or observed.status.authorities is None:
-        return None
-    if is_formed(observed) and was_refused_just_now(observed):
         return None
     return wanted_copies(observed, who)
 
@@ -138,12 +138,6 @@ def due(observed: Observed, who: Holder) -> dict[Role, Due]:
     return due_leaves(who, read.facts, authorities, observed.now)
 
 
-def was_refused_just_now(observed: Observed) -> bool:
-    """Whether the server did not take what was written last."""
-    refused = observed.status.refused_certificate
-    return refused is not None and observed.now < refused.time + _TRIED_AGAIN_AFTER
-
-
 def tls_identity(observed: Observed) -> Holder | None:
     """Whose certificates they are, if the cluster is recorded and speaks TLS."""
     bootstrap = observed.status.bootstrap
@@ -164,10 +158,26 @@ def _authority_to_record(observed: Observed, who: Holder, role: Role) -> str:
     """Its fingerprint; empty while it is not there or can't be used."""
     if role not in who.own_authorities:
         return authority_of_sources(observed, who, role)
+    if _is_being_dropped(observed, role):
+        return ""
     secret = observed.certificates.facts.get(role)
     if secret is None or is_strange(who, secret) or secret.problem or secret.certificate is None:
         return ""
     return secret.certificate.fingerprint if secret.certificate.is_authority else ""
+
+
+def _is_being_dropped(observed: Observed, role: Role) -> bool:
+    """Whether somebody may trust the next authority alone, while the old one is still there: the
+    last phase of a rotation.
+    """
+    facts = observed.certificates.facts
+    after = facts[role].next if role in facts else None
+    if after is None:
+        return False
+    alone = (after.fingerprint,)
+    return any(
+        ISSUER[leaf] is role and facts[leaf].trusts == alone for leaf in LEAVES if leaf in facts
+    )
 
 
 def _issue(observed: Observed, who: Holder, due: dict[Role, Due]) -> IssueCertificates | None:
@@ -225,6 +235,12 @@ def _unrecorded(observed: Observed, who: Holder) -> Wait:
                 reason=Reason.AUTHORITY_LOST,
                 message=f"Secret {name} can't be used: {found.problem}",
             )
+        if _is_being_dropped(observed, role):
+            return Wait(
+                reason=Reason.AUTHORITY_LOST,
+                message=f"Secret {name} holds two authorities, and which of them the members trust"
+                " is not recorded: restore the status of this EtcdCluster",
+            )
     return Wait(
         reason=Reason.CERTIFICATES_PENDING,
         message="The certificate authorities are being made",
@@ -243,9 +259,10 @@ def _authority_trouble(
 
 
 def _leaf_trouble(observed: Observed, who: Holder, authorities: AuthorityStatus) -> Wait | None:
-    refused, facts = observed.status.refused_certificate, observed.certificates.facts
-    if refused is not None and due(observed, who):
-        return Wait(reason=Reason.NOT_ALLOWED, message=refused.message)
+    facts = observed.certificates.facts
+    refused = refusal(observed, (secret_name(who.name, role) for role in due(observed, who)))
+    if refused:
+        return Wait(reason=Reason.NOT_ALLOWED, message=refused)
     for role in who.own_leaves:
         trouble = leaf_trouble(who, role, facts, authorities, observed.now)
         authority = signer_of(ISSUER[role], facts, authorities)

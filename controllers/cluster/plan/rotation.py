@@ -32,11 +32,12 @@ from controllers.cluster.plan.certificate_steps import (
     RecordRotation,
     ReplaceAuthority,
 )
-from controllers.cluster.plan.certificates import tls_identity, was_refused_just_now
+from controllers.cluster.plan.certificates import tls_identity
+from controllers.cluster.plan.refusals import refusal, was_refused_just_now
 from controllers.cluster.plan.rotation_waits import (
     VOLUMES,
     applications_have_until,
-    is_calm,
+    disturbance,
     to_show,
     under_way,
     waits_for,
@@ -85,7 +86,7 @@ def make_next_authority(observed: Observed) -> MakeNextAuthority | RecordRotatio
     made = facts[role].next
     if made is not None and made.fingerprint != old:
         return _entered(observed, Phase.SPREADING, next=made.fingerprint)
-    if was_refused_just_now(observed):
+    if was_refused_just_now(observed, secret_name(observed.name, role)):
         return None
     begin, end = authority_life(observed.now)
     return MakeNextAuthority(
@@ -112,7 +113,7 @@ def forget_lost_authority(observed: Observed) -> RecordRotation | None:
 def begin_rotation(observed: Observed) -> RecordRotation | None:
     """An authority that somebody wants replaced, or that nears its end, while all else is well."""
     authorities = observed.status.authorities
-    if authorities is None or authorities.rotation is not None or not is_calm(observed):
+    if authorities is None or authorities.rotation is not None or disturbance(observed):
         return None
     asked = _asked(observed)
     wanted = asked or _due(observed)
@@ -126,7 +127,7 @@ def begin_rotation(observed: Observed) -> RecordRotation | None:
 def rotate(observed: Observed) -> RecordRotation | ReplaceAuthority | None:
     """The next phase, once what the one before it was for is done everywhere."""
     found = under_way(observed)
-    if found is None or not is_calm(observed) or waits_for(observed):
+    if found is None or disturbance(observed) or waits_for(observed):
         return None
     authorities, rotation, role = found
     phase = Phase(rotation.phase)
@@ -143,7 +144,7 @@ def rotate(observed: Observed) -> RecordRotation | ReplaceAuthority | None:
 def _replace(
     observed: Observed, authorities: AuthorityStatus, rotation: AuthorityRotation, role: Role
 ) -> ReplaceAuthority | None:
-    if was_refused_just_now(observed):
+    if was_refused_just_now(observed, secret_name(observed.name, role)):
         return None
     then = _first(observed, (rotation.then,)) if rotation.then else None
     update = {NAMES[role]: rotation.next, "rotation": then}
@@ -175,10 +176,15 @@ def wait_for_rotation(observed: Observed) -> Wait | None:
     if found is None:
         return None
     rotation, ends = found[1], applications_have_until(observed)
+    why = (
+        waits_for(observed)
+        or disturbance(observed)
+        or refusal(observed, (secret_name(observed.name, found[2]),))
+    )
     return Wait(
         reason=Reason.ROTATING_AUTHORITY,
         message=f"The {rotation.authority} authority is being replaced ({rotation.phase}):"
-        f" {waits_for(observed) or 'waiting for all members to be well'}",
+        f" {why or 'its next phase begins'}",
         recheck_s=_PATIENT_S if ends else _RECHECK_S,
         not_before=ends,
     )

@@ -11,6 +11,7 @@ from typing import Final
 from api.labels import PEER_TLS_VOLUME, SERVER_TLS_VOLUME, stateful_set_name
 from api.v1alpha1.cluster_status import AuthorityRotation, AuthorityStatus
 from controllers.cluster.certificates.facts import Role
+from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import (
     ROLES,
     SHOWN,
@@ -25,6 +26,7 @@ from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificates import certificate_trouble, due, tls_identity
 from controllers.cluster.plan.edits import may_restart
+from controllers.cluster.plan.refusals import refusal
 from controllers.cluster.plan.template import newest
 from controllers.cluster.render.tls import bundle_key, mounted_bundles
 
@@ -49,20 +51,24 @@ def under_way(observed: Observed) -> tuple[AuthorityStatus, AuthorityRotation, R
     return authorities, rotation, ROLES[rotation.authority]
 
 
-def is_calm(observed: Observed) -> bool:
-    """Whether nothing else is going on that a rotation would have to be told apart from."""
+def disturbance(observed: Observed) -> str:
+    """What else is going on that a rotation would have to be told apart from; empty when nothing
+    is.
+    """
     status, bootstrap = observed.status, observed.status.bootstrap
-    if not is_formed(observed) or is_asleep(observed) or observed.applied is None:
-        return False
-    return (
-        bootstrap is not None
-        and bootstrap.closed
-        and observed.etcd.members is not None
-        and status.joining is None
-        and status.upgrade is None
-        and all(view.healthy for view in voters(observed))
-        and certificate_trouble(observed) is None
+    if not is_formed(observed) or bootstrap is None or not bootstrap.closed:
+        return "waiting for all members to have started"
+    if is_asleep(observed):
+        return "waiting for the cluster to be woken"
+    if observed.applied is None or observed.etcd.members is None:
+        return "waiting for etcd to answer"
+    members = (
+        (status.joining is not None, "waiting for a member to have joined"),
+        (status.upgrade is not None, "waiting for the change of version to end"),
+        (not all(view.healthy for view in voters(observed)), "waiting for all members to be well"),
     )
+    trouble = certificate_trouble(observed)
+    return next((words for holds, words in members if holds), trouble.message if trouble else "")
 
 
 def waits_for(observed: Observed) -> str:
@@ -71,13 +77,15 @@ def waits_for(observed: Observed) -> str:
     assert found is not None
     assert who is not None
     authorities, rotation, role = found
-    if due(observed, who):
-        return "its certificates are being written"
+    leaves = due(observed, who)
+    if leaves:
+        refused = refusal(observed, (secret_name(who.name, leaf) for leaf in leaves))
+        return refused or "its certificates are being written"
     phase, old = Phase(rotation.phase), recorded(authorities, role)
     ends = applications_have_until(observed)
     if phase is Phase.PREPARING:
-        refused = observed.status.refused_certificate
-        return refused.message if refused else "the next one is being made"
+        refused = refusal(observed, (secret_name(who.name, role),))
+        return refused or "the next one is being made"
     late = {
         Phase.TRUSTING: _waits_for_trust(observed, role, (old, rotation.next)),
         Phase.REPLACING: "" if ends else _waits_for_members(observed, role),

@@ -25,6 +25,7 @@ from controllers.cluster.plan.certificate_steps import (
     WantedCopy,
     WantedOrder,
 )
+from controllers.cluster.plan.refusals import refusal, was_refused_just_now
 from controllers.cluster.plan.steps import Wait
 
 # A change of a Secret of the user's is no event for us.
@@ -54,6 +55,8 @@ def wanted_orders(observed: Observed, who: Holder) -> OrderCertificates | None:
         order = observed.certificates.orders.get(source.role)
         if order is None or order.current or _order_trouble(source, order, who) is not None:
             continue
+        if was_refused_just_now(observed, source.secret):
+            continue
         body = order_of(who, source)
         wanted.append(WantedOrder(certificate=source.secret, uid=order.uid, body=body))
     return OrderCertificates(orders=tuple(wanted)) if wanted else None
@@ -68,7 +71,10 @@ def wanted_copies(observed: Observed, who: Holder) -> CopyCertificates | None:
     wanted = []
     for source in who.sources:
         facts, there = _facts(observed, source), observed.certificates.facts.get(source.role)
+        name = secret_name(who.name, source.role)
         if is_strange(who, there) or facts.copied or source.secret in unfit:
+            continue
+        if was_refused_just_now(observed, name):
             continue
         assert facts.certificate is not None
         assert facts.ends is not None
@@ -76,7 +82,7 @@ def wanted_copies(observed: Observed, who: Holder) -> CopyCertificates | None:
             WantedCopy(
                 role=source.role,
                 source=source.secret,
-                secret=secret_name(who.name, source.role),
+                secret=name,
                 uid=there.uid if there else "",
                 fingerprint=facts.certificate.fingerprint,
                 ends=facts.ends,
@@ -92,7 +98,7 @@ def source_trouble(observed: Observed, who: Holder) -> Wait | None:
         if order is not None:
             late = (
                 _order_trouble(source, order, who)
-                or (None if order.current else _refused(observed))
+                or (None if order.current else _refused(observed, source.secret))
                 or _unfilled(observed, source, order)
             )
             if late is not None:
@@ -109,7 +115,7 @@ def copy_pending(observed: Observed, who: Holder) -> Wait | None:
     """What is about to be copied."""
     for source in who.sources:
         if not _facts(observed, source).copied:
-            return _refused(observed) or Wait(
+            return _refused(observed, secret_name(who.name, source.role)) or Wait(
                 reason=Reason.CERTIFICATES_PENDING,
                 message=f"Secret {source.secret} is being copied to"
                 f" {secret_name(who.name, source.role)}",
@@ -177,10 +183,10 @@ def _order_trouble(source: Source, order: OrderFacts, who: Holder) -> Wait | Non
     return None
 
 
-def _refused(observed: Observed) -> Wait | None:
-    """The server did not take what was written last."""
-    refused = observed.status.refused_certificate
-    return Wait(reason=Reason.NOT_ALLOWED, message=refused.message) if refused else None
+def _refused(observed: Observed, name: str) -> Wait | None:
+    """The server did not take it when it was written last."""
+    message = refusal(observed, (name,))
+    return Wait(reason=Reason.NOT_ALLOWED, message=message) if message else None
 
 
 def _unfilled(observed: Observed, source: Source, order: OrderFacts) -> Wait | None:

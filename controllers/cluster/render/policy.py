@@ -33,7 +33,7 @@ def network_policy(
     unless_said: bool,
     operator_namespace: str,
 ) -> dict[str, Any] | None:
-    """The peer port for members, the others for everybody or for the named clients.
+    """The peer port for members and the operator, the others for everybody or for named clients.
 
     None where it is switched off. `unless_said`: whether it is on where the spec says nothing.
     `operator_namespace`: of the operator's pods; empty where it is no pod of this cluster, and
@@ -61,13 +61,15 @@ def _ingress(
 ) -> Iterator[dict[str, Any]]:
     members = {"podSelector": {"matchLabels": selector_labels(identity.name)}}
     yield {"from": [members], "ports": _tcp(CLIENT_PORT, PEER_PORT, METRICS_PORT)}
+    if operator_namespace:
+        # While an authority is replaced it sees at both ports which certificate a member shows.
+        yield {"from": [_operator(operator_namespace)], "ports": _tcp(CLIENT_PORT, PEER_PORT)}
     open_to_all = list(_ports_beside(pod_template))
     if wanted.clients:
         clients = [client.to_json() for client in wanted.clients]
         yield {"from": clients, "ports": _tcp(CLIENT_PORT, METRICS_PORT)}
         backups = {"podSelector": {"matchLabels": backup_labels(identity.name)}}
-        operator = [_operator(operator_namespace)] if operator_namespace else []
-        yield {"from": [backups, *operator], "ports": _tcp(CLIENT_PORT)}
+        yield {"from": [backups], "ports": _tcp(CLIENT_PORT)}
     else:
         open_to_all = [*_tcp(CLIENT_PORT, METRICS_PORT), *open_to_all]
     if open_to_all:

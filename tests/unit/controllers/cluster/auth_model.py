@@ -15,6 +15,7 @@ from etcd.errors import (
     AuthObjectMissingError,
     BadRequestError,
     CredentialsRejectedError,
+    RequestTimedOutError,
 )
 from informers.errors import NotFoundError
 
@@ -29,6 +30,7 @@ class AuthStoreModel:
     """Users (their password, None for who has none; their roles) and roles (what they grant).
 
     `crash_at`: the number of the change at which the process ends; an even one was made before.
+    `lost_at`: the same for the one change whose answer is lost.
     """
 
     def __init__(self):
@@ -40,6 +42,7 @@ class AuthStoreModel:
         self.calls = []
         self.refusal = None
         self.crash_at = None
+        self.lost_at = None
 
     def _call(self, name, apply):
         if self.refusal is not None:
@@ -47,9 +50,14 @@ class AuthStoreModel:
         crash = self.crash_at is not None and len(self.calls) >= self.crash_at
         if crash and self.crash_at % 2:
             raise Crash
-        apply()
-        self.calls.append(name)
-        self.revision += 1
+        lost = self.lost_at is not None and len(self.calls) >= self.lost_at
+        made, self.lost_at = (not lost or self.lost_at % 2 == 0), None if lost else self.lost_at
+        if made:
+            apply()
+            self.calls.append(name)
+            self.revision += 1
+        if lost:
+            raise RequestTimedOutError("etcdserver: request timed out")
         if crash:
             raise Crash
 

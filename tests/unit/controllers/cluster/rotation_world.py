@@ -52,6 +52,7 @@ class MemoryApi:
         self.versions: dict[str, list[tuple[datetime, Mapping[str, str]]]] = {}
         self.now = NOW
         self.dropped = 0
+        self._applied: dict[str, Mapping[str, str]] = {}
         self._numbers = itertools.count(1)
         for secret in secrets().values():
             self._store(secret["metadata"]["name"], copy.deepcopy(secret))
@@ -69,7 +70,11 @@ class MemoryApi:
 
     async def apply(self, _resource, body, *, name, **_):
         found = self._checked(name, body["metadata"])
-        return self._store(name, {**found, "data": dict(body["data"])})
+        # Other managers' keys stay, ours that are no longer applied go.
+        before = self._applied.get(name, {})
+        self._applied[name] = body["data"]
+        others = {key: value for key, value in found["data"].items() if key not in before}
+        return self._store(name, {**found, "data": {**others, **body["data"]}})
 
     async def patch(self, _resource, body, *, name, **_):
         if name not in self.objects:  # the EtcdCluster: its annotation goes

@@ -217,6 +217,18 @@ async def test_refusal_is_said_by_the_secrets_name(world):
     assert "exceeded quota" in refused.message
 
 
+async def test_secret_that_can_not_be_written_costs_no_other_its_renewal(world):
+    await world.make_all()
+    before = {role: world.cert(role) for role in LEAVES}
+    await world.look(NOW + LEAF_LIFE * 0.7)
+    world.server.script("patch", answer_status(403, message="exceeded quota"))
+    refused = await world.step()
+
+    assert isinstance(refused, Rejected)
+    kept = [role for role in LEAVES if world.cert(role) == before[role]]
+    assert [secret_name("db", role) in refused.message for role in kept] == [True]
+
+
 async def test_nothing_secret_is_told(world):
     with structlog.testing.capture_logs() as logs:
         await world.make_all()

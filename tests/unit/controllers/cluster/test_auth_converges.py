@@ -1,4 +1,4 @@
-"""Whatever is edited, drifts or crashes: users and roles come to what the spec says, and stay.
+"""Whatever is edited, drifts, crashes or is lost: users and roles come to what the spec says.
 
 Passwords that somebody changes in etcd itself are left out: etcd does not tell.
 """
@@ -74,6 +74,7 @@ edits = st.one_of(
     st.tuples(names(["one", "two", "root-login"]), names(["p1", "p2"])),
     drift.map(lambda change: ("drift", change)),
     st.integers(0, 12).map(lambda at: ("crash", at)),
+    st.integers(0, 12).map(lambda at: ("lost", at)),
 )
 OFF = {"enabled": False}
 ON = {
@@ -90,17 +91,22 @@ OTHER = {
 
 
 async def live(world, what):
-    """Edits one after the other; the operator goes on in between, until it crashes."""
+    """Edits one after the other; the operator goes on in between, until it crashes or etcd's answer
+    to a change is lost.
+    """
     for kind, value in what:
         if kind == "spec":
             world.want(**value)
         elif kind == "drift":
-            armed, world.store.crash_at = world.store.crash_at, None
+            armed = world.store.crash_at, world.store.lost_at
+            world.store.crash_at = world.store.lost_at = None
             with contextlib.suppress(EtcdError):
                 await value(world.store)
-            world.store.crash_at = armed
+            world.store.crash_at, world.store.lost_at = armed
         elif kind == "crash":
             world.store.crash_at = len(world.store.calls) + value
+        elif kind == "lost":
+            world.store.lost_at = len(world.store.calls) + value
         else:
             world.secrets.put(kind, username=ROOT, password=value)
         world.wait(100)
@@ -109,7 +115,7 @@ async def live(world, what):
         except Crash:
             world.restart()
             world.store.crash_at = None
-    world.store.crash_at = None
+    world.store.crash_at = world.store.lost_at = None
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,6 +124,9 @@ async def live(world, what):
 @example(what=[("spec", ON), ("crash", 2), ("spec", CERTIFICATE)], last=ON)
 @example(what=[("spec", ON), ("crash", 0), ("spec", OTHER)], last=ON)
 @example(what=[("spec", ON), ("crash", 1), ("spec", OFF)], last={**ON, "users": []})
+@example(what=[("lost", 6), ("spec", ON)], last=ON)
+@example(what=[("lost", 7), ("spec", ON)], last=ON)
+@example(what=[("lost", 8), ("spec", {**ON, "users": [*ON["users"], {"name": "report"}]})], last=ON)
 def test_store_comes_to_what_the_spec_says(what, last):
     async def story():
         world = AuthWorld()
@@ -148,6 +157,7 @@ def is_as_wished(world):
         assert store.grants.keys() <= {ROOT}
         return
     assert store.enabled
+    assert world.auth.refused is None
     assert store.user_roles_of[ROOT] == {ROOT}
     assert store.passwords.keys() <= theirs | {one.name for one in auth.users}
     assert store.grants.keys() == {ROOT, *(one.name for one in auth.roles)}

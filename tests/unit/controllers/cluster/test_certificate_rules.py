@@ -12,10 +12,11 @@ from api.reasons import Reason
 from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
 from controllers.cluster.certificates.due import AUTHORITY_LIFE
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Role
+from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.claim_record import ClaimRecord
 from controllers.cluster.happenings import happenings
 from controllers.cluster.observed import Certificates, Etcd
-from controllers.cluster.outcome import Done, Rejected
+from controllers.cluster.outcome import Done, Rejected, first_failure
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.certificate_steps import IssueCertificates, RecordAuthorities
 from controllers.cluster.plan.steps import AcceptSpec, ApplyObjects, Wait
@@ -43,6 +44,15 @@ def tls_ready(of):
     status = next_status(of, step, None if isinstance(step.step, Wait) else Done())
     found = find_condition(status.conditions, "TLSReady")
     return found.status, found.reason, found.message
+
+
+def refusal(*roles):
+    """What comes of a step in which the Secrets of these roles can't be written."""
+    names = [secret_name("db", role) for role in roles]
+    return first_failure(
+        Rejected(reason=Reason.NOT_ALLOWED, message=f"Secret {name}: quota", name=name)
+        for name in names
+    )
 
 
 class TestBirth:
@@ -222,20 +232,29 @@ class TestLife:
 
     def test_refused_renewal_is_told_and_does_not_stop_the_care_for_a_cluster(self):
         due = dataclasses.replace(observed(), now=NOW + LEAF_LIFE * 0.7)
-        said = Rejected(reason=Reason.NOT_ALLOWED, message="Secret db-server-tls: quota")
-        refused = dataclasses.replace(due, status=next_status(due, plan(due), said))
+        refused = dataclasses.replace(due, status=next_status(due, plan(due), refusal(*LEAVES)))
         live = {key: obj for key, obj in refused.live.items() if key[0] != "ConfigMap"}
         later = dataclasses.replace(refused, now=refused.now + timedelta(minutes=1))
 
         assert tls_ready(refused) == ("False", "NotAllowed", "Secret db-server-tls: quota")
         assert isinstance(plan(dataclasses.replace(refused, live=live)).step, ApplyObjects)
         assert set(issued(later)) == set(LEAVES)
-        assert next_status(later, plan(later), Done()).refused_certificate is None
+        assert next_status(later, plan(later), Done()).refused_certificates == ()
+
+    def test_refused_renewal_keeps_back_no_other_one(self):
+        due = dataclasses.replace(observed(), now=NOW + LEAF_LIFE * 0.7)
+        answer = refusal(Role.PEER)
+        refused = dataclasses.replace(due, status=next_status(due, plan(due), answer))
+        others = set(LEAVES) - {Role.PEER}
+
+        assert set(issued(refused)) == others
+        done = dataclasses.replace(refused, status=next_status(refused, plan(refused), Done()))
+        (kept,) = done.status.refused_certificates
+        assert (kept.secret, kept.time) == ("db-peer-tls", due.now)
 
     def test_refused_certificate_of_a_new_cluster_is_tried_again_at_once(self):
         new = accepted(without(secrets(), *LEAVES))
-        said = Rejected(reason=Reason.NOT_ALLOWED, message="Secret db-server-tls: quota")
-        refused = dataclasses.replace(new, status=next_status(new, plan(new), said))
+        refused = dataclasses.replace(new, status=next_status(new, plan(new), refusal(*LEAVES)))
 
         assert find_condition(refused.status.conditions, "Ready").reason == "NotAllowed"
         assert set(issued(refused)) == set(LEAVES)

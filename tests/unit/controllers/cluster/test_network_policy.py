@@ -64,7 +64,6 @@ def test_peer_port_is_for_members_of_this_cluster_only():
     assert admits(policy, MEMBER, PEER_PORT)
     assert not admits(policy, other, PEER_PORT)
     assert not admits(policy, {}, PEER_PORT)
-    assert not admits(policy, OPERATOR, PEER_PORT, namespace="system")
     assert not admits(policy, MEMBER, PEER_PORT, namespace="other")
 
 
@@ -87,16 +86,26 @@ def test_named_clients_and_members_alone_get_in(port):
     assert not admits(policy, {"app": "shop"}, PEER_PORT)
 
 
-def test_operator_reaches_the_client_port_of_a_cluster_with_named_clients():
-    policy = rendered(clients=[{"podSelector": {}}])
+@pytest.mark.parametrize("clients", [[], [{"podSelector": {}}]])
+def test_operator_sees_at_both_ports_which_certificate_a_member_shows(clients):
+    policy = rendered(clients=clients)
 
     assert admits(policy, OPERATOR, CLIENT_PORT, namespace="system")
+    assert admits(policy, OPERATOR, PEER_PORT, namespace="system")
+    assert not admits(policy, OPERATOR, PEER_PORT, namespace="elsewhere")
+    assert not admits(policy, {}, PEER_PORT, namespace="system")
+
+
+def test_operator_is_known_by_its_namespace_and_its_label():
+    policy = rendered(clients=[{"podSelector": {}}])
+
     assert not admits(policy, OPERATOR, CLIENT_PORT, namespace="elsewhere")
     assert not admits(policy, {}, CLIENT_PORT, namespace="system")
 
 
-def test_operator_outside_needs_no_entry():
-    policy = rendered(clients=[{"podSelector": {}}], operator_namespace="")
+@pytest.mark.parametrize("clients", [[], [{"podSelector": {}}]])
+def test_operator_outside_needs_no_entry(clients):
+    policy = rendered(clients=clients, operator_namespace="")
 
     assert "namespaceSelector" not in str(policy)
 

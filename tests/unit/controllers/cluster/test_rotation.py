@@ -14,6 +14,7 @@ from api.conditions import find_condition
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import AuthorityRotation, UpgradeStatus
+from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION as LEAF_LIFE
 from controllers.cluster.certificates.due import AUTHORITY_LIFE, rotate_after
 from controllers.cluster.certificates.facts import AUTHORITIES, Role
 from controllers.cluster.certificates.trust import Phase
@@ -25,9 +26,11 @@ from controllers.cluster.plan.certificate_steps import (
     DropRotationRequest,
     IssueCertificates,
     MakeNextAuthority,
+    RecordAuthorities,
     RecordRotation,
     ReplaceAuthority,
 )
+from controllers.cluster.plan.rotation import wait_for_rotation
 from controllers.cluster.plan.steps import ApplyObjects, DeletePod, RecordSpec, Wait
 from controllers.cluster.pods import pod_from
 from controllers.cluster.render.tls import bundle_key, mounted_bundles
@@ -69,6 +72,37 @@ def said(of):
     planned = plan(of)
     status = next_status(of, planned, None if isinstance(planned.step, Wait) else Done())
     return find_condition(status.conditions, "TLSReady")
+
+
+# What else goes on, and what is said of a rotation meanwhile.
+OTHERS = {
+    "asleep": "waiting for the cluster to be woken",
+    "unhealthy": "waiting for all members to be well",
+    "upgrade": "waiting for the change of version to end",
+    "lost": "Secret db-peer-ca is missing",
+}
+
+
+def busy(seen, why):
+    """The same while something else goes on."""
+    match why:
+        case "asleep":
+            applied = seen.applied.model_copy(update={"size": 0})
+            return dataclasses.replace(seen, spec=applied, applied=applied)
+        case "unhealthy":
+            down = dataclasses.replace(seen.pods[1], ready=False)
+            return dataclasses.replace(seen, pods=(seen.pods[0], down, seen.pods[2]))
+        case "upgrade":
+            under_way = UpgradeStatus.model_validate(
+                {"from": "v3.5.20", "path": ["v3.5.21"], "repository": "etcd", "since": NOW}
+            )
+            status = seen.status.model_copy(update={"upgrade": under_way})
+            return dataclasses.replace(seen, status=status)
+        case "lost":
+            found = seen.certificates.facts
+            less = {role: one for role, one in found.items() if role is not Role.PEER_CA}
+            read = dataclasses.replace(seen.certificates, facts=less)
+            return dataclasses.replace(seen, certificates=read)
 
 
 class TestBeginning:
@@ -122,29 +156,9 @@ class TestBeginning:
 
         assert world.rules.count("begin_rotation") == 1 + 1  # the peer authority's, for its age
 
-    @pytest.mark.parametrize("why", ["asleep", "unhealthy", "upgrade", "refused"])
+    @pytest.mark.parametrize("why", OTHERS)
     def test_it_waits_for_everything_else(self, why):
-        seen = asked()
-        match why:
-            case "asleep":
-                applied = seen.applied.model_copy(update={"size": 0})
-                seen = dataclasses.replace(seen, spec=applied, applied=applied)
-            case "unhealthy":
-                down = dataclasses.replace(seen.pods[1], ready=False)
-                seen = dataclasses.replace(seen, pods=(seen.pods[0], down, seen.pods[2]))
-            case "upgrade":
-                under_way = UpgradeStatus.model_validate(
-                    {"from": "v3.5.20", "path": ["v3.5.21"], "repository": "etcd", "since": NOW}
-                )
-                status = seen.status.model_copy(update={"upgrade": under_way})
-                seen = dataclasses.replace(seen, status=status)
-            case "refused":
-                found = seen.certificates.facts
-                less = {role: one for role, one in found.items() if role is not Role.PEER_CA}
-                read = dataclasses.replace(seen.certificates, facts=less)
-                seen = dataclasses.replace(seen, certificates=read)
-
-        assert not isinstance(plan(seen).step, RecordRotation)
+        assert not isinstance(plan(busy(asked(), why)).step, RecordRotation)
 
 
 class TestPhases:
@@ -326,6 +340,28 @@ class TestTrouble:
         assert isinstance(plan(seen).step, Wait | AnnounceCertificate)
         assert said(seen).reason == "CertificateAuthorityLost"
 
+    def test_of_two_authorities_none_is_recorded_anew_once_the_next_one_alone_is_trusted(self):
+        """Status was lost, and the EtcdCluster adopts what there is."""
+        world = in_phase(
+            Phase.DROPPING,
+            until=lambda w: len(w.look().certificates.facts[Role.SERVER].trusts) == 1,
+        )
+        status = world.status.model_copy(update={"authorities": None})
+        lost = dataclasses.replace(world.look(), status=status)
+
+        assert not isinstance(plan(lost).step, RecordAuthorities)
+        assert said(lost).reason == "CertificateAuthorityLost"
+        assert "Secret db-ca holds two authorities" in said(lost).message
+
+    @pytest.mark.parametrize("phase", [Phase.TRUSTING, Phase.REPLACING])
+    def test_old_authority_is_recorded_anew_while_everybody_trusts_it(self, phase):
+        world = in_phase(phase)
+        status = world.status.model_copy(update={"authorities": None})
+        step = plan(dataclasses.replace(world.look(), status=status)).step
+
+        assert isinstance(step, RecordAuthorities)
+        assert step.authorities.client == world.authorities.client
+
     def test_old_authority_is_not_missed_once_the_next_one_signs(self):
         world = in_phase(Phase.REPLACING)
         data = world.api.objects["db-ca"]["data"]
@@ -341,15 +377,21 @@ class TestTrouble:
         world.step()
         seen = world.look()
         message = "Secret db-ca can't be written: quota"
-        refused = next_status(
-            seen, plan(seen), Rejected(reason=Reason.NOT_ALLOWED, message=message)
-        )
+        answer = Rejected(reason=Reason.NOT_ALLOWED, message=message, name="db-ca")
+        refused = next_status(seen, plan(seen), answer)
         after = dataclasses.replace(seen, status=refused)
 
         assert message in said(after).message
         assert isinstance(plan(after).step, Wait)
         later = dataclasses.replace(after, now=after.now + timedelta(minutes=1))
         assert isinstance(plan(later).step, MakeNextAuthority)
+
+    def test_next_authority_that_can_not_be_written_keeps_no_leaf_from_its_renewal(self):
+        world = in_phase(Phase.PREPARING)
+        world.step()
+        late = dataclasses.replace(world.look(), now=NOW + LEAF_LIFE * 0.7)
+
+        assert isinstance(plan(late).step, IssueCertificates)
 
     def test_pod_of_another_trust_holds_the_next_phase(self):
         world = in_phase(Phase.TRUSTING, until=lambda w: w.rules[-1] == "wait_for_rotation")
@@ -373,6 +415,22 @@ class TestShown:
         assert tls.status == "True"
         assert "The client authority is being replaced (Trusting)" in tls.message
         assert "(Trusting)" in world.status.plan.waits_for
+
+    @pytest.mark.parametrize("why", OTHERS)
+    def test_what_else_it_waits_for_is_told(self, why):
+        seen = in_phase(Phase.SPREADING, until=lambda w: plan(w.look()).rule == "rotate").look()
+        wait = wait_for_rotation(busy(seen, why))
+
+        assert OTHERS[why] in wait.message
+
+    def test_refusal_to_drop_the_old_authority_is_told(self):
+        world = in_phase(Phase.DROPPING, until=lambda w: plan(w.look()).rule == "rotate")
+        seen = world.look()
+        message = "Secret db-ca can't be written: quota"
+        answer = Rejected(reason=Reason.NOT_ALLOWED, message=message, name="db-ca")
+        refused = dataclasses.replace(seen, status=next_status(seen, plan(seen), answer))
+
+        assert plan(refused).step.message.endswith(message)
 
     def test_each_phase_is_told_once(self):
         world = World()

@@ -326,6 +326,30 @@ class TestLife:
         live = {key: obj for key, obj in world.seen.live.items() if key[0] != "ConfigMap"}
         assert isinstance(plan(dataclasses.replace(world.seen, live=live)).step, ApplyObjects)
 
+    async def test_copy_that_can_not_be_written_costs_no_other_its_renewal(self, world):
+        await world.run()
+        before = {role: world.served(role) for role in (Role.SERVER, Role.CLIENT)}
+        world.put(pair("web", server(**RENEWED)))
+        await world.look(NOW + timedelta(minutes=5))
+        world.server.script("patch", answer_status(403, message="exceeded quota"))
+        refused = await world.step()
+
+        assert isinstance(refused, Rejected)
+        kept = [role for role in before if world.served(role) == before[role]]
+        assert [secret_name("db", role) in refused.message for role in kept] == [True]
+
+    async def test_own_certificate_that_can_not_be_written_costs_no_copy_its_renewal(self, world):
+        await world.run(autoTLS=False, certificateSecret="web", caSecret="ours")
+        late = NOW + LEAF_LIFE * 0.7
+        world.put(pair("web", server(since=late - timedelta(days=1))))
+        assert isinstance(await world.look(late), IssueCertificates)
+        world.server.script("patch", answer_status(403, message="exceeded quota"))
+        assert isinstance(await world.step(), Rejected)
+
+        assert isinstance(await world.look(late), CopyCertificates)
+        assert await world.step() == Done()
+        assert [one.secret for one in world.seen.status.refused_certificates] == ["db-peer-tls"]
+
     async def test_renewal_that_turns_bad_before_it_is_copied_is_not(self, world):
         await world.run()
         world.put(pair("web", server(**RENEWED)))
@@ -348,6 +372,17 @@ class TestLife:
         await world.settle(NOW + timedelta(minutes=5))
 
         assert world.stored(role)["data"] == before["data"]
+
+    @pytest.mark.parametrize("role", LEAVES)
+    async def test_key_that_somebody_added_to_a_copy_stays_and_is_no_reason_to_write(
+        self, world, role
+    ):
+        await world.run()
+        before = world.stored(role)
+        world.put({**before, "data": {**before["data"], "note": "AAAA"}})
+
+        assert (await world.settle(NOW + timedelta(minutes=5))).settled
+        assert world.stored(role)["data"].keys() == {*before["data"], "note"}
 
     async def test_nothing_is_written_while_nothing_changes(self, world):
         await world.run()
@@ -519,14 +554,16 @@ class TestCertManager:
         """cert-manager's own webhook is down."""
         world.put(*self.issued())
         await world.run(**ISSUER)
-        more = spec(size=3, **tls(**ISSUER, subjectAltNames=["etcd.example.org"]))
+        more = spec(size=3, **tls(**ISSUER, certificateDuration="1000h"))
         world.seen = dataclasses.replace(world.seen, applied=more, spec=more)
         world.server.on_every("patch", answer_status(500, message="failed calling webhook"))
         assert isinstance(await world.look(), OrderCertificates)
+        before = len(world.server.seen("patch"))
         assert isinstance(await world.step(), Rejected)
         step = await world.look()
 
         assert step.settled
+        assert len(world.server.seen("patch")) == before + 2
         assert world.tls_ready()[:2] == ("False", "NotAllowed")
         assert "failed calling webhook" in world.tls_ready()[2]
         late = NOW + LEAF_LIFE * 0.7
