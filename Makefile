@@ -86,7 +86,7 @@ test-fast: deps ## Lint and unit tests
 	@hack/test.sh lint unit
 
 test-all: deps ## Everything that `make test` runs and what does not fit there (all with the operator outside, several nodes, benchmarks)
-	@hack/test.sh lint unit integration e2e e2e-outside-all several-nodes bench
+	@hack/test.sh lint unit integration e2e e2e-long e2e-outside-all several-nodes bench
 
 test-coverage: deps ## Unit tests with branch coverage
 	$(PY) -m pytest tests/unit tests/simulation --cov --cov-report=term-missing:skip-covered

@@ -106,6 +106,7 @@ async def test_both_authorities_are_replaced_and_no_write_is_lost(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 async def test_operator_that_is_killed_in_every_long_phase_goes_on(
     cluster: EtcdCluster, operator: Operator, tmp_path: Path, measure: Measure
 ) -> None:

@@ -2,7 +2,8 @@
 # Runs tiers of tests in the given order and prints the time of each. Usage: hack/test.sh TIER...
 # A failing tier does not hide the others; the exit status tells. Tiers:
 #   lint unit integration bench
-#   e2e              the operator in the cluster
+#   e2e              the operator in the cluster, but for the longest stories
+#   e2e-long         the longest stories
 #   e2e-outside      the operator outside of it, what is essential
 #   e2e-outside-all  the operator outside of it, everything
 #   several-nodes    three nodes, which are taken down afterwards
@@ -22,8 +23,9 @@ tier() {
     lint) hack/lint.sh ;;
     unit) "$py" -m pytest tests/unit tests/simulation -n 2 --dist loadfile -q ;;
     integration)
-      python3 hack/build/build.py etcd kubernetes kubernetes-old object-stores && "$py" -m pytest tests/integration -q --timeout 120 ;;
-    e2e) e2e --operator inside ;;
+      python3 hack/build/build.py etcd kubernetes kubernetes-old object-stores && "$py" -m pytest tests/integration -n 2 --dist loadfile -q --timeout 120 --durations 15 ;;
+    e2e) e2e --operator inside -m "not long" ;;
+    e2e-long) e2e --operator inside -m long ;;
     e2e-outside) e2e --operator outside -m essential ;;
     e2e-outside-all) e2e --operator outside ;;
     several-nodes)

@@ -22,7 +22,8 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api.validation import not_supported_yet, parse_cluster
+from api.backup_rules import backup_not_supported_yet
+from api.validation import not_supported_yet, parse_backup, parse_cluster
 from controllers.admission.certificates import LIFE, SECRET, new_secret
 from tests.integration.ports import free_port
 from tests.integration.test_operator import (
@@ -201,8 +202,13 @@ def test_what_can_be_done_is_accepted(apiserver, asked, spec):
 )
 def test_manifests_of_the_replaced_operator_and_samples_are_accepted(apiserver, asked, manifest):
     """But for what they ask of this version that it does not support yet."""
-    parsed = parse_cluster(manifest) if manifest["kind"] == "EtcdCluster" else None
-    unsupported = not_supported_yet(parsed.spec) if parsed else ()
+    match manifest["kind"]:
+        case "EtcdCluster":
+            unsupported = not_supported_yet(parse_cluster(manifest).spec)
+        case "EtcdBackup":
+            unsupported = backup_not_supported_yet(parse_backup(manifest).spec, asked)
+        case _:
+            unsupported = ()
 
     status, answer = try_out(apiserver, asked, manifest)
 
