@@ -16,10 +16,10 @@ from controllers.backup.order import (
     TLS_PATH,
     VOLUME_PATH,
 )
+from controllers.pod_security import container_security_context, pod_security_context
 
 CONTAINER: Final = "agent"
 _VOLUME: Final = "backup"
-_USER_ID: Final = 65532
 # For the group, which fsGroup makes the process's own.
 _SECRET_MODE: Final = 0o440
 
@@ -34,14 +34,7 @@ def agent_pod(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         **({"serviceAccountName": spec.service_account_name} if spec.service_account_name else {}),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER_ID,
-            "runAsGroup": _USER_ID,
-            "fsGroup": _USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security_context(),
         "volumes": volumes,
         "containers": [
             {
@@ -57,11 +50,7 @@ def agent_pod(
                     "requests": {"cpu": "50m", "memory": "64Mi"},
                     "limits": {"memory": "256Mi"},
                 },
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": container_security_context(),
             }
         ],
     }

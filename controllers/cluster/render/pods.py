@@ -34,10 +34,10 @@ from controllers.cluster.render.tls import (
     tls_volumes,
     with_bundles,
 )
+from controllers.pod_security import container_security_context, pod_security_context
 from etcd.versions import parse_version, probes_of
 
 # The number that distroless images call nonroot; etcd's image sets no user of its own.
-_USER_ID = 65532
 _HOST = "kubernetes.io/hostname"
 _ZONE = "topology.kubernetes.io/zone"
 
@@ -160,14 +160,7 @@ def _pod_spec(identity: Identity, spec: ClusterSpec, digest: str) -> dict[str, A
         # A Service named etcd would put ETCD_... variables into the pod, which etcd takes for
         # flags.
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER_ID,
-            "runAsGroup": _USER_ID,
-            "fsGroup": _USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security_context(),
         "containers": [_container(spec, digest)],
         "volumes": [
             {"name": CONFIG_VOLUME, "configMap": {"name": config_map_name(identity.name)}},
@@ -212,11 +205,7 @@ def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
         ],
         # The condition of a member that ends quotes etcd's last words.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security_context(),
         **_probes(spec),
     }
     resources = spec.resources.to_json()
