@@ -24,7 +24,7 @@ from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, 
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import signer_of
-from controllers.cluster.observed import Observed
+from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
@@ -138,6 +138,7 @@ def due(observed: Observed, who: Holder) -> dict[Role, Due]:
     return due_leaves(who, read.facts, authorities, observed.now)
 
 
+@derived
 def tls_identity(observed: Observed) -> Holder | None:
     """Whose certificates they are, if the cluster is recorded and speaks TLS."""
     bootstrap = observed.status.bootstrap
