@@ -14,6 +14,7 @@ from api.v1alpha1.restore_request import (
     PUT_BACK,
     SWITCHING,
     RestoreAnswer,
+    RestoreRequest,
 )
 from controllers.backup.order import failed
 from controllers.restore.observed import Observed, Target
@@ -59,57 +60,87 @@ def _follow_the_new_one(observed: Observed, spec: RestoreSpec) -> Step | None:
         return _wait_for(name, target, TAKEN_UP)
     if not _is_ready(target):
         return _wait_for(name, target, SERVES if _serves(target.status) else FILLED)
-    return Complete(
-        cluster_uid=target.uid,
-        restored_size=record.restored.database_size if record.restored else None,
-        notes=record.restored.notes if record.restored else (),
-    )
+    return _complete(target)
 
 
 def _follow_the_answer(observed: Observed, spec: RestoreSpec) -> Step | None:
     """What became of the request, if the last one was this one's."""
     target, request = observed.target, standing_request(observed)
-    if target is None or request is None:
+    if target is None:
         return None
-    answer = target.status.restore
+    answer = _answer(observed, attempt_of(spec))
+    if request is None:
+        return _withdrawn(observed) if answer is None else _of_answer(answer, spec, target)
     if request.uid != observed.uid:
-        return _other_request(observed, answer)
-    heard = answer is not None and (answer.uid, answer.attempt) == (request.uid, request.attempt)
+        return _other_request(observed, request)
     if request.attempt != attempt_of(spec):
-        if heard and answer is not None and answer.phase in _OVER:
-            return None
-        return _edited(
-            f"EtcdCluster {spec.cluster_name} was asked before the spec was edited, and is at"
-            " work: take the edit back, or wait until that has ended"
-        )
-    if not heard or answer is None:
+        return _earlier_request(observed, spec, request)
+    if answer is None:
         return _wait_for(spec.cluster_name, target, TAKEN_UP)
-    return forward_old_data(observed, spec) or _of_answer(answer, spec.cluster_name, target)
+    return forward_old_data(observed, spec) or _of_answer(answer, spec, target)
 
 
-def _of_answer(answer: RestoreAnswer, name: str, target: Target) -> Step:
+def _answer(observed: Observed, attempt: str, uid: str = "") -> RestoreAnswer | None:
+    """What the cluster says of that attempt; `uid`: of another EtcdRestore's."""
+    answer = None if observed.target is None else observed.target.status.restore
+    asked = (uid or observed.uid, attempt)
+    return answer if answer is not None and (answer.uid, answer.attempt) == asked else None
+
+
+def _earlier_request(observed: Observed, spec: RestoreSpec, request: RestoreRequest) -> Wait | None:
+    """Once that has come to its end, this one may ask."""
+    if _is_over(_answer(observed, request.attempt)):
+        return None
+    return _edited(
+        f"EtcdCluster {spec.cluster_name} was asked before the spec was edited, and is at work:"
+        " take the edit back, or wait until that has ended"
+    )
+
+
+def _is_over(answer: RestoreAnswer | None) -> bool:
+    return answer is not None and answer.phase in _OVER
+
+
+def _withdrawn(observed: Observed) -> Fail | None:
+    """Whether it was asked once, and somebody took that back before it was heard."""
+    if observed.status.phase != "Running" or not observed.status.restored_cluster_uid:
+        return None
+    message = "The annotation that asked the EtcdCluster for the backup's data was taken away"
+    return Fail(answer=failed(Reason.RESTORE_WITHDRAWN, message))
+
+
+def _of_answer(answer: RestoreAnswer, spec: RestoreSpec, target: Target) -> Step:
     match answer.phase:
         case phase if phase == FAILED:
             return Fail(answer=failed(reason_of(answer.reason), answer.message))
         case phase if phase == PUT_BACK:
             return PutBack()
         case phase if phase == COMPLETED and _is_ready(target):
-            return Complete(cluster_uid=target.uid, restored_size=None)
+            return _complete(target)
         case phase:
             percent = {PREPARING: TAKEN_UP, SWITCHING: FILLED}.get(phase, SERVES)
-            return _wait_for(name, target, percent, answer.message)
+            return _wait_for(spec.cluster_name, target, percent, answer.message)
 
 
-def _other_request(observed: Observed, answer: RestoreAnswer | None) -> Step | None:
-    request = standing_request(observed)
-    assert request is not None
+def _complete(target: Target) -> Complete:
+    record = None if target.status.bootstrap is None else target.status.bootstrap.restore
+    restored = None if record is None else record.restored
+    return Complete(
+        cluster_uid=target.uid,
+        restored_size=None if restored is None else restored.database_size,
+        notes=() if restored is None else restored.notes,
+    )
+
+
+def _other_request(observed: Observed, request: RestoreRequest) -> Fail | None:
+    """None where that one has come to its end, and this one has not asked yet."""
+    name = request.restore
     if observed.status.phase == "Running" and observed.status.restored_cluster_uid:
-        message = f"EtcdRestore {request.restore} has asked the cluster for another backup since"
+        message = f"EtcdRestore {name} has asked the cluster for another backup since"
         return Fail(answer=failed(Reason.RESTORE_OVERTAKEN, message))
-    heard = answer is not None and (answer.uid, answer.attempt) == (request.uid, request.attempt)
-    if heard and answer is not None and answer.phase in _OVER:
+    if _is_over(_answer(observed, request.attempt, request.uid)):
         return None
-    message = f"EtcdRestore {request.restore} is replacing the cluster's data: wait for its end"
+    message = f"EtcdRestore {name} is replacing the cluster's data: wait for its end"
     return Fail(answer=failed(Reason.RESTORE_OVERTAKEN, message))
 
 
@@ -128,12 +159,18 @@ def forward_old_data(observed: Observed, spec: RestoreSpec) -> AskCluster | None
     )
 
 
-def put_back(observed: Observed) -> PutBack | None:
-    """Whether the cluster has gone back to the data that it had before."""
-    target = observed.target
-    answer = None if target is None else target.status.restore
-    is_ours = answer is not None and answer.uid == observed.uid
-    return PutBack() if is_ours and answer is not None and answer.phase == PUT_BACK else None
+def going_back(observed: Observed, spec: RestoreSpec) -> PutBack | Wait | None:
+    """How far the cluster is on its way back to the data that it had before."""
+    answer = _answer(observed, observed.status.attempt)
+    if spec.old_data != "PutBack" or answer is None:
+        return None
+    if answer.phase == PUT_BACK:
+        return PutBack()
+    return Wait(
+        reason=reason_of(answer.reason) if answer.reason else Reason.RESTORING,
+        message=f"EtcdCluster {spec.cluster_name}: {answer.message}",
+        stalled=bool(answer.reason),
+    )
 
 
 def _wait_for(name: str, target: Target, percent: int, told: str = "") -> Wait:

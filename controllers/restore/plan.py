@@ -16,7 +16,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.restore import RestoreSpec
 from controllers.agent_jobs import Attempt, Job, failure_of, may_still_speak, progress_of
 from controllers.backup.order import Failed, failed
-from controllers.restore.following import follow, forward_old_data, put_back
+from controllers.restore.following import follow, forward_old_data, going_back
 from controllers.restore.observed import Observed
 from controllers.restore.order import Examined
 from controllers.restore.render import attempt_of, cluster, examine_job, examine_job_name
@@ -70,7 +70,7 @@ def _rest_when_completed(observed: Observed, spec: RestoreSpec) -> Step | None:
     if not _is_current(observed, spec):
         return Rest(edited=True)
     if observed.status.phase == "Completed" and spec.restore_type == "Replace":
-        return forward_old_data(observed, spec) or put_back(observed) or Rest()
+        return forward_old_data(observed, spec) or going_back(observed, spec) or Rest()
     return Rest()
 
 

@@ -144,3 +144,32 @@ def test_going_back_is_told():
     status = after(seen, step)
     assert status.phase == "PutBack"
     assert plan(replace(seen, status=status)) == Rest()
+
+
+def test_a_request_that_somebody_takes_away_is_not_made_again():
+    """Before the cluster has answered; and with its answer, in its words."""
+    asked = begun(in_place(), phase="Running", restored_cluster_uid="cluster-uid")
+
+    step = plan(replace(asked, target=target()))
+    assert (type(step), step.answer.reason) == (Fail, Reason.RESTORE_WITHDRAWN)
+
+    there = asked_of(asked, {"phase": "Failed", "reason": "RestoreWithdrawn", "message": "gone"})
+    step = plan(replace(asked, target=replace(there, request="")))
+    assert (type(step), step.answer.message) == (Fail, "gone")
+
+
+@pytest.mark.parametrize(
+    ("answer", "stalled"),
+    [
+        ({"phase": "Switching", "message": "the members stop"}, False),
+        ({"phase": "Completed", "reason": "OldDataUnusable", "message": "the volumes"}, True),
+    ],
+)
+def test_the_way_back_is_followed(answer, stalled):
+    seen = begun(in_place(oldData="PutBack"), phase="Completed")
+
+    step = plan(replace(seen, target=asked_of(seen, answer)))
+
+    assert (type(step), step.stalled) == (Wait, stalled)
+    assert answer["message"] in step.message
+    assert after(seen, step).phase == "Completed"
