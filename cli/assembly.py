@@ -30,6 +30,7 @@ from controllers.backup.metrics import BackupMetrics
 from controllers.backup.observe import BY_BACKUP_UID, BY_SCHEDULE_UID
 from controllers.backup.observe import Sources as BackupSources
 from controllers.backup.reconciler import BackupReconciler
+from controllers.bind import parse_bind
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
 from controllers.cluster.read_auth import AuthReader
@@ -37,7 +38,7 @@ from controllers.cluster.read_certificates import CertificateReader
 from controllers.cluster.reconciler import ClusterReconciler
 from controllers.cluster_scope import ClusterScope
 from controllers.events import EventRecorder
-from controllers.http import HttpServer, parse_bind
+from controllers.http import HttpServer
 from controllers.io_metrics import (
     CacheCollector,
     ChannelCollector,
