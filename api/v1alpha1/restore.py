@@ -109,7 +109,7 @@ class RestoreStatus(Model):
         json_schema_extra=INT64,
     )
     notes: tuple[Text, ...] = Field(default=(), description="What to know about what is restored.")
-    restored_cluster: Text = Field(default="", description="The cluster that was restored.")
+    restored_cluster: Text = Field(default="", description="The cluster that was made, or asked.")
     restored_cluster_uid: Text = Field(
         default="",
         alias="restoredClusterUID",

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from api.labels import RESTORE_UID_LABEL
 from api.reasons import Reason
-from controllers.backup.outcome import Done, Outcome, Rejected
+from controllers.backup.outcome import Changed, Done, Outcome, Rejected
 from controllers.resources import CLUSTERS, JOBS
 from controllers.restore.observed import Observed
 from controllers.restore.steps import Action, AskCluster, DeleteJob, MakeCluster, MakeJob
@@ -71,9 +71,9 @@ async def _ask(action: AskCluster, observed: Observed, writer: Writer) -> Outcom
         "annotations": action.annotations,
     }
     try:
-        # When it has changed meanwhile, the next reconcile sees how.
-        with contextlib.suppress(ConflictError, NotFoundError):
-            await writer.patch(CLUSTERS, observed.namespace, action.name, {"metadata": metadata})
+        await writer.patch(CLUSTERS, observed.namespace, action.name, {"metadata": metadata})
+    except (ConflictError, NotFoundError):
+        return Changed()
     except StatusError as error:
         if not is_final(error):
             raise

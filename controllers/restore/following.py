@@ -37,13 +37,18 @@ def follow(observed: Observed, spec: RestoreSpec) -> Step | None:
 
 def _lost(observed: Observed, spec: RestoreSpec) -> Step | None:
     """It was there, and is not any more: who took it away may not want it back."""
-    known = observed.status.restored_cluster_uid
-    if observed.status.phase != "Running" or not known:
+    if not _was_asked(observed):
         return None
-    if observed.target is not None and observed.target.uid == known:
+    target, known = observed.target, observed.status.restored_cluster_uid
+    if target is not None and target.uid == (known or target.uid):
         return None
     message = f"EtcdCluster {spec.cluster_name} was deleted before it was restored"
     return Fail(answer=failed(Reason.TARGET_GONE, message))
+
+
+def _was_asked(observed: Observed) -> bool:
+    """Whether the cluster was made, or asked, by this attempt: that is recorded at once."""
+    return observed.status.phase == "Running" and bool(observed.status.restored_cluster)
 
 
 def _follow_the_new_one(observed: Observed, spec: RestoreSpec) -> Step | None:
@@ -103,7 +108,7 @@ def _is_over(answer: RestoreAnswer | None) -> bool:
 
 def _withdrawn(observed: Observed) -> Fail | None:
     """Whether it was asked once, and somebody took that back before it was heard."""
-    if observed.status.phase != "Running" or not observed.status.restored_cluster_uid:
+    if not _was_asked(observed):
         return None
     message = "The annotation that asked the EtcdCluster for the backup's data was taken away"
     return Fail(answer=failed(Reason.RESTORE_WITHDRAWN, message))
@@ -135,7 +140,7 @@ def _complete(target: Target) -> Complete:
 def _other_request(observed: Observed, request: RestoreRequest) -> Fail | None:
     """None where that one has come to its end, and this one has not asked yet."""
     name = request.restore
-    if observed.status.phase == "Running" and observed.status.restored_cluster_uid:
+    if _was_asked(observed):
         message = f"EtcdRestore {name} has asked the cluster for another backup since"
         return Fail(answer=failed(Reason.RESTORE_OVERTAKEN, message))
     if _is_over(_answer(observed, request.attempt, request.uid)):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from api.event_reasons import EventReason
 from api.v1alpha1.restore import RestoreStatus
-from controllers.backup.outcome import Outcome, Rejected
+from controllers.backup.outcome import Changed, Outcome, Rejected
 from controllers.events import Happening, happening, newly_stalled
 from controllers.restore.observed import Observed
 from controllers.restore.steps import (
@@ -22,7 +22,7 @@ def happenings(
     observed: Observed, step: Step, outcome: Outcome | None, status: RestoreStatus
 ) -> tuple[Happening, ...]:
     """What was done, and that help is needed, when that begins."""
-    told = () if isinstance(outcome, Rejected) else _of_step(step)
+    told = () if isinstance(outcome, Rejected | Changed) else _of_step(step)
     return (*told, *newly_stalled(observed.status.conditions, status.conditions))
 
 

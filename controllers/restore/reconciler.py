@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from controllers.backup.outcome import Outcome, Rejected
+from controllers.backup.outcome import Changed, Outcome, Rejected
 from controllers.events import EventRecorder
 from controllers.refused_pods import with_refusals
 from controllers.resources import RESTORES
@@ -102,6 +102,8 @@ def _requeue_s(step: Step, outcome: Outcome | None) -> float | None:
     """Seconds to the next look; None where only a change can bring something new."""
     if isinstance(outcome, Rejected) or isinstance(step, Wait):
         return _RECHECK_S * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+    if isinstance(outcome, Changed):
+        return _ECHO_RECHECK_S  # the informer's event wakes the key before
     if outcome is not None or isinstance(step, Begin | Accept):
         return 0.001  # the step was taken: at once, as soon as its echo is there
     return None

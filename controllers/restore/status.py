@@ -11,7 +11,7 @@ from api.conditions import ConditionStatus, ConditionType, set_condition
 from api.reasons import Reason
 from api.v1alpha1.restore import RestoreStatus
 from controllers.backup.order import Failed
-from controllers.backup.outcome import Outcome, Rejected
+from controllers.backup.outcome import Changed, Done, Outcome, Rejected
 from controllers.restore.observed import Observed
 from controllers.restore.order import Examined
 from controllers.restore.render import attempt_of
@@ -85,17 +85,25 @@ def _changes(observed: Observed, step: Step, outcome: Outcome | None) -> dict[st
     match step:
         case Complete() | PutBack() | Fail():
             return _of_end(observed, step)
+        case MakeJob() | MakeCluster() | AskCluster() if isinstance(outcome, Done):
+            return _of_action(observed, step)
         case Begin():
             return {**_NOTHING_KNOWN, **_start(observed), "phase": "Pending"}
-        case MakeJob(body=body, storage_path=path) if not isinstance(outcome, Rejected):
-            job = {"job": body["metadata"]["name"], "storage_path": path}
-            return {**job, "phase": "Examining"}
         case Accept(answer=answer):
             return {**_facts(answer), "phase": "Running", "percent": EXAMINED}
         case Wait(percent=percent, cluster_uid=uid) if uid:
             return {**_cluster(observed, uid), "phase": "Running", "percent": percent}
         case _:
             return {} if observed.status.phase else {"phase": "Pending"}
+
+
+def _of_action(observed: Observed, step: MakeJob | MakeCluster | AskCluster) -> dict[str, Any]:
+    match step:
+        case MakeJob(body=body, storage_path=path):
+            job = {"job": body["metadata"]["name"], "storage_path": path}
+            return {**job, "phase": "Examining"}
+        case MakeCluster() | AskCluster():
+            return {"restored_cluster": _cluster_name(observed)}
 
 
 def _of_end(observed: Observed, step: Complete | PutBack | Fail) -> dict[str, Any]:
@@ -155,8 +163,8 @@ def _verdict(observed: Observed, step: Step, outcome: Outcome | None) -> _Verdic
             return "False", "True", "True" if stalled else "False", reason, message
         case Complete() | PutBack() | Rest():
             return _end(observed, step)
-        case AskCluster() if observed.status.phase == "Completed":
-            return None  # what becomes of the old data changes nothing of the restore
+        case AskCluster() if observed.status.phase == "Completed" or outcome == Changed():
+            return None  # what becomes of old data changes nothing of the restore
         case _:
             return "False", "True", "False", *_told(step)
 

@@ -8,10 +8,11 @@ import pytest
 
 from api.labels import RESTORE_ANNOTATION, RESTORE_UID_LABEL
 from api.reasons import Reason
-from controllers.backup.outcome import Done, Rejected
+from controllers.backup.outcome import Changed, Done, Rejected
 from controllers.resources import CLUSTERS, JOBS
 from controllers.restore.act import perform
 from controllers.restore.plan import plan
+from controllers.restore.status import next_status
 from controllers.restore.steps import AskCluster, DeleteJob
 from controllers.writer import Writer
 from informers.expectations import OwnWrites
@@ -92,8 +93,12 @@ async def test_the_cluster_is_asked_as_it_was_looked_at_or_not_at_all(server, ta
     def annotations():
         return server.objects("etcdclusters")["prod/db"]["metadata"].get("annotations", {})
 
-    assert await take(ask(resource_version="1234567")) == Done()
-    assert await take(ask(uid="another")) == Done()
+    for ask_other in (ask(resource_version="1234567"), ask(uid="another")):
+        outcome = await take(ask_other)
+        assert outcome == Changed()
+        # So it does not count as asked.
+        seen = begun(in_place(), phase="Running", target=target())
+        assert next_status(seen, ask_other, outcome).restored_cluster == ""
     assert annotations() == {}
     assert await take(ask()) == Done()
     assert UID in annotations()[RESTORE_ANNOTATION]

@@ -321,7 +321,7 @@ def test_what_stalls_the_cluster_stalls_the_restore_in_its_own_words():
 
 
 def test_a_cluster_that_was_made_and_deleted_is_not_made_again():
-    seen = begun(phase="Running", restored_cluster_uid="cluster-uid")
+    seen = begun(phase="Running", restored_cluster="restored", restored_cluster_uid="cluster-uid")
 
     for there in (None, target(uid="another")):
         step = plan(replace(seen, target=there))

@@ -148,7 +148,7 @@ def test_going_back_is_told():
 
 def test_a_request_that_somebody_takes_away_is_not_made_again():
     """Before the cluster has answered; and with its answer, in its words."""
-    asked = begun(in_place(), phase="Running", restored_cluster_uid="cluster-uid")
+    asked = begun(in_place(), phase="Running", restored_cluster="db")
 
     step = plan(replace(asked, target=target()))
     assert (type(step), step.answer.reason) == (Fail, Reason.RESTORE_WITHDRAWN)
