@@ -13,7 +13,7 @@ from informers.decode import Object
 from informers.handlers import Handler
 from informers.informer_set import ObjectReader
 from informers.queue import WorkQueue
-from informers.store import DeletedFinalStateUnknown
+from informers.store import DeletedFinalStateUnknown, Indexer
 
 BY_UID: Final = "uid"
 
@@ -24,6 +24,15 @@ _INITIAL_PRIORITY: Final = -100
 def by_uid(obj: Object) -> tuple[str, ...]:
     """An index of objects by their own uid."""
     return (obj.uid,)
+
+
+def naming(owners: ObjectReader, index: str) -> Indexer:
+    """Those of our objects that name a changed one: `index` has them under its key."""
+
+    def keys(obj: Object) -> tuple[str, ...]:
+        return tuple(owner.key for owner in owners.peek_index(index, obj.key))
+
+    return keys
 
 
 class EnqueueSelf(Handler):
@@ -43,6 +52,32 @@ class EnqueueSelf(Handler):
     @override
     def on_delete(self, obj: Object | DeletedFinalStateUnknown) -> None:
         self._queue.add(obj.key)
+
+
+class EnqueueIndexed(Handler):
+    """Wakes the keys under which an indexer of the changed object puts it."""
+
+    def __init__(self, queue: WorkQueue[str], indexer: Indexer) -> None:
+        self._queue = queue
+        self._indexer = indexer
+
+    @override
+    def on_add(self, obj: Object, *, initial: bool) -> None:
+        self._wake(obj, _INITIAL_PRIORITY if initial else 0)
+
+    @override
+    def on_update(self, old: Object, new: Object) -> None:
+        self._wake(new)
+
+    @override
+    def on_delete(self, obj: Object | DeletedFinalStateUnknown) -> None:
+        last = obj.obj if isinstance(obj, DeletedFinalStateUnknown) else obj
+        if last is not None:
+            self._wake(last)
+
+    def _wake(self, obj: Object, priority: int = 0) -> None:
+        for key in self._indexer(obj):
+            self._queue.add(key, priority=priority)
 
 
 class EnqueueOwner(Handler):
@@ -75,30 +110,3 @@ class EnqueueOwner(Handler):
             return
         for owner in self._owners.peek_index(BY_UID, uid):
             self._queue.add(owner.key, priority=priority)
-
-
-class EnqueueReferrers(Handler):
-    """Wakes the objects of ours that name the changed object in their spec: those that `index` has
-    under its key.
-    """
-
-    def __init__(self, queue: WorkQueue[str], referrers: ObjectReader, *, index: str) -> None:
-        self._queue = queue
-        self._referrers = referrers
-        self._index = index
-
-    @override
-    def on_add(self, obj: Object, *, initial: bool) -> None:
-        self._wake(obj, _INITIAL_PRIORITY if initial else 0)
-
-    @override
-    def on_update(self, old: Object, new: Object) -> None:
-        self._wake(new)
-
-    @override
-    def on_delete(self, obj: Object | DeletedFinalStateUnknown) -> None:
-        self._wake(obj)
-
-    def _wake(self, obj: Object | DeletedFinalStateUnknown, priority: int = 0) -> None:
-        for referrer in self._referrers.peek_index(self._index, obj.key):
-            self._queue.add(referrer.key, priority=priority)
