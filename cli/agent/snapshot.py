@@ -12,17 +12,12 @@ from pathlib import Path
 
 import structlog
 
-from api.reasons import Reason
 from cli.agent.store import open_ordered_store
 from controllers.backup.order import (
-    GIVE_UP,
     TLS_PATH,
-    TRY_AGAIN,
-    Failed,
     MemberAddress,
     Order,
     Saved,
-    failed,
 )
 from controllers.backup.place import path_in
 from etcd.client import EtcdClient
@@ -35,13 +30,7 @@ from snapshots.capture import CaptureRequest, capture
 from snapshots.catalog import delete_orphans
 from snapshots.errors import (
     DatabaseUnreadableError,
-    ObjectTruncatedError,
     SnapshotsError,
-    StoreError,
-    StoreForbiddenError,
-    StoreFullError,
-    StoreMissingError,
-    StoreUnavailableError,
 )
 from snapshots.manifest import Manifest
 from snapshots.stores import Store
@@ -52,15 +41,6 @@ _DNS_TIMEOUT_S = 10.0
 _DEAD_AFTER = timedelta(days=1)
 # The pod's last word is heard when it ends; what is left after that the next backup deletes.
 _CLEAN_UP_S = 300.0
-_REASONS: tuple[tuple[type[SnapshotsError], Reason, int], ...] = (
-    (StoreForbiddenError, Reason.STORE_FORBIDDEN, GIVE_UP),
-    (StoreMissingError, Reason.STORE_MISSING, GIVE_UP),
-    (StoreFullError, Reason.STORE_FULL, GIVE_UP),
-    (StoreUnavailableError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
-    (ObjectTruncatedError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
-    (StoreError, Reason.STORE_REFUSED, GIVE_UP),
-    (SnapshotsError, Reason.BACKUP_FAILED, GIVE_UP),
-)
 
 log = structlog.get_logger()
 
@@ -122,14 +102,6 @@ def read_tls(folder: Path = Path(TLS_PATH)) -> ClientTLS:
         cert=(folder / "tls.crt").read_bytes(),
         key=(folder / "tls.key").read_bytes(),
     )
-
-
-def answer_of(failure: NoMemberError | SnapshotsError) -> tuple[Failed, int]:
-    """What to tell the operator, and the exit code."""
-    if isinstance(failure, NoMemberError):
-        return failed(Reason.SNAPSHOT_FAILED, str(failure)), TRY_AGAIN
-    reason, code = next((r, c) for kind, r, c in _REASONS if isinstance(failure, kind))
-    return failed(reason, str(failure)), code
 
 
 async def _first_that_can_be_saved(
