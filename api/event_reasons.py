@@ -51,6 +51,14 @@ class EventReason(StrEnum):
     PAUSED = "Paused", "spec.paused was set: the operator changes nothing from now on."
     RESUMED = "Resumed", "spec.paused was taken back."
     STOPPED = "Stopped", "The members were stopped because spec.size is 0; the volumes are kept."
+    RESTORE_BEGUN = (
+        "RestoreBegun",
+        "The volume of a cluster's first member is being prepared from a backup.",
+    )
+    DATA_RESTORED = (
+        "DataRestored",
+        "The first member has the backup's data on its volume, and is started.",
+    )
     # --- membership
     PLANNED = "Planned", "A change of membership begins, or goes on with its next step."
     MEMBER_ADDED = "MemberAdded", "A member was added to etcd's list as a learner."
@@ -146,6 +154,15 @@ class EventReason(StrEnum):
         "A time of the schedule passed by more than startingDeadlineSeconds: it is not made up.",
         "Look whether the operator was down, or an earlier backup of the schedule never ends.",
     )
+    RESTORE_STARTED = "RestoreStarted", "A Job was made that examines the backup."
+    BACKUP_EXAMINED = "BackupExamined", "The whole backup was read and is as it was written."
+    RESTORE_CLUSTER_MADE = "RestoreClusterMade", "The EtcdCluster was made that begins from it."
+    RESTORE_CLUSTER_ASKED = (
+        "RestoreClusterAsked",
+        "The EtcdCluster was asked to take the backup's data, or what becomes of its old data.",
+    )
+    RESTORE_COMPLETED = _of(Reason.RESTORE_COMPLETED)
+    PUT_BACK = _of(Reason.PUT_BACK)
     # --- the conditions that also deserve an event when they set in
     INVALID_SPEC = _of(Reason.INVALID_SPEC)
     NOT_SUPPORTED_YET = _of(Reason.NOT_SUPPORTED_YET)
@@ -200,3 +217,21 @@ class EventReason(StrEnum):
     OPERATOR_IMAGE_UNKNOWN = _of(Reason.OPERATOR_IMAGE_UNKNOWN)
     CLOCK_BEHIND = _of(Reason.CLOCK_BEHIND)
     EDITED_TOO_LATE = _of(Reason.EDITED_TOO_LATE)
+    BACKUP_NOT_FOUND = _of(Reason.BACKUP_NOT_FOUND)
+    BACKUP_UNREADABLE = _of(Reason.BACKUP_UNREADABLE)
+    BACKUP_INCOMPLETE = _of(Reason.BACKUP_INCOMPLETE)
+    BACKUP_DAMAGED = _of(Reason.BACKUP_DAMAGED)
+    ENCRYPTION_KEY_MISSING = _of(Reason.ENCRYPTION_KEY_MISSING)
+    ENCRYPTION_KEY_REFUSED = _of(Reason.ENCRYPTION_KEY_REFUSED)
+    BACKUP_TOO_NEW = _of(Reason.BACKUP_TOO_NEW)
+    VOLUME_TOO_SMALL = _of(Reason.VOLUME_TOO_SMALL)
+    TARGET_NOT_EMPTY = _of(Reason.TARGET_NOT_EMPTY)
+    RESTORE_FAILED = _of(Reason.RESTORE_FAILED)
+    BACKUP_NOT_COMPLETED = _of(Reason.BACKUP_NOT_COMPLETED)
+    BACKUP_NOT_SHARED = _of(Reason.BACKUP_NOT_SHARED)
+    TARGET_EXISTS = _of(Reason.TARGET_EXISTS)
+    TARGET_GONE = _of(Reason.TARGET_GONE)
+    TEMPLATE_NEEDED = _of(Reason.TEMPLATE_NEEDED)
+    RESTORE_OVERTAKEN = _of(Reason.RESTORE_OVERTAKEN)
+    CLUSTER_NOT_FOUND = _of(Reason.CLUSTER_NOT_FOUND)
+    AUTH_RESTORED = _of(Reason.AUTH_RESTORED)

@@ -61,6 +61,10 @@ SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
 STORAGE_PATH_ANNOTATION: Final = f"{GROUP}/storage-path"
 # On an EtcdBackup: with the value "true", delete it, and before that what it has in the store.
 EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
+# On the pod that restores: the uid of the volume claim that it was made for.
+CLAIM_ANNOTATION: Final = f"{GROUP}/claim"
+# On an EtcdBackup: the namespaces that may restore it besides its own, with commas between them.
+ALLOW_RESTORE_ANNOTATION: Final = f"{GROUP}/allow-restore-from-namespaces"
 # On an EtcdCluster: asks it to begin anew from a backup (v1alpha1/restore_request.py).
 RESTORE_ANNOTATION: Final = f"{GROUP}/restore"
 # On an EtcdCluster: what becomes of the data that it had before: Keep, Discard or PutBack.
@@ -122,6 +126,11 @@ def backup_labels(cluster: str) -> dict[str, str]:
     return {NAME_LABEL: "etcd-backup", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
 
 
+def restore_labels(cluster: str) -> dict[str, str]:
+    """Return the labels of the pods that examine backups for one cluster in its namespace."""
+    return {NAME_LABEL: "etcd-restore", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
+
+
 def object_labels(cluster: str, cluster_uid: str) -> dict[str, str]:
     """Return the labels that every object of the cluster carries."""
     return {
@@ -169,6 +178,25 @@ def probe_name(cluster: str) -> str:
 def probe_labels(cluster: str, cluster_uid: str) -> dict[str, str]:
     """Return the labels of that pod: no selector of the members' finds it, and our caches do."""
     return {**object_labels(cluster, cluster_uid), NAME_LABEL: "etcd-probe"}
+
+
+def restore_pod_name(cluster: str, epoch: int) -> str:
+    """Return the name of the pod that makes the first member's data of a backup.
+
+    The epoch comes first: a name that ends in a number is a member's, of some cluster.
+    """
+    return f"{cluster}-{epoch}-restore"
+
+
+def restore_pod_labels(cluster: str, cluster_uid: str) -> dict[str, str]:
+    """Return the labels of that pod: no selector of the members' finds it, and our caches do."""
+    return {**object_labels(cluster, cluster_uid), NAME_LABEL: "etcd-restore"}
+
+
+def restore_pod_epoch(cluster: str, name: str) -> int | None:
+    """Return the epoch of such a pod, or None when the name is not one of this cluster's."""
+    before, suffix, after = name.rpartition("-restore")
+    return pod_ordinal(cluster, before) if suffix and not after else None
 
 
 def client_ca_secret_name(cluster: str) -> str:

@@ -27,6 +27,7 @@ from api.labels import (
     volume_claim_name,
 )
 from api.objects import Invalid, ParsedCluster
+from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.validation import parse_cluster
@@ -41,10 +42,12 @@ from controllers.cluster.read_auth import AuthReader, read_auth
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.requests import asked_to_replace, asked_to_restart, asked_to_rotate
+from controllers.cluster.restore_pods import restore_pods_of
 from controllers.cluster.shown_certificates import shown_certificates
 from controllers.cluster_scope import ClusterScope, NotAllowed
 from controllers.refused_pods import newest_refusal
 from controllers.resources import (
+    BACKUPS,
     CLAIMS,
     CONFIG_MAPS,
     DISRUPTION_BUDGETS,
@@ -54,8 +57,9 @@ from controllers.resources import (
     SERVICES,
     STATEFUL_SETS,
 )
+from controllers.restore_source import Resolved, Unresolved, resolve
 from etcd.pool import ChannelPool
-from informers.errors import NotFoundError, StatusError
+from informers.errors import ForbiddenError, NotFoundError, StatusError
 from informers.informer_set import ObjectReader
 from informers.resource import Resource
 from informers.wire import KubeApi
@@ -77,6 +81,7 @@ class Sources:
     auth: AuthReader
     cluster_domain: str
     operator_namespace: str  # of the operator's pods; empty when it runs elsewhere
+    image: str  # the operator's own; empty when it is not known
 
 
 async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observed:
@@ -124,6 +129,9 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         status=status,
         cluster_domain=sources.cluster_domain,
         operator_namespace=sources.operator_namespace,
+        image=sources.image,
+        restore_source=await _restore_source(metadata, spec, applied, sources),
+        restore_pods=restore_pods_of(metadata["name"], pod_objects),
         live=live,
         foreign=tuple(_foreign(live, metadata["uid"])),
         pods=pods,
@@ -266,6 +274,28 @@ async def _probe(
         except StatusError as error:
             output = f"(its log can't be read: {error.message})"
     return probe_from(obj, output)
+
+
+async def _restore_source(
+    metadata: JsonObject, spec: ClusterSpec | None, applied: ClusterSpec | None, sources: Sources
+) -> Resolved | Unresolved | None:
+    """The backup that the spec names, while it is not accepted. One that the cache does not have is
+    asked for: it may be in a namespace that is not watched.
+    """
+    source = spec.bootstrap.restore_from if spec else None
+    if source is None or (applied is not None and source == applied.bootstrap.restore_from):
+        return None
+    namespace, backup = metadata["namespace"], None
+    if source.backup_name is not None:
+        where = source.backup_namespace or namespace
+        backup = sources.informers[BACKUPS].get(f"{where}/{source.backup_name}")
+        if backup is None:
+            try:
+                backup = await _get(sources.api, BACKUPS, where, source.backup_name)
+            except ForbiddenError as error:
+                message = f"The operator may not read EtcdBackups of namespace {where}"
+                return Unresolved(reason=Reason.NOT_ALLOWED, message=f"{message} ({error.message})")
+    return resolve(source, namespace, backup)
 
 
 async def _pods_refused(

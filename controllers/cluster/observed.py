@@ -20,6 +20,8 @@ from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.auth.facts import Authentication
 from controllers.cluster.certificates.facts import Facts, Role
 from controllers.cluster.certificates.sources import OrderFacts, SourceFacts
+from controllers.restore.order import Restored
+from controllers.restore_source import Resolved, Unresolved
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
 from etcd.maintenance import Alarm, Status
@@ -76,6 +78,27 @@ class Probe:
     terminating: bool
     problem: Problem | None
     output: str  # what it wrote; read once it has ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePod:
+    """The pod that makes the first member's data of a backup, as far as it has come.
+
+    claim: the uid of the volume claim that it was made for. doing: which step runs, in words.
+    restored: its answer once the data are in their place. failure: why it ended without; in_vain:
+    whether another one would fare no better.
+    """
+
+    name: str
+    uid: str
+    epoch: int
+    claim: str
+    terminating: bool = False
+    doing: str = ""
+    restored: Restored | None = None
+    failure: tuple[Reason, str] | None = None
+    in_vain: bool = False
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +200,10 @@ class Observed:
     etcd: Etcd
     other_claims: tuple[Claim, ...] = ()  # with our uid, of other epochs than the recorded one
     probe: Probe | None = None
+    image: str = ""  # the operator's own; empty when it is not known
+    # Of the spec's backup, while it matters: where it is, or why it can't be told.
+    restore_source: Resolved | Unresolved | None = None
+    restore_pods: tuple[RestorePod, ...] = ()
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
@@ -206,6 +233,10 @@ class Observed:
         """The claim of an ordinal that carries our uid, None when there is none now."""
         ours = (c for c in self.claims if c.cluster_uid == self.uid)
         return next((claim for claim in ours if claim.ordinal == ordinal), None)
+
+    def restore_pod(self, epoch: int) -> RestorePod | None:
+        """The pod that restores for an epoch, None when there is none now."""
+        return next((pod for pod in self.restore_pods if pod.epoch == epoch), None)
 
     def pod(self, ordinal: int) -> Pod | None:
         """The pod of an ordinal, None when there is none now."""
