@@ -51,6 +51,14 @@ class EventReason(StrEnum):
     PAUSED = "Paused", "spec.paused was set: the operator changes nothing from now on."
     RESUMED = "Resumed", "spec.paused was taken back."
     STOPPED = "Stopped", "The members were stopped because spec.size is 0; the volumes are kept."
+    RESTORE_BEGUN = (
+        "RestoreBegun",
+        "The volume of a cluster's first member is being prepared from a backup.",
+    )
+    DATA_RESTORED = (
+        "DataRestored",
+        "The first member has the backup's data on its volume, and is started.",
+    )
     # --- membership
     PLANNED = "Planned", "A change of membership begins, or goes on with its next step."
     MEMBER_ADDED = "MemberAdded", "A member was added to etcd's list as a learner."
@@ -227,3 +235,4 @@ class EventReason(StrEnum):
     TEMPLATE_NEEDED = _of(Reason.TEMPLATE_NEEDED)
     RESTORE_OVERTAKEN = _of(Reason.RESTORE_OVERTAKEN)
     CLUSTER_NOT_FOUND = _of(Reason.CLUSTER_NOT_FOUND)
+    AUTH_RESTORED = _of(Reason.AUTH_RESTORED)

@@ -472,7 +472,7 @@ class Reason(StrEnum):
     )
     OPERATOR_IMAGE_UNKNOWN = (
         "OperatorImageUnknown",
-        "A backup is taken by a pod with the operator's image, and the operator does not know it.",
+        "Backups are taken and restored by pods with the operator's image, which it does not know.",
         "Start the operator with --image, or OPERATOR_IMAGE in its environment.",
     )
     SCHEDULED = "Scheduled", "Backups are taken at the times of the schedule.", "None."
@@ -551,6 +551,11 @@ class Reason(StrEnum):
         "RestoreFailed",
         "The backup could not be made into data of a member.",
         "Read the message; where it can pass it is tried again.",
+    )
+    AUTH_RESTORED = (
+        "AuthRestored",
+        "The backup has etcd ask who is calling, and the spec has it ask nobody.",
+        "Set spec.security.auth.enabled to true; it can be switched off once the cluster runs.",
     )
     EXAMINING_BACKUP = (
         "ExaminingBackup",

@@ -220,6 +220,7 @@ def _cluster_controller(
         auth=AuthReader(shared.api),
         cluster_domain=settings.cluster_domain or discover_cluster_domain(),
         operator_namespace=shared.api.namespace if runs_inside(settings, os.environ) else "",
+        image=settings.image,
     )
     reconciler = ClusterReconciler(
         sources,

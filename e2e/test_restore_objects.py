@@ -60,7 +60,6 @@ async def test_what_can_not_be_restored_is_refused_and_changes_nothing(
     await cluster.ready()
 
 
-@pytest.mark.skip(reason="clusters do not begin from a backup yet")
 async def test_a_lost_cluster_comes_back_from_its_backup(
     cluster: EtcdCluster, kube: Kube, namespace: str, measure: Measure
 ) -> None:

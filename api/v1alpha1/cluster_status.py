@@ -140,6 +140,10 @@ class RestoreRecord(Model):
     claim: Text = Field(
         default="", description="The uid of the volume claim that the data are put on."
     )
+    given_up: Text = Field(
+        default="",
+        description="The uid of the volume claim that is deleted because another one is asked for.",
+    )
     attempts: Integer = Field(
         default=0, description="How many pods have failed.", json_schema_extra=INT32
     )
@@ -148,9 +152,13 @@ class RestoreRecord(Model):
     )
     message: Text = Field(default="", description="The same in words.")
     failed_pod: Text = Field(default="", description="The uid of the last pod that failed.")
+    stalled: Flag = Field(
+        default=False,
+        description="Whether another pod would fail as well, until someone has changed something.",
+    )
     not_before: Time | None = Field(
         default=None,
-        description="The moment before which it is not tried again; unset where trying is in vain.",
+        description="The moment before which it is not tried again; unset: not before an edit.",
     )
     generation: Integer | None = Field(
         default=None,

@@ -18,6 +18,7 @@ from api.reasons import Reason
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
+from controllers.cluster.act_restore import perform_for_restore
 from controllers.cluster.act_sources import perform_on_secrets
 from controllers.cluster.act_volumes import resize_claims, try_volumes
 from controllers.cluster.ask_etcd import Clients
@@ -35,6 +36,13 @@ from controllers.cluster.plan.certificate_steps import (
     RecordRotation,
     ReplaceAuthority,
 )
+from controllers.cluster.plan.restore_steps import (
+    DeleteRestorePod,
+    DeleteSeedClaim,
+    MakeRestorePod,
+    MakeSeedClaim,
+    RecordRestore,
+)
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
@@ -46,7 +54,7 @@ from controllers.cluster.plan.steps import (
     DeletePod,
     DeleteStatefulSet,
     DeleteUnwanted,
-    DisarmCorrupt,
+    DisarmAlarm,
     DiscardClaim,
     DiscardLeftovers,
     DropRequest,
@@ -75,7 +83,6 @@ from controllers.cluster.plan.version_steps import (
 from controllers.cluster.plan.volume_steps import (
     ReleaseStatefulSet,
     ResizeClaims,
-    VolumeTrial,
 )
 from controllers.cluster.render.normal import stamped
 from controllers.resources import (
@@ -123,19 +130,16 @@ async def perform(action: Action, observed: Observed, writer: Writer, clients: C
 
 async def _perform(action: Action, observed: Observed, writer: Writer, clients: Clients) -> Outcome:
     match action:
-        case AcceptSpec(dry_run=dict() as tried) | RecordSpec(dry_run=dict() as tried):
-            return await _try_out(tried, writer)
-        case RecordSpec(trial=VolumeTrial() as trial):
-            return await try_volumes(trial, observed, writer)
+        case AcceptSpec() | RecordSpec():
+            return await _try_spec(action, observed, writer)
         case (
-            AcceptSpec()
-            | RecordSpec()
-            | RecordStarted()
+            RecordStarted()
             | RecordMembership()
             | RecordUpgrade()
             | RecordAuthorities()
             | RecordRotation()
             | RecordAuth()
+            | RecordRestore()
         ):
             return Done()  # their whole effect is the status that is written after this
         case (
@@ -143,7 +147,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | PromoteLearner()
             | MoveLeader()
             | RemoveMember()
-            | DisarmCorrupt()
+            | DisarmAlarm()
             | DiscardClaim()
             | CompareHashes()
             | AdvanceLog()
@@ -164,6 +168,8 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | OrderCertificates()
         ):
             return await perform_on_secrets(action, observed, writer)
+        case MakeSeedClaim() | DeleteSeedClaim() | MakeRestorePod() | DeleteRestorePod():
+            return await perform_for_restore(action, observed, writer)
         case _:
             return await _perform_in_kubernetes(action, observed, writer)
 
@@ -201,6 +207,15 @@ async def _perform_in_kubernetes(
             await _set_finalizer(observed, writer, present=present)
         case _:
             assert_never(action)
+    return Done()
+
+
+async def _try_spec(step: AcceptSpec | RecordSpec, observed: Observed, writer: Writer) -> Outcome:
+    """What the server has to say of it, before it is recorded."""
+    if step.dry_run is not None:
+        return await _try_out(step.dry_run, writer)
+    if isinstance(step, RecordSpec) and step.trial is not None:
+        return await try_volumes(step.trial, observed, writer)
     return Done()
 
 

@@ -21,7 +21,7 @@ from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.auth_steps import ChangeAuth, SwitchAuth
 from controllers.cluster.plan.steps import (
     AddLearner,
-    DisarmCorrupt,
+    DisarmAlarm,
     DiscardClaim,
     MoveLeader,
     NudgeLearner,
@@ -49,7 +49,7 @@ from etcd.errors import (
     PeerURLExistsError,
     TooManyLearnersError,
 )
-from etcd.maintenance import Alarm, AlarmKind
+from etcd.maintenance import Alarm
 from informers.errors import NotFoundError
 
 EtcdStep = (
@@ -57,7 +57,7 @@ EtcdStep = (
     | PromoteLearner
     | MoveLeader
     | RemoveMember
-    | DisarmCorrupt
+    | DisarmAlarm
     | DiscardClaim
     | EnableDowngrade
     | CancelDowngrade
@@ -109,8 +109,8 @@ async def _perform(
         ):
             asked = _voters(observed, clients)
             return await perform_on_version(step, asked, client, timeout_s=timeout_s)
-        case DisarmCorrupt(id=member_id):
-            alarm = Alarm(member_id=member_id, kind=AlarmKind.CORRUPT)
+        case DisarmAlarm(id=member_id, kind=kind):
+            alarm = Alarm(member_id=member_id, kind=kind)
             await client.maintenance.disarm(alarm, timeout_s=timeout_s)
         case ChangeAuth() | SwitchAuth():
             return await perform_on_auth(step, observed, writer, client)

@@ -21,6 +21,7 @@ from controllers.cluster.plan.admission import refuse_edit
 from controllers.cluster.plan.claims import is_being_renewed
 from controllers.cluster.plan.edits import operator_changes, wait_for_window
 from controllers.cluster.plan.probe import refuse_image
+from controllers.cluster.plan.restoring import IN_VAIN
 from controllers.cluster.plan.roll import coming_back, wait_for_turn
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.plan.template import is_taking_its_turn
@@ -67,12 +68,16 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.AUTHORITY_EXPIRING,
         Reason.CREDENTIALS_MISSING,
         Reason.ACCESS_DENIED,
+        Reason.AUTH_RESTORED,
+        Reason.BACKUP_NOT_SHARED,
+        Reason.OPERATOR_IMAGE_UNKNOWN,
+        *IN_VAIN,
     }
 )
 # Cured by a new member, which needs nobody's help: a problem only where that is not under way.
 _CURED: Final = frozenset({Reason.EMPTY_DATA_DIRECTORY})
 # While these are said, members are down because they are just being started.
-_STARTING: Final = frozenset({Reason.CREATING, Reason.WAITING_FOR_PODS})
+_STARTING: Final = frozenset({Reason.CREATING, Reason.WAITING_FOR_PODS, Reason.RESTORING})
 _SPACE_LOW_SHARE: Final = 0.9
 _OPERATOR_CHANGES: Final = (
     "What is wanted is what runs. Waiting for spec.acceptOperatorChanges or a maintenance window,"

@@ -11,7 +11,7 @@ from api.conditions import ConditionType, find_condition
 from api.event_reasons import EventReason
 from api.labels import APPLIED_HASH_ANNOTATION, pod_name
 from api.reasons import Reason
-from api.v1alpha1.cluster_status import ClusterStatus
+from api.v1alpha1.cluster_status import ClusterStatus, RestoreRecord
 from api.v1alpha1.common import Condition
 from controllers.cluster.membership import voters_of
 from controllers.cluster.membership_events import event, of_membership, of_membership_step
@@ -171,9 +171,30 @@ def _of_bootstrap(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]
                 EventReason.ADOPTED, f"Cluster {new.cluster_id} goes on with its {size} members"
             )
             return
-        yield event(EventReason.BOOTSTRAP_STARTED, f"Starting {new.bootstrap.size} members")
+        if new.bootstrap.restore is None:
+            yield event(EventReason.BOOTSTRAP_STARTED, f"Starting {new.bootstrap.size} members")
+    yield from _of_restore(_restore_in(old), _restore_in(new))
     if new.bootstrap and new.bootstrap.closed and not (old.bootstrap and old.bootstrap.closed):
         yield event(EventReason.BOOTSTRAP_COMPLETED, f"Cluster {new.cluster_id} has formed")
+
+
+def _of_restore(old: RestoreRecord | None, new: RestoreRecord | None) -> Iterator[Happening]:
+    if new is None:
+        return
+    if old is None or old.source != new.source:
+        message = f"{new.source} is made into the data of the first member"
+        yield event(EventReason.RESTORE_BEGUN, message)
+    if new.restored is not None and not (old and old.restored):
+        one = new.restored
+        message = (
+            f"{new.source}, saved from {one.source_name} at {one.saved_at:%Y-%m-%d %H:%M:%S} UTC,"
+            f" begins at revision {one.revision}"
+        )
+        yield event(EventReason.DATA_RESTORED, message)
+
+
+def _restore_in(status: ClusterStatus) -> RestoreRecord | None:
+    return status.bootstrap.restore if status.bootstrap else None
 
 
 def _of_conditions(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:

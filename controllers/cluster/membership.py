@@ -19,8 +19,8 @@ SCALE_OUT = "ScaleOut"
 class Membership:
     """The record in the form that files are made from: small, hashable, nothing that just moves.
 
-    `late` are first members that never started; `listed` are all that etcd listed when `opened`,
-    the joining member, was added.
+    `formed`: it has data, nobody may make it anew.  `late` are first members that never started;
+    `listed` are all that etcd listed when `opened`, the joining member, was added.
     """
 
     formed: bool
@@ -57,12 +57,17 @@ def membership_of(status: ClusterStatus) -> Membership:
     joining = status.joining
     opened = joining if joining and joining.id and not joining.started else None
     return Membership(
-        formed=bool(status.cluster_id),
+        formed=bool(status.cluster_id) or _begins_with_data(status),
         ordinals=ordinals_of(status),
         late=late_of(status),
         opened=opened.ordinal if opened else None,
         listed=opened.listed if opened else (),
     )
+
+
+def _begins_with_data(status: ClusterStatus) -> bool:
+    """Whether its first member has a log before it first starts: it is never told to make one."""
+    return status.bootstrap is not None and status.bootstrap.restore is not None
 
 
 def is_asleep(observed: Observed) -> bool:

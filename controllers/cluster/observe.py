@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from api.errors import FieldError
 from api.labels import (
-    DATA_VOLUME,
     ETCD_CONTAINER,
     FINALIZER,
     client_service_name,
@@ -28,6 +27,7 @@ from api.labels import (
     volume_claim_name,
 )
 from api.objects import DELETES_DATA, Invalid, ParsedCluster
+from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.validation import parse_cluster
@@ -46,7 +46,7 @@ from controllers.cluster.observed import (
     Probe,
 )
 from controllers.cluster.options import option_errors
-from controllers.cluster.pods import claim_from, has_ended, pod_from, probe_from
+from controllers.cluster.pods import claims_from, has_ended, of_epoch, pod_from, probe_from
 from controllers.cluster.read_auth import AuthReader, read_auth
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.render.identity import Identity, identity_of
@@ -56,6 +56,7 @@ from controllers.cluster.requests import (
     asked_to_rotate,
     asked_unsaved,
 )
+from controllers.cluster.restore_pods import restore_pods_of
 from controllers.cluster.shown_certificates import shown_certificates
 from controllers.cluster_scope import ClusterScope, NotAllowed
 from controllers.refused_pods import newest_refusal
@@ -70,8 +71,9 @@ from controllers.resources import (
     SERVICES,
     STATEFUL_SETS,
 )
+from controllers.restore_source import Resolved, Unresolved, resolve
 from etcd.pool import ChannelPool
-from informers.errors import NotFoundError, StatusError
+from informers.errors import ForbiddenError, NotFoundError, StatusError
 from informers.informer_set import ObjectReader
 from informers.resource import Resource, object_key
 from informers.wire import KubeApi
@@ -93,6 +95,7 @@ class Sources:
     auth: AuthReader
     cluster_domain: str
     operator_namespace: str  # of the operator's pods; empty when it runs elsewhere
+    image: str  # the operator's own; empty when it is not known
 
 
 async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observed:
@@ -105,6 +108,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
     pods = _pods(metadata, pod_objects)
+    claims, other_claims = await _claims(metadata, status, sources, ask_server=unborn)
     applied = None if unborn else ClusterSpec.model_validate(status.applied_spec)
     who = _holder(metadata, status, applied)
     certificates = await read_certificates(
@@ -140,11 +144,15 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         status=status,
         cluster_domain=sources.cluster_domain,
         operator_namespace=sources.operator_namespace,
+        image=sources.image,
+        restore_source=await _restore_source(metadata, spec, applied, sources),
+        restore_pods=restore_pods_of(metadata["name"], pod_objects),
         live=live,
         foreign=tuple(_foreign(live, metadata["uid"])),
         pods=pods,
         pods_refused=await _pods_refused(metadata, live, pods, sources),
-        claims=await _claims(metadata, status, sources, ask_server=unborn),
+        claims=claims,
+        other_claims=other_claims,
         etcd=etcd,
         auth=auth,
         certificates=dataclasses.replace(certificates, shown=shown),
@@ -294,6 +302,28 @@ async def _probe(
     return probe_from(obj, output)
 
 
+async def _restore_source(
+    metadata: JsonObject, spec: ClusterSpec | None, applied: ClusterSpec | None, sources: Sources
+) -> Resolved | Unresolved | None:
+    """The backup that the spec names, while it is not accepted. One that the cache does not have is
+    asked for: it may be in a namespace that is not watched.
+    """
+    source = spec.bootstrap.restore_from if spec else None
+    if source is None or (applied is not None and source == applied.bootstrap.restore_from):
+        return None
+    namespace, backup = metadata["namespace"], None
+    if source.backup_name is not None:
+        where = source.backup_namespace or namespace
+        backup = sources.informers[BACKUPS].get(f"{where}/{source.backup_name}")
+        if backup is None:
+            try:
+                backup = await _get(sources.api, BACKUPS, where, source.backup_name)
+            except ForbiddenError as error:
+                message = f"The operator may not read EtcdBackups of namespace {where}"
+                return Unresolved(reason=Reason.NOT_ALLOWED, message=f"{message} ({error.message})")
+    return resolve(source, namespace, backup)
+
+
 async def _pods_refused(
     metadata: JsonObject,
     live: Mapping[tuple[str, str], JsonObject],
@@ -309,30 +339,26 @@ async def _pods_refused(
 
 async def _claims(
     metadata: JsonObject, status: ClusterStatus, sources: Sources, *, ask_server: bool
-) -> tuple[Claim, ...]:
-    """Claims with our uid; before the first start every claim under a name of ours.
+) -> tuple[tuple[Claim, ...], tuple[Claim, ...]]:
+    """Claims with our uid, of the recorded epoch and of others; before the first start every claim
+    under a name of ours as the first.
 
     A voter's claim that the cache does not have is asked for: that it is gone is proof of a loss.
     """
     namespace, name = metadata["namespace"], metadata["name"]
-    if ask_server:
-        objects = await sources.api.list(CLAIMS, namespace=namespace)
-    else:
-        objects = sources.informers[CLAIMS].by_index(BY_CLUSTER_UID, metadata["uid"])
-        known = {obj["metadata"]["name"] for obj in objects}
-        expected = [volume_claim_name(name, n) for n in voters_of(status) if status.cluster_id]
-        asked = [
-            await _get(sources.api, CLAIMS, namespace, missing)
-            for missing in expected
-            if missing not in known
-        ]
-        objects = [*objects, *filter(None, asked)]
-    claims = [
-        claim_from(obj, ordinal=ordinal)
-        for obj in objects
-        if (ordinal := pod_ordinal(f"{DATA_VOLUME}-{name}", obj["metadata"]["name"])) is not None
+    if ask_server or status.bootstrap is None:
+        return claims_from(name, await sources.api.list(CLAIMS, namespace=namespace)), ()
+    epoch = status.bootstrap.epoch
+    objects = sources.informers[CLAIMS].by_index(BY_CLUSTER_UID, metadata["uid"])
+    known = {obj["metadata"]["name"] for obj in objects}
+    expected = [volume_claim_name(name, n, epoch) for n in voters_of(status) if status.cluster_id]
+    asked = [
+        await _get(sources.api, CLAIMS, namespace, missing)
+        for missing in expected
+        if missing not in known
     ]
-    return tuple(sorted(claims, key=lambda claim: claim.ordinal))
+    claims = claims_from(name, [*objects, *filter(None, asked)])
+    return of_epoch(claims, epoch)
 
 
 async def _namespace_terminating(metadata: JsonObject, sources: Sources) -> bool:

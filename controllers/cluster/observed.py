@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from api.errors import FieldError
+from api.labels import FIRST_EPOCH
 from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
@@ -19,6 +20,8 @@ from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.cluster.auth.facts import Authentication
 from controllers.cluster.certificates.facts import Facts, Role
 from controllers.cluster.certificates.sources import OrderFacts, SourceFacts
+from controllers.restore.order import Restored
+from controllers.restore_source import Resolved, Unresolved
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
 from etcd.maintenance import Alarm, Status
@@ -93,11 +96,33 @@ class KnownBackup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePod:
+    """The pod that makes the first member's data of a backup, as far as it has come.
+
+    claim: the uid of the volume claim that it was made for. doing: which step runs, in words.
+    restored: its answer once the data are in their place. failure: why it ended without; in_vain:
+    whether another one would fare no better.
+    """
+
+    name: str
+    uid: str
+    epoch: int
+    claim: str
+    terminating: bool = False
+    doing: str = ""
+    restored: Restored | None = None
+    failure: tuple[Reason, str] | None = None
+    in_vain: bool = False
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One PersistentVolumeClaim under a name of ours, whoever made it."""
 
     name: str
     ordinal: int
+    epoch: int = FIRST_EPOCH
     uid: str
     cluster_uid: str | None  # label etcd.etcd.io/cluster-uid; None: no operator made it
     terminating: bool
@@ -163,7 +188,8 @@ class Observed:
     """Everything the planner may decide from.
 
     `live` holds what the informers know of the objects under the cluster's names, keyed by kind
-    and name; `claims` are read live while no bootstrap is recorded and come from the cache later.
+    and name.  While no bootstrap is recorded `claims` are read live, those of all epochs; later
+    they come from the cache, and are those of the recorded epoch.
     """
 
     now: datetime
@@ -187,7 +213,12 @@ class Observed:
     pods_refused: str  # why the StatefulSet controller can't make its pods; empty when it can
     claims: tuple[Claim, ...]
     etcd: Etcd
+    other_claims: tuple[Claim, ...] = ()  # with our uid, of other epochs than the recorded one
     probe: Probe | None = None
+    image: str = ""  # the operator's own; empty when it is not known
+    # Of the spec's backup, while it matters: where it is, or why it can't be told.
+    restore_source: Resolved | Unresolved | None = None
+    restore_pods: tuple[RestorePod, ...] = ()
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
     certificates: Certificates = field(default_factory=Certificates)  # empty without TLS
@@ -205,10 +236,25 @@ class Observed:
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def epoch(self) -> int:
+        """Which epoch the cluster's data is in."""
+        return self.status.bootstrap.epoch if self.status.bootstrap else FIRST_EPOCH
+
+    @property
+    def own_claims(self) -> tuple[Claim, ...]:
+        """The claims that carry our uid, of all epochs."""
+        ours = (claim for claim in self.claims if claim.cluster_uid == self.uid)
+        return (*ours, *self.other_claims)
+
     def claim(self, ordinal: int) -> Claim | None:
         """The claim of an ordinal that carries our uid, None when there is none now."""
         ours = (c for c in self.claims if c.cluster_uid == self.uid)
         return next((claim for claim in ours if claim.ordinal == ordinal), None)
+
+    def restore_pod(self, epoch: int) -> RestorePod | None:
+        """The pod that restores for an epoch, None when there is none now."""
+        return next((pod for pod in self.restore_pods if pod.epoch == epoch), None)
 
     def pod(self, ordinal: int) -> Pod | None:
         """The pod of an ordinal, None when there is none now."""

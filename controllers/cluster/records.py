@@ -23,6 +23,7 @@ from controllers.cluster.plan.certificate_steps import (
     names_of,
 )
 from controllers.cluster.plan.repair import WITHIN
+from controllers.cluster.plan.restore_steps import RecordRestore
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
@@ -56,6 +57,8 @@ def _recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) 
             fields = _started(observed, step)
         case RecordMembership():
             fields = _membership(observed, step)
+        case RecordRestore():
+            fields = _restore(observed, step)
         case RecordUpgrade(upgrade=upgrade):
             fields = {"upgrade": upgrade}
         case CompareHashes(then=then) if isinstance(outcome, Hashed):
@@ -134,6 +137,13 @@ def _spec(observed: Observed, step: AcceptSpec | RecordSpec) -> Fields:
         "cluster_id": step.adopted or observed.status.cluster_id,
         "voter_ordinals": tuple(m.ordinal for m in members) if step.adopted else (),
     }
+
+
+def _restore(observed: Observed, step: RecordRestore) -> Fields:
+    bootstrap = observed.status.bootstrap
+    assert bootstrap is not None
+    assert bootstrap.epoch == step.epoch
+    return {"bootstrap": bootstrap.model_copy(update={"restore": step.restore})}
 
 
 def _started(observed: Observed, step: RecordStarted) -> Fields:

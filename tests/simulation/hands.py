@@ -21,7 +21,7 @@ from controllers.cluster.plan.steps import (
     DeletePod,
     DeleteStatefulSet,
     DeleteUnwanted,
-    DisarmCorrupt,
+    DisarmAlarm,
     DiscardClaim,
     DiscardLeftovers,
     DropRequest,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tests.simulation.eyes import Eyes
     from tests.simulation.world import World
 
-EtcdStep = AddLearner | PromoteLearner | MoveLeader | RemoveMember | DisarmCorrupt
+EtcdStep = AddLearner | PromoteLearner | MoveLeader | RemoveMember | DisarmAlarm
 ClaimStep = AnnotateClaims | AdoptClaims | DeleteClaims | DiscardLeftovers
 
 
@@ -65,7 +65,7 @@ class Hands:
     def act(self, step: Any, observed: Observed, parts: int | None) -> Outcome:
         """Take the step; `parts`: only so many of its writes, and the last thing it does."""
         match step:
-            case AddLearner() | PromoteLearner() | MoveLeader() | RemoveMember() | DisarmCorrupt():
+            case AddLearner() | PromoteLearner() | MoveLeader() | RemoveMember() | DisarmAlarm():
                 return self._act_in_etcd(step, observed)
             case _ if isinstance(step, VersionStep):
                 if not self._leader_is_known(observed):
@@ -198,7 +198,7 @@ class Hands:
                     if len(etcd.voters()) != voters:
                         return Changed(what="etcd's member list")
                     etcd.remove(member)
-                case DisarmCorrupt(id=member):
+                case DisarmAlarm(id=member):
                     etcd.disarm(member)
         except Refused as error:
             return NotYet(message=f"etcd answers: {error}") if error.now else Done()

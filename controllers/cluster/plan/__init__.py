@@ -25,6 +25,7 @@ from controllers.cluster.plan import (
     probe,
     repair,
     resize,
+    restoring,
     roll,
     rotation,
     saving,
@@ -72,7 +73,11 @@ RULES: tuple[Rule, ...] = (
     leftovers.wait_for_lost_status,
     leftovers.discard,
     leftovers.refuse,
+    # What begins from a backup has its first volume filled before anything else is made.
+    restoring.wait_for_source,
+    restoring.prepare_seed,
     bootstrap.accept_spec,
+    restoring.wait_for_auth,
     edits.accept_live,
     edits.accept_template,
     edits.accept_restart,
@@ -120,7 +125,7 @@ RULES: tuple[Rule, ...] = (
     # and rolls, then the size.
     joining.withdraw,
     joining.remove_old,
-    joining.disarm_corrupt,
+    joining.disarm_gone,
     repair.remove_lost,
     downgrade.retreat,
     downgrade.cancel_for_joining,

@@ -27,6 +27,16 @@ def is_formed(observed: Observed) -> bool:
     return bool(observed.status.cluster_id)
 
 
+def is_being_restored(observed: Observed) -> bool:
+    """Whether the cluster begins from a backup, and has no data yet: nothing of it exists but a
+    volume that is being filled.
+    """
+    bootstrap = observed.status.bootstrap
+    if bootstrap is None or bootstrap.restore is None or is_formed(observed):
+        return False
+    return not bootstrap.restore.done
+
+
 @derived
 def edit(observed: Observed) -> ClusterSpec | None:
     """The spec while it asks for something else than the accepted one; None when it does not."""
@@ -101,13 +111,23 @@ def fixed_by_bootstrap(observed: Observed) -> tuple[FieldError, ...]:
     applied, wanted = observed.applied, edit(observed)
     if applied is None or wanted is None:
         return ()
-    return refused_changes(
+    errors = refused_changes(
         applied,
         wanted,
         Kind.FIXED,
         Kind.VOLUME,
         problem="cannot be changed while the cluster forms",
     )
+    if not is_being_restored(observed):
+        return errors
+    return tuple(error for error in errors if not _mends_a_restore(error))
+
+
+def _mends_a_restore(error: FieldError) -> bool:
+    """Whether it can still be told otherwise where no member has ever started: which backup it is,
+    and on which volume.
+    """
+    return error.field.startswith("spec.bootstrap.") or kind_of(error.field) is Kind.VOLUME
 
 
 def too_early(observed: Observed) -> tuple[FieldError, ...]:
@@ -115,5 +135,7 @@ def too_early(observed: Observed) -> tuple[FieldError, ...]:
     applied, spec = observed.applied, observed.spec
     if applied is None or spec is None or is_formed(observed) or applied.size == spec.size:
         return ()
+    if spec.size and is_being_restored(observed):
+        return ()  # it begins with one member anyway
     remedy = f"It takes effect once the {applied.size} first members have formed a cluster."
     return (FieldError("spec.size", "cannot be changed before the cluster has formed", remedy),)

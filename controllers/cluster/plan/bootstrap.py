@@ -5,20 +5,19 @@ under a token nobody else has.  What must never happen: a second bootstrap over 
 bootstrap over data of others.  Both are decided here, before the first object exists.
 """
 
-from api.labels import pod_name
+from api.labels import FIRST_EPOCH, pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
 from controllers.cluster.members import voters
 from controllers.cluster.membership import late_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import edit, is_formed, refused_by_server, refused_edit
+from controllers.cluster.plan.restoring import record_for
 from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, RefreshFiles, Wait
 from controllers.cluster.plan.template import is_behind
 from controllers.cluster.render import identity, rendered_for, stateful_set_for
 from controllers.cluster.render.identity import scheme_of
 from etcd.ids import cluster_id_hex, member_id_hex
-
-_FIRST_EPOCH = 1
 
 
 def sleep_unborn(observed: Observed) -> Wait | None:
@@ -34,24 +33,33 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
     """The first spec, or a correction of it while no cluster has formed."""
     if observed.spec is None or is_formed(observed):
         return None
-    recorded = observed.status.bootstrap
+    recorded, source = observed.status.bootstrap, observed.spec.bootstrap.restore_from
     if recorded is None:
+        restore = record_for(observed, source, default_bump=0) if source else None
+        # A backup becomes the data of one member; the others join it.
+        size = observed.spec.size if restore is None else 1
         bootstrap = BootstrapStatus(
-            token=f"{observed.uid}-{_FIRST_EPOCH}",
-            epoch=_FIRST_EPOCH,
-            size=observed.spec.size,
+            token=f"{observed.uid}-{FIRST_EPOCH}",
+            epoch=FIRST_EPOCH,
+            size=size,
             cluster_domain=observed.spec.cluster_domain or observed.cluster_domain,
             scheme=scheme_of(observed.spec),
             network_policy=True,
             members=tuple(
-                BootstrapMember(name=pod_name(observed.name, ordinal), ordinal=ordinal)
-                for ordinal in range(observed.spec.size)
+                # One with a backup's data has its log: its file is closed before it first starts.
+                BootstrapMember(
+                    name=pod_name(observed.name, ordinal),
+                    ordinal=ordinal,
+                    started=restore is not None,
+                )
+                for ordinal in range(size)
             ),
+            restore=restore,
         )
     elif edit(observed) is None or refused_edit(observed) or refused_by_server(observed):
         return None
     else:
-        bootstrap = recorded
+        bootstrap = _corrected(observed, recorded)
     rendered = rendered_for(observed, observed.spec, bootstrap)
     return AcceptSpec(
         spec=observed.spec.to_json(),
@@ -59,6 +67,19 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
         bootstrap=bootstrap,
         dry_run=stateful_set_for(observed, observed.spec, bootstrap, rendered, size=bootstrap.size),
     )
+
+
+def _corrected(observed: Observed, recorded: BootstrapStatus) -> BootstrapStatus:
+    """The same, from another backup where the spec names one by now."""
+    assert observed.spec is not None
+    assert observed.applied is not None
+    source, old = observed.spec.bootstrap.restore_from, recorded.restore
+    if old is None or source is None or source == observed.applied.bootstrap.restore_from:
+        return recorded
+    new = record_for(observed, source, default_bump=0)
+    # What an earlier pod may have put on that volume is not of this backup.
+    emptied = {"given_up": old.claim or old.given_up}
+    return recorded.model_copy(update={"restore": new.model_copy(update=emptied)})
 
 
 def record_started(observed: Observed) -> RecordStarted | None:

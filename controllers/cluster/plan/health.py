@@ -8,6 +8,7 @@ from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.growing import awaits_first_look
+from controllers.cluster.plan.restoring import wait_for_auth, wait_for_data
 from controllers.cluster.plan.scale import sleep
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.plan.template import is_taking_its_turn
@@ -129,11 +130,22 @@ def verdict(observed: Observed) -> Wait:
     """How the cluster is, whatever else the plan is about: the first of the rules above that
     speaks.
     """
-    for rule in (wait_for_cluster_id, sleep, wait_for_access, wait_for_quorum, wait_for_members):
+    for rule in _VERDICTS:
         wait = rule(observed)
         if wait is not None:
             return wait
     return settled(observed)
+
+
+_VERDICTS = (
+    wait_for_data,
+    wait_for_auth,
+    wait_for_cluster_id,
+    sleep,
+    wait_for_access,
+    wait_for_quorum,
+    wait_for_members,
+)
 
 
 def _stuck(observed: Observed) -> Wait | None:

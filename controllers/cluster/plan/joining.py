@@ -22,7 +22,7 @@ from controllers.cluster.plan.moving import can_move, moving
 from controllers.cluster.plan.steps import (
     AddLearner,
     DeletePod,
-    DisarmCorrupt,
+    DisarmAlarm,
     DiscardClaim,
     DropRequest,
     MoveLeader,
@@ -43,6 +43,8 @@ _SOON_S = 0.2
 _LATER_S = 2.0
 _SOON = timedelta(seconds=20)
 _SILENT_FOR = timedelta(seconds=15)
+# Alarms by which etcd refuses writes until they are taken back.
+_DISARMED = frozenset({AlarmKind.CORRUPT, AlarmKind.NOSPACE})
 _DATA_GONE = frozenset({Reason.EMPTY_DATA_DIRECTORY, Reason.DATA_ERROR})
 # Their data is worth a look before it goes: of who is off the list it isn't even known why.
 _SUSPECT = frozenset(
@@ -267,13 +269,16 @@ def remove_old(observed: Observed) -> MoveLeader | RemoveMember | Wait | None:
     )
 
 
-def disarm_corrupt(observed: Observed) -> DisarmCorrupt | None:
-    """The alarm of a member that is gone keeps the others from writing until it is taken back."""
+def disarm_gone(observed: Observed) -> DisarmAlarm | None:
+    """The alarm of a member that is gone keeps the others from writing until it is taken back: of
+    one that was replaced, or of one of the cluster that a backup was taken from.  Whoever has no
+    space now raises NOSPACE itself.
+    """
     listed = {member.id for member in observed.etcd.members or ()}
     for alarm in observed.etcd.alarms:
         # Without an ID etcd does not know who is wrong: that is for a person to decide.
-        if alarm.kind is AlarmKind.CORRUPT and alarm.member_id and alarm.member_id not in listed:
-            return DisarmCorrupt(id=alarm.member_id)
+        if alarm.kind in _DISARMED and alarm.member_id and alarm.member_id not in listed:
+            return DisarmAlarm(id=alarm.member_id, kind=alarm.kind)
     return None
 
 
@@ -288,7 +293,7 @@ def add_learner(observed: Observed) -> AddLearner | Wait | None:
     return AddLearner(
         name=joining.name,
         peer_url=_peer_url(observed, joining),
-        claim=volume_claim_name(observed.name, joining.ordinal),
+        claim=volume_claim_name(observed.name, joining.ordinal, observed.epoch),
         old_claim=joining.old_claim,
     )
 

@@ -22,9 +22,11 @@ from api.v1alpha1.cluster_status import (
 from controllers.cluster.observed import JsonObject
 from controllers.cluster.plan.auth_steps import AuthStep
 from controllers.cluster.plan.certificate_steps import CertificateStep
+from controllers.cluster.plan.restore_steps import RestoreStep
 from controllers.cluster.plan.version_steps import VersionStep
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from etcd.ids import MemberID, member_id_hex
+from etcd.maintenance import AlarmKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,14 +204,16 @@ class RemoveMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisarmCorrupt:
-    """Take back the alarm CORRUPT of a member that is no longer in the list."""
+class DisarmAlarm:
+    """Take back an alarm of a member that is no longer in the list."""
 
     id: MemberID
+    kind: AlarmKind
 
     @override
     def __str__(self) -> str:
-        return f"Disarm the alarm CORRUPT of removed member {member_id_hex(self.id)}"
+        who = f"member {member_id_hex(self.id)}, which is not in the list"
+        return f"Disarm the alarm {self.kind.name} of {who}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,12 +368,13 @@ Action = (
     | VersionStep
     | CertificateStep
     | AuthStep
+    | RestoreStep
     | NudgeLearner
     | AddLearner
     | PromoteLearner
     | MoveLeader
     | RemoveMember
-    | DisarmCorrupt
+    | DisarmAlarm
     | DiscardClaim
     | DiscardLeftovers
     | AdoptClaims

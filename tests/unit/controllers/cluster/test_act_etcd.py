@@ -16,7 +16,7 @@ from controllers.cluster.act import perform
 from controllers.cluster.outcome import Changed, Done, NotYet, Rejected
 from controllers.cluster.plan.steps import (
     AddLearner,
-    DisarmCorrupt,
+    DisarmAlarm,
     MoveLeader,
     PromoteLearner,
     RemoveMember,
@@ -115,7 +115,7 @@ async def take(api, leader):
         (PROMOTE, ("promote", MemberID(0xB7))),
         (MOVE, ("move", member_id(1))),
         (
-            DisarmCorrupt(id=MemberID(0xDEAD)),
+            DisarmAlarm(id=MemberID(0xDEAD), kind=AlarmKind.CORRUPT),
             ("disarm", Alarm(member_id=MemberID(0xDEAD), kind=AlarmKind.CORRUPT)),
         ),
     ],

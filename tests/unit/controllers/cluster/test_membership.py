@@ -20,7 +20,7 @@ from controllers.cluster.plan.steps import (
     AddLearner,
     ApplyObjects,
     DeletePod,
-    DisarmCorrupt,
+    DisarmAlarm,
     DiscardClaim,
     DropRequest,
     MoveLeader,
@@ -407,7 +407,7 @@ class TestProof:
         alarm = Alarm(member_id=MemberID(0xDEAD), kind=AlarmKind.CORRUPT)
         seen = recorded(observed(etcd=etcd(3, alarms=(alarm,))), members=known(0, 1, 2))
 
-        assert plan(seen).step == DisarmCorrupt(id=MemberID(0xDEAD))
+        assert plan(seen).step == DisarmAlarm(id=MemberID(0xDEAD), kind=AlarmKind.CORRUPT)
 
     def test_member_that_was_removed_by_hand_is_put_back(self):
         answers = etcd(3)
