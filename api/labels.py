@@ -24,6 +24,8 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
 # On the Job of an EtcdBackup and its pods.
 BACKUP_UID_LABEL: Final = f"{GROUP}/backup-uid"
+# On the Job of an EtcdRestore and its pods, and on the EtcdCluster that it made.
+RESTORE_UID_LABEL: Final = f"{GROUP}/restore-uid"
 # On an EtcdBackup that a schedule made: the uid of the one with the schedule.
 SCHEDULE_UID_LABEL: Final = f"{GROUP}/schedule-uid"
 # On a PersistentVolume that is kept: whose data it holds.
@@ -67,6 +69,8 @@ EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
 CLAIM_ANNOTATION: Final = f"{GROUP}/claim"
 # On an EtcdBackup: the namespaces that may restore it besides its own, with commas between them.
 ALLOW_RESTORE_ANNOTATION: Final = f"{GROUP}/allow-restore-from-namespaces"
+# On an EtcdCluster that an EtcdRestore made: which of its attempts.
+RESTORE_ATTEMPT_ANNOTATION: Final = f"{GROUP}/restore-attempt"
 # On an EtcdCluster: asks it to begin anew from a backup (v1alpha1/restore_request.py).
 RESTORE_ANNOTATION: Final = f"{GROUP}/restore"
 # On an EtcdCluster: what becomes of the data that it had before: Keep, Discard or PutBack.

@@ -497,6 +497,11 @@ class Reason(StrEnum):
         "Make another EtcdBackup, or take the edit back.",
     )
     # --- restores
+    RESTORE_WITHDRAWN = (
+        "RestoreWithdrawn",
+        "The annotation that asked for a backup's data is gone, or asks for another one's.",
+        "None.",
+    )
     BACKUP_NOT_FOUND = (
         "BackupNotFound",
         "There is no backup where it is looked for: nothing is restored.",

@@ -15,6 +15,7 @@ from controllers.io_metrics import (
 )
 from controllers.loop_lag import LoopLag
 from controllers.metrics import ReconcileCollector
+from controllers.restore.metrics import RestoreMetrics
 from etcd.dialer import DirectDialer
 from etcd.pool import ChannelPool
 from informers.lease import ElectionStatistics
@@ -46,6 +47,7 @@ def render_page() -> str:
 def _families() -> Iterator[Metric]:
     collectors = (
         BackupMetrics(),
+        RestoreMetrics(),
         ClusterMetrics(),
         QueueCollector(()),
         ReconcileCollector(()),

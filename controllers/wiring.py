@@ -26,6 +26,15 @@ def by_uid(obj: Object) -> tuple[str, ...]:
     return (obj.uid,)
 
 
+def naming(owners: ObjectReader, index: str) -> Indexer:
+    """Those of our objects that name a changed one: `index` has them under its key."""
+
+    def keys(obj: Object) -> tuple[str, ...]:
+        return tuple(owner.key for owner in owners.peek_index(index, obj.key))
+
+    return keys
+
+
 class EnqueueSelf(Handler):
     """Wakes the key of the object that changed."""
 

@@ -18,4 +18,9 @@ class Rejected:
     message: str
 
 
-Outcome = Done | Rejected
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """Something is not as it was observed: nothing was done, plan again."""
+
+
+Outcome = Done | Rejected | Changed

@@ -1,7 +1,10 @@
-"""An EtcdBackup as its owner handles it, and what is in the volume that it goes to."""
+"""EtcdBackups and EtcdRestores as their owner handles them, and what is in the volume that backups
+go to.
+"""
 
 import json
 import secrets
+from typing import ClassVar
 
 from e2e.harness.cluster import condition, manifest
 from e2e.harness.kube import Kube, Object, apply, kubectl, path
@@ -23,8 +26,23 @@ print(json.dumps({"manifest": manifest, "sha256": hashlib.sha256(whole[:-32]).he
 """
 
 
-class EtcdBackup:
-    """A backup by name. Nothing is remembered: every answer is what the API server says now."""
+# Changes one byte in the middle of a backup's first part.
+_DAMAGE = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+attempt = json.loads((folder / "manifest.json").read_text())["attempt"]
+part = sorted((folder / attempt).iterdir())[0]
+data = bytearray(part.read_bytes())
+data[len(data) // 2] ^= 1
+part.write_bytes(data)
+print(json.dumps({"part": part.name}))
+"""
+
+
+class _Work:
+    """An object by name. Nothing is remembered: every answer is what the API server says now."""
+
+    kind: ClassVar[str]
 
     def __init__(self, kube: Kube, namespace: str, name: str) -> None:
         self.kube = kube
@@ -32,12 +50,12 @@ class EtcdBackup:
         self.name = name
 
     async def apply(self, **spec: object) -> None:
-        ended = await apply(manifest("EtcdBackup", self.namespace, self.name, spec))
+        ended = await apply(manifest(self.kind, self.namespace, self.name, spec))
         assert ended.code == 0, ended.err
 
     async def get(self) -> Object:
-        found = await self.kube.get("EtcdBackup", self.namespace, self.name)
-        assert found is not None, f"EtcdBackup {self.name} is gone"
+        found = await self.kube.get(self.kind, self.namespace, self.name)
+        assert found is not None, f"{self.kind} {self.name} is gone"
         return found
 
     async def shows(self, reason: str, *, within_s: float = 60.0) -> str:
@@ -48,10 +66,22 @@ class EtcdBackup:
             return str(seen["message"]) if seen.get("reason") == reason else None
 
         found = await until(
-            f"EtcdBackup {self.name} to be Ready/{reason}", message, within_s=within_s
+            f"{self.kind} {self.name} to be Ready/{reason}", message, within_s=within_s
         )
         assert found is not None
         return found
+
+
+class EtcdBackup(_Work):
+    """A backup by name."""
+
+    kind = "EtcdBackup"
+
+
+class EtcdRestore(_Work):
+    """A restore by name."""
+
+    kind = "EtcdRestore"
 
 
 async def make_claim(kube: Kube, namespace: str, name: str) -> None:
@@ -63,8 +93,17 @@ async def make_claim(kube: Kube, namespace: str, name: str) -> None:
 
 async def look_into(kube: Kube, namespace: str, claim: str, folder: str) -> Object:
     """What a pod with the volume finds in that folder of a backup."""
+    return await _run(kube, namespace, _LOOK, claim, folder)
+
+
+async def damage(kube: Kube, namespace: str, claim: str, folder: str) -> None:
+    """Changes one byte of the backup in that folder of the volume."""
+    await _run(kube, namespace, _DAMAGE, claim, folder)
+
+
+async def _run(kube: Kube, namespace: str, script: str, claim: str, folder: str) -> Object:
     name = f"look-{secrets.token_hex(3)}"
-    await kube.call("POST", path("Pod", namespace), _pod(name, claim, folder))
+    await kube.call("POST", path("Pod", namespace), _pod(name, script, claim, folder))
 
     async def ended() -> bool:
         phase = ((await kube.get("Pod", namespace, name)) or {}).get("status", {}).get("phase", "")
@@ -75,7 +114,7 @@ async def look_into(kube: Kube, namespace: str, claim: str, folder: str) -> Obje
     return found
 
 
-def _pod(name: str, claim: str, folder: str) -> Object:
+def _pod(name: str, script: str, claim: str, folder: str) -> Object:
     return {
         "metadata": {"name": name},
         "spec": {
@@ -92,8 +131,8 @@ def _pod(name: str, claim: str, folder: str) -> Object:
                     "name": "look",
                     "image": IMAGE,
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["python", "-c", _LOOK, f"/backup/{folder}"],
-                    "volumeMounts": [{"name": "backup", "mountPath": "/backup", "readOnly": True}],
+                    "command": ["python", "-c", script, f"/backup/{folder}"],
+                    "volumeMounts": [{"name": "backup", "mountPath": "/backup"}],
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "capabilities": {"drop": ["ALL"]},

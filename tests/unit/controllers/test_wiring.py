@@ -13,7 +13,7 @@ import pytest
 
 from api.labels import CLUSTER_UID_LABEL
 from controllers.resources import CLUSTERS, PODS
-from controllers.wiring import BY_UID, EnqueueOwner, EnqueueSelf
+from controllers.wiring import BY_UID, EnqueueIndexed, EnqueueOwner, EnqueueSelf, naming
 from informers.decode import Object, decode_object
 from informers.queue import WorkQueue
 from informers.store import DeletedFinalStateUnknown
@@ -128,3 +128,18 @@ async def test_c10_many_objects_of_one_owner_are_one_run(queue):
         handler.on_add(pod(name=f"db-{number}"), initial=False)
 
     assert len(queue) == 1
+
+
+async def test_those_that_name_the_changed_object_are_woken(queue):
+    class Restores:
+        def peek_index(self, index, value):
+            assert index == "cluster"
+            return [cluster(name="again")] if value == "ns/db" else []
+
+    handler = EnqueueIndexed(queue, naming(Restores(), "cluster"))
+
+    handler.on_update(cluster(), cluster())
+    handler.on_delete(cluster(name="other"))
+
+    assert len(queue) == 1
+    assert await queue.get() == "ns/again"
