@@ -26,7 +26,7 @@ GRACE_S: Final = 0.5
 # with a handshake of 1.5 s); 3000 ms also outlasts one lost SYN.
 # Pings (a dead peer ends a stream) only while a call is on, as etcd punishes pings of idle channels
 # and any more often than every 5 s (`--grpc-keepalive-min-time`).
-# `lookahead_bytes` is how far a member may send ahead: a snapshot comes a third faster.
+# `lookahead_bytes` is how far a member may send ahead of who reads a stream.
 OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
