@@ -30,6 +30,7 @@ from controllers.backup.observe import BY_BACKUP_UID, BY_SCHEDULE_UID
 from controllers.backup.observe import Sources as BackupSources
 from controllers.backup.reconciler import BackupReconciler
 from controllers.bind import parse_bind
+from controllers.cluster.known_backups import BY_CLUSTER_NAME, by_cluster_name
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
 from controllers.cluster.read_auth import AuthReader
@@ -52,7 +53,7 @@ from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, JOBS, OWNED, PODS, 
 from controllers.runtime import Controller
 from controllers.serving_certificate import ServingCertificate
 from controllers.unsupported import UnsupportedReconciler
-from controllers.wiring import BY_UID, EnqueueOwner, EnqueueSelf, by_uid
+from controllers.wiring import BY_UID, EnqueueIndexed, EnqueueOwner, EnqueueSelf, by_uid
 from etcd.pool import ChannelPool
 from informers.expectations import OwnWrites
 from informers.informer_set import InformerSet
@@ -149,10 +150,13 @@ def _now() -> datetime:
 
 def _informers(settings: Settings, api: KubeApi) -> Informers:
     """One for each resource. Of what is not our own kind, only objects with our label."""
-    indexes = {BY_UID: by_uid, BY_SCHEDULE_UID: by_label(SCHEDULE_UID_LABEL)}
+    of_backups = {BY_SCHEDULE_UID: by_label(SCHEDULE_UID_LABEL), BY_CLUSTER_NAME: by_cluster_name}
+    indexes = {CLUSTERS: {}, BACKUPS: of_backups, RESTORES: {}}
     ours = {
-        resource: InformerSet(api, resource, namespaces=settings.namespace, indexers=indexes)
-        for resource in (CLUSTERS, BACKUPS, RESTORES)
+        resource: InformerSet(
+            api, resource, namespaces=settings.namespace, indexers={BY_UID: by_uid, **more}
+        )
+        for resource, more in indexes.items()
     }
     made = {
         resource: InformerSet(
@@ -207,7 +211,10 @@ def _cluster_controller(
         now=_now,
         remaining_s=shared.remaining_s,
     )
-    handlers = {CLUSTERS.plural: informers[CLUSTERS].add_handler(EnqueueSelf(queue))}
+    handlers = {
+        CLUSTERS.plural: informers[CLUSTERS].add_handler(EnqueueSelf(queue)),
+        BACKUPS.plural: informers[BACKUPS].add_handler(EnqueueIndexed(queue, by_cluster_name)),
+    }
     for resource in (*OWNED, PODS, CLAIMS):
         handler = EnqueueOwner(queue, informers[CLUSTERS], label=CLUSTER_UID_LABEL)
         handlers[resource.plural] = informers[resource].add_handler(handler)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from typing_extensions import override
@@ -38,6 +39,7 @@ class Version:
         return self.minor_version in SUPPORTED_MINORS
 
 
+@lru_cache(maxsize=1024)
 def parse_version(text: str) -> Version:
     """`v3.5.21` or `3.5.21`. Raises ValueError for anything else, pre-releases included."""
     found = _FORM.fullmatch(text)

@@ -9,6 +9,7 @@ CEL can state stands beside its field.
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -28,7 +29,6 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
-from pydantic.fields import FieldInfo
 
 from api.duration import DURATION_PATTERN, MAX_DURATION_LENGTH, parse_duration
 from api.quantity import (
@@ -41,6 +41,8 @@ from api.quantity import (
 
 MAX_LABELS: Final = 64
 MAX_RESOURCES: Final = 32
+
+_EMPTY: Final[tuple[object, ...]] = ("", [], {})
 
 # Extensions of the schema that many fields carry.
 INT64: Final[JsonDict] = {"format": "int64"}
@@ -78,21 +80,26 @@ class Model(BaseModel):
     @model_serializer(mode="wrap")
     def _leave_out_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
-        for name, field in type(self).model_fields.items():
-            key = name if name in written else str(field.alias)
-            if _is_absent(written.get(key), field):
-                written.pop(key, None)
-        return written
+        optional = _may_be_empty(type(self))
+        return {
+            key: value
+            for key, value in written.items()
+            if value is not None and (value not in _EMPTY or key not in optional)
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain object for the wire: camelCase, without what is absent or empty."""
         return self.model_dump(mode="json", by_alias=True)
 
 
-def _is_absent(value: object, field: FieldInfo) -> bool:
-    # Where None is the default, an empty text or object is something else and stays.
-    may_be_absent = not field.is_required() and field.default is not None
-    return value is None or (value in ("", [], {}) and may_be_absent)
+@lru_cache
+def _may_be_empty(kind: type["Model"]) -> frozenset[str]:
+    """The keys, by name and alias, under which what is empty is left out. Where None is the
+    default, an empty text or object is something else and stays.
+    """
+    fields = kind.model_fields.items()
+    optional = [(n, f) for n, f in fields if not f.is_required() and f.default is not None]
+    return frozenset(key for name, field in optional for key in (name, field.alias or name))
 
 
 # Strict, because the server refuses "3" for a number and "true" for a flag.

@@ -153,7 +153,6 @@ def _job(observed: Observed, spec: BackupSpec, name: str, pod: dict[str, Any]) -
 
 def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str, Any]:
     """The EtcdBackup for one time of the schedule."""
-    own = {key: value for key, value in spec.to_json().items() if key not in _OF_SCHEDULE}
     return {
         "apiVersion": API_VERSION,
         "kind": "EtcdBackup",
@@ -166,8 +165,13 @@ def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str
             },
             "ownerReferences": [_owner(observed)],
         },
-        "spec": own,
+        "spec": once(spec),
     }
+
+
+def once(spec: BackupSpec) -> dict[str, Any]:
+    """The spec of one backup like those of the schedule."""
+    return {key: value for key, value in spec.to_json().items() if key not in _OF_SCHEDULE}
 
 
 def _owner(observed: Observed) -> dict[str, Any]:
