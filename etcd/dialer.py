@@ -26,6 +26,7 @@ GRACE_S: Final = 0.5
 # with a handshake of 1.5 s); 3000 ms also outlasts one lost SYN.
 # Pings (a dead peer ends a stream) only while a call is on, as etcd punishes pings of idle channels
 # and any more often than every 5 s (`--grpc-keepalive-min-time`).
+# `lookahead_bytes` is how far a member may send ahead of who reads a stream.
 OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -38,6 +39,7 @@ OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
 )
 
 

@@ -175,7 +175,8 @@ async def _encode_stream(
 ) -> Database:
     size = 0
     trailer = b""
-    block = bytearray()
+    block: list[bytes] = []
+    block_size = 0
     encoding: asyncio.Task[list[FinishedPart]] | None = None
     async with aclosing(client.maintenance.snapshot()) as stream:
         async for chunk in stream:
@@ -183,20 +184,25 @@ async def _encode_stream(
                 trailer = chunk.blob
                 continue
             size += len(chunk.blob)
-            block += chunk.blob
-            if len(block) < _BLOCK_BYTES and chunk.remaining_bytes:
+            block.append(chunk.blob)
+            block_size += len(chunk.blob)
+            if block_size < _BLOCK_BYTES and chunk.remaining_bytes:
                 continue
             # One block is worked on in a thread while the next one comes.
             if encoding is not None:
                 await uploads.add(await encoding, tasks)
-            encoding = tasks.create_task(asyncio.to_thread(encoder.feed, bytes(block)))
-            block.clear()
+            encoding = tasks.create_task(asyncio.to_thread(_encode, encoder, block))
+            block, block_size = [], 0
             if progress is not None:
                 progress(size, size + chunk.remaining_bytes)
     if encoding is not None:
         await uploads.add(await encoding, tasks)
     await uploads.add(await asyncio.to_thread(encoder.finish, trailer), tasks)
     return Database(size=size, sha256=trailer.hex())
+
+
+def _encode(encoder: Encoder, block: list[bytes]) -> list[FinishedPart]:
+    return encoder.feed(b"".join(block))
 
 
 async def _content(client: EtcdClient, facts: DatabaseFacts) -> Content:

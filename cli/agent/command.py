@@ -22,6 +22,7 @@ from api.v1alpha1.common import Model
 from cli.agent.backup import NotYetError
 from cli.agent.examination import examine
 from cli.agent.failures import OF_BACKUPS, OF_RESTORES, Table, answer_of
+from cli.agent.memory import use_few_arenas
 from cli.agent.removal import remove
 from cli.agent.restore import AlreadyDoneError, fetch_backup, finish_restore
 from cli.agent.snapshot import NoMemberError, clean_up, read_tls, take
@@ -113,6 +114,7 @@ def _carry_out(
     afterwards: Callable[[Asked], Awaitable[None]] | None = None,
 ) -> int:
     """Do the work that the text orders, and write its last word, which then stands."""
+    use_few_arenas()
     configure_logging(Settings())
     try:
         order = kind.model_validate_json(text)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from api.reasons import Reason
 from cli.agent import command
@@ -306,6 +308,24 @@ def test_point_in_time_is_refused(pod):
 def test_any_text_is_no_answer_or_one(text):
     for read in (read_restored, read_examined):
         assert read(text) is None
+
+
+@given(
+    st.text()
+    | st.dictionaries(
+        st.sampled_from(
+            ["token", "folder", "member", "peerURL", "etcdVersion", "local", "s3", "x"]
+        ),
+        st.none() | st.integers() | st.text() | st.dictionaries(st.text(), st.text()),
+    ).map(json.dumps)
+)
+def test_any_text_is_no_order_or_one(text):
+    for kind in (RestoreOrder, ExamineOrder):
+        try:
+            order = kind.model_validate_json(text)
+        except ValidationError:
+            continue
+        assert kind.model_validate_json(order.model_dump_json(by_alias=True)) == order
 
 
 def test_no_order_is_the_callers_mistake(pod, capsys):
