@@ -491,6 +491,57 @@ class Reason(StrEnum):
         "The spec was changed after the backup was taken: it is as it was.",
         "Make another EtcdBackup, or take the edit back.",
     )
+    # --- restores
+    BACKUP_NOT_FOUND = (
+        "BackupNotFound",
+        "There is no backup where it is looked for: nothing is restored.",
+        "Correct the name or the path; see which backups there are with `kubectl get etcdbackup`.",
+    )
+    BACKUP_UNREADABLE = (
+        "BackupUnreadable",
+        "What says what the backup is made of is damaged, or was written by a later release.",
+        "Do what the message says, or restore another backup.",
+    )
+    BACKUP_INCOMPLETE = (
+        "BackupIncomplete",
+        "An object of the backup is missing in the store: nothing is restored.",
+        "Bring the object that the message names back, or restore another backup.",
+    )
+    BACKUP_DAMAGED = (
+        "BackupDamaged",
+        "The backup has other bytes than were written: nothing is restored.",
+        "Bring the object that the message names back, or restore another backup.",
+    )
+    ENCRYPTION_KEY_MISSING = (
+        "EncryptionKeyMissing",
+        "The backup is encrypted, and its key was not given.",
+        "Name the Secret with the key that the message names.",
+    )
+    ENCRYPTION_KEY_REFUSED = (
+        "EncryptionKeyRefused",
+        "The Secret has no key of a backup, or one that does not open this backup.",
+        "Correct the Secret as the message says.",
+    )
+    BACKUP_TOO_NEW = (
+        "BackupTooNew",
+        "The backup was taken from a newer minor version of etcd: data can't go back.",
+        "Set spec.version to at least the version that the message names.",
+    )
+    VOLUME_TOO_SMALL = (
+        "VolumeTooSmall",
+        "The volume has no space for the backup and the data made of it.",
+        "Set spec.storage.size to at least what the message says.",
+    )
+    TARGET_NOT_EMPTY = (
+        "TargetNotEmpty",
+        "The volume has data of etcd already, which a restore never overwrites.",
+        "Restore into a new cluster, or delete the claim that the message is about yourself.",
+    )
+    RESTORE_FAILED = (
+        "RestoreFailed",
+        "The backup could not be made into data of a member.",
+        "Read the message; where it can pass it is tried again.",
+    )
     UNKNOWN = (
         "Unknown",
         "It has not been possible to find out yet.",

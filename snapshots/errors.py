@@ -20,6 +20,7 @@
         │   ├── PartMissingError, PartTruncatedError
         │   └── PartCorruptedError    other bytes than were written
         │       └── PartMisplacedError    those of another part
+        ├── KeyInvalidError           what was given as a key is none
         ├── KeyMissingError           encrypted with a key that was not given
         ├── WrongKeyError             a key of that name was given, and is another one
         ├── DecryptionError           what was encrypted is not whole, or not in its order
@@ -127,6 +128,10 @@ class PartCorruptedError(PartError):
 
 class PartMisplacedError(PartCorruptedError):
     """The object holds another part of the same backup."""
+
+
+class KeyInvalidError(BackupError):
+    """The text that should hold keys holds something else; nothing of it is in the message."""
 
 
 class KeyMissingError(BackupError):

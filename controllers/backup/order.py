@@ -29,6 +29,9 @@ S3_ACCESS_KEY: Final = "BACKUP_S3_ACCESS_KEY"
 S3_SECRET_KEY: Final = "BACKUP_S3_SECRET_KEY"  # noqa: S105 - a name
 GCS_KEY: Final = "BACKUP_GCS_KEY"
 AZURE_KEY: Final = "BACKUP_AZURE_KEY"
+# Keys in the form of `snapshots.keys`, from this entry of the Secret that the spec names.
+ENCRYPTION_KEY: Final = "BACKUP_ENCRYPTION_KEY"
+ENCRYPTION_KEY_ENTRY: Final = "key"
 
 
 class MemberAddress(Model):
