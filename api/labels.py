@@ -60,6 +60,10 @@ SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
 STORAGE_PATH_ANNOTATION: Final = f"{GROUP}/storage-path"
 # On an EtcdBackup: with the value "true", delete it, and before that what it has in the store.
 EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
+# On an EtcdCluster: asks it to begin anew from a backup (v1alpha1/restore_request.py).
+RESTORE_ANNOTATION: Final = f"{GROUP}/restore"
+# On an EtcdCluster: what becomes of the data that it had before: Keep, Discard or PutBack.
+OLD_DATA_ANNOTATION: Final = f"{GROUP}/restore-old-data"
 
 # --- finalizer and field managers
 FINALIZER: Final = f"{GROUP}/cleanup"

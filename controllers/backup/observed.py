@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.errors import FieldError
-from api.reasons import Reason
 from api.v1alpha1.backup import BackupSpec, BackupStatus
 from api.v1alpha1.cluster_status import ClusterStatus
-from controllers.backup.order import Failed, Saved
+from controllers.agent_jobs import Attempt, Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,39 +15,6 @@ class Cluster:
 
     uid: str
     status: ClusterStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A Job of this backup. failure: the server's words once it was given up, at failed_at.
-
-    storage_path: where in the store it puts the backup; empty for one that puts nothing there.
-    refusal: why its pod is not made.
-    """
-
-    name: str
-    uid: str
-    complete: bool = False
-    failure: str | None = None
-    failed_at: datetime | None = None
-    storage_path: str = ""
-    refusal: str = ""
-    terminating: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A pod of the Job. answer: what it said at its end, if it said anything that we understand.
-
-    last_words: its termination message otherwise. obstacle: why it does not start.
-    """
-
-    created: datetime
-    job_uid: str
-    ended: bool
-    answer: Saved | Failed | None = None
-    last_words: str = ""
-    obstacle: tuple[Reason, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,22 @@ Pure. A backup that is taken once is a Job; one with a schedule makes others tha
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Final
 
 from api.backup_rules import backup_not_supported_yet
 from api.reasons import Reason
 from api.v1alpha1.backup import BackupSpec
+from controllers.agent_jobs import (
+    Attempt,
+    Job,
+    Progress,
+    failure_of,
+    may_still_speak,
+    progress_of,
+)
 from controllers.backup.members import members_to_ask
-from controllers.backup.observed import Attempt, Job, Observed
-from controllers.backup.order import Failed, Saved, failed
+from controllers.backup.observed import Observed
+from controllers.backup.order import Failed, Saved
 from controllers.backup.place import holds, store_of
 from controllers.backup.render import expiry_job, expiry_job_name, job_name, snapshot_job
 from controllers.backup.retention import first_expired
@@ -31,8 +38,6 @@ from controllers.backup.steps import (
     Wait,
 )
 
-# Between a Job's failure and the pod's own word on it, or the pod's disappearance.
-_PATIENCE: Final = timedelta(minutes=1)
 _WAIT_FOR_LAST_WORD: Final = Wait(
     reason=Reason.BACKUP_RUNNING, message="Waiting for the pod's last word"
 )
@@ -74,8 +79,8 @@ def _expire(observed: Observed, spec: BackupSpec) -> Step | None:
     if job.complete:
         return DeleteSelf()
     if job.failure is not None:
-        return _with_data_left(observed, _failure(job, _attempts(observed, job)))
-    progress = _progress(job, _attempts(observed, job))
+        return _with_data_left(observed, _failure(observed, job))
+    progress = _progress(observed, job)
     message = f"Its data are being deleted: {progress.message}"
     return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=progress.stalled)
 
@@ -140,8 +145,8 @@ def _record_the_result(observed: Observed, _spec: BackupSpec) -> Step | None:
         saved = next((one.answer for one in attempts if isinstance(one.answer, Saved)), None)
         if saved is not None:
             return Finish(answer=saved)
-        if job.failure is not None and not _may_still_speak(job, attempts, observed.now):
-            return Finish(answer=_failure(job, attempts))
+        if job.failure is not None and not may_still_speak(job, attempts, observed.now):
+            return Finish(answer=_failure(observed, job))
     return None
 
 
@@ -155,56 +160,24 @@ def _watch_the_job(observed: Observed, _spec: BackupSpec) -> Step | None:
     if job.failure is not None:
         return _WAIT_FOR_LAST_WORD
     if not job.complete:
-        return _progress(job, attempts)
+        progress = _progress(observed, job)
+        return Wait(reason=progress.reason, message=progress.message, stalled=progress.stalled)
     if any(not one.ended for one in attempts):
         return _WAIT_FOR_LAST_WORD
     # Its pod is gone: another Job finds the backup in the store, and tells what is in it.
     return DeleteJob(name=job.name, uid=job.uid, why="its pod is gone, and with it the result")
 
 
-def _may_still_speak(job: Job, attempts: list[Attempt], now: datetime) -> bool:
-    """Our cache of pods may be a little behind the Job's; a node that is gone never speaks."""
-    is_fresh = job.failed_at is not None and now < job.failed_at + _PATIENCE
-    return is_fresh and any(not one.ended for one in attempts)
-
-
 def _attempts(observed: Observed, job: Job) -> list[Attempt]:
     return [one for one in observed.attempts if one.job_uid == job.uid]
 
 
-def _failure(job: Job, attempts: list[Attempt]) -> Failed:
-    """The last pod's own words, before Kubernetes' about the Job."""
-    last = _last_ended(attempts)
-    if last is not None and isinstance(last.answer, Failed):
-        return last.answer
-    # One that was ended because it never started tells more than "deadline exceeded".
-    obstacle = next((one.obstacle for one in attempts if one.obstacle is not None), None)
-    if obstacle is not None:
-        return failed(*obstacle)
-    words = [job.failure or "", last.last_words if last else ""]
-    return failed(Reason.BACKUP_FAILED, ": ".join(filter(None, words)))
+def _failure(observed: Observed, job: Job) -> Failed:
+    return failure_of(job, _attempts(observed, job), Reason.BACKUP_FAILED)
 
 
-def _progress(job: Job, attempts: list[Attempt]) -> Wait:
-    obstacle = next((one.obstacle for one in attempts if one.obstacle and not one.ended), None)
-    if obstacle is not None:
-        reason, words = obstacle
-        return Wait(reason=reason, message=f"The pod of Job {job.name}: {words}", stalled=True)
-    if job.refusal and not attempts:
-        message = f"The pod of Job {job.name} is not made: {job.refusal}"
-        return Wait(reason=Reason.PODS_REFUSED, message=message, stalled=True)
-    last = _last_ended(attempts)
-    if last is not None:
-        told = last.answer.message if isinstance(last.answer, Failed) else last.last_words
-        reason = last.answer.reason if isinstance(last.answer, Failed) else Reason.BACKUP_RUNNING
-        words = told or "its pod ended without a word"
-        return Wait(reason=reason, message=f"Job {job.name} tries again: {words}")
-    return Wait(reason=Reason.BACKUP_RUNNING, message=f"Job {job.name} is at work")
-
-
-def _last_ended(attempts: list[Attempt]) -> Attempt | None:
-    ended = [one for one in attempts if one.ended]
-    return max(ended, key=lambda one: one.created, default=None)
+def _progress(observed: Observed, job: Job) -> Progress:
+    return progress_of(job, _attempts(observed, job), Reason.BACKUP_RUNNING)
 
 
 def _make_job(observed: Observed, spec: BackupSpec) -> Step:

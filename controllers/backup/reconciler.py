@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -14,10 +16,10 @@ from controllers.backup.observe import Sources, observe
 from controllers.backup.observed import Observed
 from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.plan import plan
-from controllers.backup.refusals import with_refusals
 from controllers.backup.status import next_status
 from controllers.backup.steps import Action, Await, Step, Suspended, Wait
 from controllers.events import EventRecorder
+from controllers.refused_pods import with_refusals
 from controllers.resources import BACKUPS
 from controllers.runtime import Result
 from controllers.writer import Writer
@@ -68,7 +70,7 @@ class BackupReconciler:
             self._own_writes.forget(key)
             self._metrics.forget(key)
             return Result()
-        observed = await with_refusals(observe(obj, self._sources, now=self._now()), self._api)
+        observed = await self._observe(obj)
         step = plan(observed)
         log.debug("planned", step=type(step).__name__)
         writer = Writer(self._api, self._own_writes, key, remaining_s=self._remaining_s)
@@ -79,6 +81,12 @@ class BackupReconciler:
             await self._events.record(BACKUPS, obj, happening, now=observed.now)
         self._metrics.observe(observed, status)
         return Result(requeue_after_s=_requeue_s(observed, step, outcome))
+
+    async def _observe(self, obj: dict[str, Any]) -> Observed:
+        """From the caches, and why a Job has no pod: the one thing that no cache tells."""
+        seen = observe(obj, self._sources, now=self._now())
+        jobs = await with_refusals(seen.jobs, seen.attempts, seen.namespace, self._api)
+        return replace(seen, jobs=jobs)
 
     async def _act(self, step: Step, observed: Observed, writer: Writer) -> Outcome | None:
         if not isinstance(step, Action):

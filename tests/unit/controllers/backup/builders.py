@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from api.v1alpha1.backup import BackupSpec, BackupStatus
 from api.v1alpha1.cluster_status import ClusterStatus
-from controllers.backup.observed import Attempt, Child, Cluster, Job, Observed
+from controllers.agent_jobs import Attempt, Job
+from controllers.backup.observed import Child, Cluster, Observed
 from controllers.backup.order import Saved
 from controllers.backup.status import next_status
 

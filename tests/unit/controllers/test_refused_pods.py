@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from controllers.backup.refusals import with_refusals
+from controllers.refused_pods import with_refusals
 from controllers.resources import EVENTS
-from tests.unit.controllers.backup.builders import NOW, attempt, job, observed
+from tests.unit.controllers.backup.builders import NOW, attempt, job
 
 pytestmark = pytest.mark.looptime
 
@@ -22,9 +22,9 @@ async def test_the_newest_words_about_a_job_without_a_pod_are_observed(server, a
     tell(server, "a", QUOTA, "2026-03-01T12:00:20Z")
     tell(server, "b", "older", "2026-03-01T12:00:10Z")
 
-    seen = await with_refusals(observed(jobs=(job(),)), api)
+    jobs = await with_refusals([job()], [], "prod", api)
 
-    assert [one.refusal for one in seen.jobs] == [QUOTA]
+    assert [one.refusal for one in jobs] == [QUOTA]
     (call,) = server.seen("list")
     assert call.params["fieldSelector"] == "involvedObject.uid=job-uid,reason=FailedCreate"
 
@@ -41,7 +41,5 @@ async def test_the_newest_words_about_a_job_without_a_pod_are_observed(server, a
     ids=["no-job", "pod", "complete", "failed", "terminating"],
 )
 async def test_where_there_is_nothing_to_ask_nobody_is_asked(server, api, jobs, attempts):
-    seen = observed(jobs=jobs, attempts=attempts)
-
-    assert await with_refusals(seen, api) == seen
+    assert await with_refusals(jobs, attempts, "prod", api) == jobs
     assert server.seen("list") == []
