@@ -18,6 +18,8 @@ _FIELDS: Final = {"S3": "s3", "GCS": "gcs", "Azure": "azure", "Local": "local"}
 def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
     """Yield what is wrong with the spec as a whole."""
     yield from _store_errors(spec)
+    if spec.encryption is not None and not spec.encryption.key_secret:
+        yield FieldError("spec.encryption.keySecret", "must name the Secret with the key")
     if spec.schedule is None and spec.retention_policy.to_json():
         yield FieldError(
             "spec.retentionPolicy",
@@ -98,8 +100,6 @@ def backup_not_supported_yet(spec: BackupSpec, namespace: str) -> tuple[FieldErr
 
 def _not_done(spec: BackupSpec) -> Iterator[tuple[str, bool, str, str]]:
     """Yield each field, whether it asks for anything, for what, and what to do instead."""
-    in_store = "Leave it out, and let the store encrypt what it keeps."
-    yield "encryption", spec.encryption is not None, "asks for encryption", in_store
     archive = spec.continuous is not None and spec.continuous.enabled
     yield "continuous.enabled", archive, "asks for the changes in between", "Leave it out."
     tried = spec.verify is not None and spec.verify.enabled

@@ -65,7 +65,11 @@ class RetentionPolicy(Model):
 class Encryption(Model):
     """With which key the backup is encrypted before it leaves the pod."""
 
-    key_secret: ObjectName = Field(description="The name of the Secret with the key.")
+    key_secret: ObjectName = Field(
+        description="The name of a Secret in the same namespace. Its entry key has 32 bytes in"
+        " base64 (openssl rand -base64 32); with several lines, the first is for new backups, and"
+        " all are for reading."
+    )
 
 
 class Continuous(Model):
@@ -101,7 +105,9 @@ class BackupSpec(Model):
     )
     compression: Flag = Field(default=False, description="Whether the backup is compressed.")
     encryption: Encryption | None = Field(
-        default=None, description="How the backup is encrypted; not supported yet."
+        default=None,
+        description="How the backup is encrypted (AES-256-GCM). Unset: by the store alone, if it"
+        " does.",
     )
     continuous: Continuous | None = Field(
         default=None, description="Whether changes are kept as well; not supported yet."
@@ -179,6 +185,13 @@ class BackupStatus(Model):
         default=None,
         description="How many keys there are at that revision, where the member could tell.",
         json_schema_extra=INT64,
+    )
+    encryption_key_id: Text = Field(
+        default="",
+        alias="encryptionKeyID",
+        description="Which key the backup is encrypted with: what the key's text gives, and"
+        " nothing of it.",
+        max_length=63,
     )
     last_schedule_time: Time | None = Field(
         default=None, description="The last time of the schedule that a backup was made for."

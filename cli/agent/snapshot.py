@@ -15,6 +15,7 @@ import structlog
 from api.reasons import Reason
 from cli.agent.store import open_ordered_store
 from controllers.backup.order import (
+    ENCRYPTION_KEY,
     GIVE_UP,
     TLS_PATH,
     TRY_AGAIN,
@@ -33,8 +34,11 @@ from etcd.pool import ChannelPool
 from etcd.tls import ClientTLS
 from snapshots.capture import CaptureRequest, capture
 from snapshots.catalog import delete_orphans
+from snapshots.encryption import EncryptionKey
 from snapshots.errors import (
     DatabaseUnreadableError,
+    KeyInvalidError,
+    KeyMissingError,
     ObjectTruncatedError,
     SnapshotsError,
     StoreError,
@@ -43,6 +47,7 @@ from snapshots.errors import (
     StoreMissingError,
     StoreUnavailableError,
 )
+from snapshots.keys import read_keys
 from snapshots.manifest import Manifest
 from snapshots.stores import Store
 
@@ -59,6 +64,8 @@ _REASONS: tuple[tuple[type[SnapshotsError], Reason, int], ...] = (
     (StoreUnavailableError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
     (ObjectTruncatedError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
     (StoreError, Reason.STORE_REFUSED, GIVE_UP),
+    (KeyMissingError, Reason.ENCRYPTION_KEY_MISSING, GIVE_UP),
+    (KeyInvalidError, Reason.ENCRYPTION_KEY_REFUSED, GIVE_UP),
     (SnapshotsError, Reason.BACKUP_FAILED, GIVE_UP),
 )
 
@@ -78,11 +85,12 @@ async def take(
     volume: Path,
 ) -> Saved:
     """Take the backup, or find that it was taken. Raises NoMemberError, SnapshotsError."""
+    key = _newest_key(environ) if order.encrypted else None
     store = open_ordered_store(order, environ, volume)
     pool = ChannelPool(DirectDialer())
-    pool.trust(_key(order), tls)
+    pool.trust(_cluster(order), tls)
     try:
-        manifest = await _first_that_can_be_saved(order, store, pool, now)
+        manifest = await _first_that_can_be_saved(order, store, pool, key, now)
     finally:
         await pool.close()
     return Saved(
@@ -96,6 +104,7 @@ async def take(
         etcd_version=manifest.member.etcd_version,
         etcd_revision=manifest.content.revision,
         keys=manifest.content.keys,
+        key_id=manifest.encryption.key_id if manifest.encryption is not None else "",
     )
 
 
@@ -133,14 +142,18 @@ def answer_of(failure: NoMemberError | SnapshotsError) -> tuple[Failed, int]:
 
 
 async def _first_that_can_be_saved(
-    order: Order, store: Store, pool: ChannelPool, now: Callable[[], datetime]
+    order: Order,
+    store: Store,
+    pool: ChannelPool,
+    key: EncryptionKey | None,
+    now: Callable[[], datetime],
 ) -> Manifest:
     said = []
     for member in order.members:
         try:
             client = pool.client(await _endpoint(order, member))
             await _check_identity(client, order, member)
-            return await capture(client, store, _request(order, member), now=now)
+            return await capture(client, store, _request(order, member, key), now=now)
         except (EtcdError, DatabaseUnreadableError, NoMemberError) as failure:
             log.warning("a member could not be saved", member=member.name, error=str(failure))
             said.append(f"{member.name}: {failure}")
@@ -157,7 +170,7 @@ async def _endpoint(order: Order, member: MemberAddress) -> Endpoint:
         message = f"{member.host} does not resolve: {failure}"
         raise NoMemberError(message) from failure
     return Endpoint(
-        cluster=_key(order),
+        cluster=_cluster(order),
         namespace=order.namespace,
         pod=member.name,
         pod_uid=member.name,
@@ -179,7 +192,15 @@ async def _check_identity(client: EtcdClient, order: Order, member: MemberAddres
         raise NoMemberError(message)
 
 
-def _request(order: Order, member: MemberAddress) -> CaptureRequest:
+def _newest_key(environ: Mapping[str, str]) -> EncryptionKey:
+    """The key for new backups. Raises KeyMissingError, KeyInvalidError."""
+    if ENCRYPTION_KEY not in environ:
+        message = f"{ENCRYPTION_KEY} is not in the environment"
+        raise KeyMissingError(message)
+    return read_keys(environ[ENCRYPTION_KEY])[0]
+
+
+def _request(order: Order, member: MemberAddress, key: EncryptionKey | None) -> CaptureRequest:
     return CaptureRequest(
         backup=order.backup,
         epoch=order.epoch,
@@ -188,9 +209,9 @@ def _request(order: Order, member: MemberAddress) -> CaptureRequest:
         uid=order.cluster_uid,
         member=member.name,
         compress=order.compression,
-        key=None,
+        key=key,
     )
 
 
-def _key(order: Order) -> str:
+def _cluster(order: Order) -> str:
     return f"{order.namespace}/{order.cluster}"

@@ -62,7 +62,7 @@ class Order(Place):
     """Take a snapshot of the first of these members that answers, and store it.
 
     backup: the name of its folder in the store. cluster_id: etcd's, hexadecimal; a member of
-    another cluster is not believed.
+    another cluster is not believed. encrypted: whether the environment has ENCRYPTION_KEY.
     """
 
     namespace: Text
@@ -74,10 +74,14 @@ class Order(Place):
     members: tuple[MemberAddress, ...]
     tls: Flag
     compression: Flag
+    encrypted: Flag = False
 
 
 class Saved(Model):
-    """The backup is in the store, and this is what is in it. Sizes in bytes."""
+    """The backup is in the store, and this is what is in it. Sizes in bytes.
+
+    key_id: of the key that it is encrypted with; empty for none.
+    """
 
     started_at: Time
     completed_at: Time
@@ -89,6 +93,7 @@ class Saved(Model):
     etcd_version: Text
     etcd_revision: Integer
     keys: Integer | None = None
+    key_id: Text = Field(default="", alias="keyID")
 
 
 class Failed(Model):

@@ -9,6 +9,8 @@ from api.labels import CLIENT_TLS_VOLUME
 from api.v1alpha1.backup import BackupSpec
 from controllers.backup.order import (
     AZURE_KEY,
+    ENCRYPTION_KEY,
+    ENCRYPTION_KEY_ENTRY,
     GCS_KEY,
     MESSAGE_PATH,
     S3_ACCESS_KEY,
@@ -89,6 +91,8 @@ def _credentials(spec: BackupSpec) -> list[dict[str, Any]]:
         found = [(GCS_KEY, spec.gcs.service_account_secret, spec.gcs.service_account_secret_key)]
     if spec.azure is not None:
         found = [(AZURE_KEY, spec.azure.account_key_secret, spec.azure.account_key_secret_key)]
+    if spec.encryption is not None:
+        found.append((ENCRYPTION_KEY, spec.encryption.key_secret, ENCRYPTION_KEY_ENTRY))
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
         for name, secret, key in found

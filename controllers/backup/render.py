@@ -84,6 +84,7 @@ def snapshot_job(
         members=members_to_ask(cluster.status),
         tls=bootstrap.scheme == "https",
         compression=spec.compression,
+        encrypted=spec.encryption is not None,
         **dict(store_of(spec)),
     )
     args = ["snapshot", "--order", order.model_dump_json(by_alias=True)]
@@ -98,7 +99,8 @@ def expiry_job(observed: Observed, spec: BackupSpec) -> dict[str, Any]:
     """The Job that deletes what the backup has in the store."""
     removal = Removal(folder=folder_of(observed.status.storage_path), **dict(store_of(spec)))
     args = ["delete", "--order", removal.model_dump_json(by_alias=True)]
-    pod = agent_pod(spec, observed.image, args)
+    # Who deletes reads nothing, and the key may be gone by now.
+    pod = agent_pod(spec.model_copy(update={"encryption": None}), observed.image, args)
     return _job(observed, spec, expiry_job_name(observed), pod)
 
 

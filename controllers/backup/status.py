@@ -46,6 +46,7 @@ _NOTHING_KNOWN: Final[dict[str, Any]] = {
     "etcd_version": "",
     "etcd_revision": None,
     "keys": None,
+    "encryption_key_id": "",
 }
 # Ready, Reconciling, Stalled, and why.
 _Verdict = tuple[ConditionStatus, ConditionStatus, ConditionStatus, Reason, str]
@@ -121,6 +122,7 @@ def _result(saved: Saved) -> dict[str, Any]:
         "etcd_version": saved.etcd_version,
         "etcd_revision": saved.etcd_revision,
         "keys": saved.keys,
+        "encryption_key_id": saved.key_id,
     }
 
 

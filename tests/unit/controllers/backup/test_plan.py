@@ -68,12 +68,6 @@ def test_members_that_are_ready_come_first():
             "spec.clusterNamespace",
         ),
         (
-            {"spec": spec(encryption={"keySecret": "k"})},
-            Refuse,
-            Reason.NOT_SUPPORTED_YET,
-            "spec.encryption",
-        ),
-        (
             {"spec": spec(continuous={"enabled": True}, verify={"enabled": True})},
             Refuse,
             Reason.NOT_SUPPORTED_YET,

@@ -119,6 +119,11 @@ class TestExpired:
         volumes = step.body["spec"]["template"]["spec"]["volumes"]
         assert [volume["name"] for volume in volumes] == ["backup"]
 
+    def test_what_deletes_them_needs_no_key(self):
+        seen = replace(self.seen(), spec=spec(encryption={"keySecret": "deleted-meanwhile"}))
+
+        assert "deleted-meanwhile" not in str(plan(seen).body)
+
     def test_then_the_object(self):
         assert plan(self.seen(jobs=(job(), self.expiry(complete=True)))) == DeleteSelf()
 
