@@ -66,6 +66,12 @@ def _order_options(command: Callable[..., None]) -> Callable[..., None]:
             default=Path("/backup"),
             help="Where the volume of a backup is mounted.",
         ),
+        click.option(
+            "--root",
+            type=click.Path(path_type=Path),
+            default=Path("/var/lib/etcd"),
+            help="Where the volume of a member is mounted.",
+        ),
     ):
         command = option(command)
     return command
@@ -73,20 +79,52 @@ def _order_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @agent.command()
 @_order_options
-def snapshot(order: str, message: Path, volume: Path) -> None:
+def snapshot(order: str, **folders: Path) -> None:
     """Save a cluster's data in a store."""
-    from cli.agent.command import take_snapshot  # noqa: PLC0415 - as above
+    from cli.agent.command import Folders, take_snapshot  # noqa: PLC0415 - as above
 
-    _leave(take_snapshot(order, message=message, volume=volume))
+    _leave(take_snapshot(order, Folders(**folders)))
 
 
 @agent.command()
 @_order_options
-def delete(order: str, message: Path, volume: Path) -> None:
+def delete(order: str, **folders: Path) -> None:
     """Delete a backup from its store."""
-    from cli.agent.command import delete_backup  # noqa: PLC0415 - as above
+    from cli.agent.command import Folders, delete_backup  # noqa: PLC0415 - as above
 
-    _leave(delete_backup(order, message=message, volume=volume))
+    _leave(delete_backup(order, Folders(**folders)))
+
+
+@agent.command()
+@_order_options
+def examine(order: str, **folders: Path) -> None:
+    """Read all of a backup, and say whether it can be restored."""
+    from cli.agent.command import Folders, examine_backup  # noqa: PLC0415 - as above
+
+    _leave(examine_backup(order, Folders(**folders)))
+
+
+@agent.group()
+def restore() -> None:
+    """What runs before and after etcd's own tool while a backup becomes a member's data."""
+
+
+@restore.command()
+@_order_options
+def fetch(order: str, **folders: Path) -> None:
+    """Bring a backup to a member's volume."""
+    from cli.agent.command import Folders, fetch_for_restore  # noqa: PLC0415 - as above
+
+    _leave(fetch_for_restore(order, Folders(**folders)))
+
+
+@restore.command()
+@_order_options
+def finish(order: str, **folders: Path) -> None:
+    """Put what etcd's tool made of it in its place."""
+    from cli.agent.command import Folders, finish_the_restore  # noqa: PLC0415 - as above
+
+    _leave(finish_the_restore(order, Folders(**folders)))
 
 
 def _leave(code: int) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from snapshots.compression import Compressor, Decompressor
 from snapshots.database import DatabaseReader
 from snapshots.encryption import Decryptor, Encryptor
-from snapshots.errors import ContentMismatchError
+from snapshots.errors import ContentMismatchError, WrongHashError
 from snapshots.manifest import TRAILER_BYTES, Part
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Decoder:
         found = self._digest.hexdigest()
         if not found == self._trailer.hex() == self._database.sha256:
             message = f"the database's sha256 is {found}, not {self._database.sha256}"
-            raise ContentMismatchError(message)
+            raise WrongHashError(message)
 
     def _decompressed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:

@@ -13,20 +13,27 @@
     │   ├── ObjectTooBigError         more than the caller wanted to read; nothing was read
     │   ├── StoreConfigError          the location or the credentials make no sense
     │   └── StoreRefusedError         anything else that it refused
-    └── BackupError                   what is in the store is no backup that can be restored
-        ├── ManifestInvalidError      not a manifest
-        │   └── ManifestTooNewError   of a format that a later release writes
-        ├── PartError                 .number
-        │   ├── PartMissingError, PartTruncatedError
-        │   └── PartCorruptedError    other bytes than were written
-        │       └── PartMisplacedError    those of another part
-        ├── KeyInvalidError           what was given as a key is none
-        ├── KeyMissingError           encrypted with a key that was not given
-        ├── WrongKeyError             a key of that name was given, and is another one
-        ├── DecryptionError           what was encrypted is not whole, or not in its order
-        ├── DecompressionError        what was compressed is damaged
-        ├── ContentMismatchError      all parts are right, the database in them is not
-        └── DatabaseUnreadableError   the bytes are no database of etcd
+    ├── BackupError                   what is in the store is no backup that can be restored
+    │   ├── BackupMissingError        nothing is there
+    │   ├── ManifestInvalidError      not a manifest
+    │   │   └── ManifestTooNewError   of a format that a later release writes
+    │   ├── PartError                 .number
+    │   │   ├── PartMissingError, PartTruncatedError
+    │   │   └── PartCorruptedError    other bytes than were written
+    │   │       └── PartMisplacedError    those of another part
+    │   ├── KeyInvalidError           what was given as a key is none
+    │   ├── KeyMissingError           encrypted with a key that was not given
+    │   ├── WrongKeyError             a key of that name was given, and is another one
+    │   ├── DecryptionError           what was encrypted is not whole, or not in its order
+    │   ├── DecompressionError        what was compressed is damaged
+    │   ├── ContentMismatchError      all parts are right, the database in them is not
+    │   │   └── WrongHashError        it has the right length, and another sha256
+    │   └── DatabaseUnreadableError   the bytes are no database of etcd
+    └── RestoreError                  the backup may be right, and does not become data here
+        ├── BackupTooNewError         etcd of the target's version can't read it
+        ├── VolumeTooSmallError       no space for it
+        ├── TargetNotEmptyError       data are there already
+        └── RestoredDataError         what etcd's tool made of it is not what it should be
 
 Imports nothing, so that pure code may match on these. etcd's own failures pass as `etcd.errors`.
 """
@@ -98,6 +105,10 @@ class BackupError(SnapshotsError):
     """What was found is not a backup, or not one that can be restored as it is."""
 
 
+class BackupMissingError(BackupError):
+    """There is no manifest in that folder, hence no backup."""
+
+
 class ManifestInvalidError(BackupError):
     """The object is no manifest: the text says what is wrong with it."""
 
@@ -154,5 +165,30 @@ class ContentMismatchError(BackupError):
     """The file's size or sha256 is not what the manifest says of the database."""
 
 
+class WrongHashError(ContentMismatchError):
+    """The database is as long as it should be, and its sha256 is another one."""
+
+
 class DatabaseUnreadableError(BackupError):
     """The bytes are no database of etcd, or one of a format that this release doesn't know."""
+
+
+# ---------------------------------------------------------------- where it is restored
+class RestoreError(SnapshotsError):
+    """The backup can't become data there, whatever the backup is worth."""
+
+
+class BackupTooNewError(RestoreError):
+    """It is of a newer minor version of etcd than the one that should run on it."""
+
+
+class VolumeTooSmallError(RestoreError):
+    """The volume has no space for the snapshot file and the data made of it."""
+
+
+class TargetNotEmptyError(RestoreError):
+    """The volume has a data directory that this restore did not make; it was left alone."""
+
+
+class RestoredDataError(RestoreError):
+    """The data that etcd's tool made are missing, or don't hold what the backup does."""

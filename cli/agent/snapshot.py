@@ -12,18 +12,13 @@ from pathlib import Path
 
 import structlog
 
-from api.reasons import Reason
+from cli.agent.backup import keys_of
 from cli.agent.store import open_ordered_store
 from controllers.backup.order import (
-    ENCRYPTION_KEY,
-    GIVE_UP,
     TLS_PATH,
-    TRY_AGAIN,
-    Failed,
     MemberAddress,
     Order,
     Saved,
-    failed,
 )
 from controllers.backup.place import path_in
 from etcd.client import EtcdClient
@@ -37,17 +32,8 @@ from snapshots.catalog import delete_orphans
 from snapshots.encryption import EncryptionKey
 from snapshots.errors import (
     DatabaseUnreadableError,
-    KeyInvalidError,
-    KeyMissingError,
-    ObjectTruncatedError,
     SnapshotsError,
-    StoreError,
-    StoreForbiddenError,
-    StoreFullError,
-    StoreMissingError,
-    StoreUnavailableError,
 )
-from snapshots.keys import read_keys
 from snapshots.manifest import Manifest
 from snapshots.stores import Store
 
@@ -57,17 +43,6 @@ _DNS_TIMEOUT_S = 10.0
 _DEAD_AFTER = timedelta(days=1)
 # The pod's last word is heard when it ends; what is left after that the next backup deletes.
 _CLEAN_UP_S = 300.0
-_REASONS: tuple[tuple[type[SnapshotsError], Reason, int], ...] = (
-    (StoreForbiddenError, Reason.STORE_FORBIDDEN, GIVE_UP),
-    (StoreMissingError, Reason.STORE_MISSING, GIVE_UP),
-    (StoreFullError, Reason.STORE_FULL, GIVE_UP),
-    (StoreUnavailableError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
-    (ObjectTruncatedError, Reason.STORE_UNAVAILABLE, TRY_AGAIN),
-    (StoreError, Reason.STORE_REFUSED, GIVE_UP),
-    (KeyMissingError, Reason.ENCRYPTION_KEY_MISSING, GIVE_UP),
-    (KeyInvalidError, Reason.ENCRYPTION_KEY_REFUSED, GIVE_UP),
-    (SnapshotsError, Reason.BACKUP_FAILED, GIVE_UP),
-)
 
 log = structlog.get_logger()
 
@@ -85,7 +60,7 @@ async def take(
     volume: Path,
 ) -> Saved:
     """Take the backup, or find that it was taken. Raises NoMemberError, SnapshotsError."""
-    key = _newest_key(environ) if order.encrypted else None
+    key = keys_of(environ)[0] if order.encrypted else None
     store = open_ordered_store(order, environ, volume)
     pool = ChannelPool(DirectDialer())
     pool.trust(_cluster(order), tls)
@@ -131,14 +106,6 @@ def read_tls(folder: Path = Path(TLS_PATH)) -> ClientTLS:
         cert=(folder / "tls.crt").read_bytes(),
         key=(folder / "tls.key").read_bytes(),
     )
-
-
-def answer_of(failure: NoMemberError | SnapshotsError) -> tuple[Failed, int]:
-    """What to tell the operator, and the exit code."""
-    if isinstance(failure, NoMemberError):
-        return failed(Reason.SNAPSHOT_FAILED, str(failure)), TRY_AGAIN
-    reason, code = next((r, c) for kind, r, c in _REASONS if isinstance(failure, kind))
-    return failed(reason, str(failure)), code
 
 
 async def _first_that_can_be_saved(
@@ -190,14 +157,6 @@ async def _check_identity(client: EtcdClient, order: Order, member: MemberAddres
     if member.id not in {"", member_id}:
         message = f"answers as member {member_id} instead of {member.id}"
         raise NoMemberError(message)
-
-
-def _newest_key(environ: Mapping[str, str]) -> EncryptionKey:
-    """The key for new backups. Raises KeyMissingError, KeyInvalidError."""
-    if ENCRYPTION_KEY not in environ:
-        message = f"{ENCRYPTION_KEY} is not in the environment"
-        raise KeyMissingError(message)
-    return read_keys(environ[ENCRYPTION_KEY])[0]
 
 
 def _request(order: Order, member: MemberAddress, key: EncryptionKey | None) -> CaptureRequest:

@@ -58,7 +58,8 @@ def test_the_answer_is_given_whatever_becomes_of_the_cleaning_up(monkeypatch, tm
     monkeypatch.setattr(command, "clean_up", clean_up_for_ever)
     text = ORDER.model_dump_json(by_alias=True)
 
-    assert command.take_snapshot(text, message=message, volume=tmp_path) == 0
+    folders = command.Folders(message=message, volume=tmp_path, root=tmp_path)
+    assert command.take_snapshot(text, folders) == 0
     assert told == [SAVED]
     assert read_answer(message.read_text()) == SAVED
 
