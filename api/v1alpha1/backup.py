@@ -32,6 +32,7 @@ SCHEDULE_PATTERN: Final = (
 )
 MAX_SCHEDULE_LENGTH: Final = 128
 _LONGEST_S: Final = 366 * 86400
+_MOST_PERIODS: Final = 10_000
 
 
 def _check_due(text: str) -> str:
@@ -48,7 +49,16 @@ Schedule = Annotated[
     AfterValidator(_check_due),
     text_schema(or_empty(SCHEDULE_PATTERN), MAX_SCHEDULE_LENGTH),
 ]
+Periods = Annotated[Integer | None, Field(ge=0, le=_MOST_PERIODS)]
 OptionalSchedule = Annotated[Schedule | None, BeforeValidator(empty_is_absent)]
+
+
+def _kept(periods: str) -> str:
+    return (
+        f"Of how many of the newest {periods} that have a good backup the last one is kept, by the"
+        " clock of spec.timeZone, beyond maxBackups and maxAge. Without those two, what none of the"
+        " three keeps goes. 0 or unset: none."
+    )
 
 
 class RetentionPolicy(Model):
@@ -60,6 +70,9 @@ class RetentionPolicy(Model):
     max_age: OptionalDuration = Field(
         default=None, description="How long one is kept: 30d or 12h. Unset: for ever."
     )
+    keep_hourly: Periods = Field(default=None, description=_kept("hours"))
+    keep_daily: Periods = Field(default=None, description=_kept("days"))
+    keep_weekly: Periods = Field(default=None, description=_kept("weeks (Monday to Sunday)"))
 
 
 class Encryption(Model):
