@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 from api.errors import FieldError
 from api.v1alpha1.backup import BackupSpec
 from api.v1alpha1.backup_stores import S3
+from api.v1alpha1.restore_source import StoreSource
 
 _FIELDS: Final = {"S3": "s3", "GCS": "gcs", "Azure": "azure", "Local": "local"}
 
 
 def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
     """Yield what is wrong with the spec as a whole."""
-    yield from _store_errors(spec)
+    yield from store_errors(spec, "spec")
     if spec.encryption is not None and not spec.encryption.key_secret:
         yield FieldError("spec.encryption.keySecret", "must name the Secret with the key")
     if spec.schedule is None and spec.retention_policy.to_json():
@@ -28,40 +29,41 @@ def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
         )
 
 
-def _store_errors(spec: BackupSpec) -> Iterator[FieldError]:
+def store_errors(spec: BackupSpec | StoreSource, path: str) -> Iterator[FieldError]:
+    """Yield what is wrong with the store that stands at `path`."""
     for kind, field in _FIELDS.items():
         given = getattr(spec, field) is not None
         # Local without a volume is a form of the operator that this one replaces: see below.
         if spec.storage_type == kind != "Local" and not given:
-            yield FieldError(f"spec.{field}", f"is required when storageType is {kind}")
+            yield FieldError(f"{path}.{field}", f"is required when storageType is {kind}")
         if spec.storage_type != kind and given:
             yield FieldError(
-                f"spec.{field}",
-                f"says where to, but storageType is {spec.storage_type}",
+                f"{path}.{field}",
+                f"says where the backup is, but storageType is {spec.storage_type}",
                 f"Leave it out, or set storageType to {kind}.",
             )
     if spec.s3 is not None:
-        yield from _s3_errors(spec.s3)
+        yield from _s3_errors(spec.s3, f"{path}.s3")
     if spec.gcs is not None and not spec.gcs.bucket:
-        yield FieldError("spec.gcs.bucket", "must name a bucket")
+        yield FieldError(f"{path}.gcs.bucket", "must name a bucket")
     if spec.azure is not None and not (spec.azure.account and spec.azure.container):
-        yield FieldError("spec.azure", "must name an account and a container")
+        yield FieldError(f"{path}.azure", "must name an account and a container")
     if spec.local is not None and not spec.local.claim_name:
-        yield FieldError("spec.local.claimName", "must name a PersistentVolumeClaim")
+        yield FieldError(f"{path}.local.claimName", "must name a PersistentVolumeClaim")
 
 
-def _s3_errors(s3: S3) -> Iterator[FieldError]:
+def _s3_errors(s3: S3, path: str) -> Iterator[FieldError]:
     if not s3.bucket:
-        yield FieldError("spec.s3.bucket", "must name a bucket")
+        yield FieldError(f"{path}.bucket", "must name a bucket")
     if (s3.access_key_secret is None) != (s3.secret_key_secret is None):
         missing = "secretKeySecret" if s3.access_key_secret else "accessKeySecret"
         yield FieldError(
-            f"spec.s3.{missing}", "is required, because the other one of the two is given"
+            f"{path}.{missing}", "is required, because the other one of the two is given"
         )
     if _is_address(s3.endpoint) and not s3.path_style:
         yield FieldError(
-            "spec.s3.pathStyle",
-            "must be true, because spec.s3.endpoint is an address, which takes no bucket's name"
+            f"{path}.pathStyle",
+            f"must be true, because {path}.endpoint is an address, which takes no bucket's name"
             " before it",
         )
 

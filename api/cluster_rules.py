@@ -14,6 +14,7 @@ from api.auth_rules import auth_errors
 from api.errors import FieldError
 from api.names import annotation_errors, is_qualified_name, label_errors
 from api.pod_template import pod_template_errors
+from api.restore_rules import restore_source_errors
 from api.tls_rules import tls_errors
 from api.v1alpha1.cluster import ClusterSpec, ResourceRequirements
 from api.v1alpha1.options import (
@@ -43,6 +44,9 @@ def spec_errors(spec: ClusterSpec, path: str) -> Iterator[FieldError]:
     """Yield everything that is wrong with a spec that stands at `path`."""
     yield from _version_errors(spec.etcd_version, f"{path}.version")
     yield from storage_errors(spec.storage, f"{path}.storage")
+    if spec.bootstrap.restore_from is not None:
+        source = spec.bootstrap.restore_from
+        yield from restore_source_errors(source, f"{path}.bootstrap.restoreFrom")
     yield from auth_errors(spec.security, f"{path}.security")
     yield from _resource_errors(spec.resources, f"{path}.resources")
     yield from _option_errors(spec.options, f"{path}.options")

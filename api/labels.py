@@ -5,7 +5,8 @@ Pure functions of the cluster's name, so that a name never has to be looked up, 
 clusters' objects can have the same one: `metadata.name` may not end in one of `RESERVED_SUFFIXES`.
 """
 
-from typing import Final
+import re
+from typing import Final, NamedTuple
 
 GROUP: Final = "etcd.etcd.io"
 VERSION: Final = "v1alpha1"
@@ -70,6 +71,8 @@ FINALIZER: Final = f"{GROUP}/cleanup"
 FIELD_MANAGER: Final = "etcd-operator"
 
 # --- names of a cluster's objects
+# The first of the epochs that status.bootstrap.epoch counts.
+FIRST_EPOCH: Final = 1
 # Leaves 18 characters for what Kubernetes and we append: a pod's label holds the StatefulSet's
 # name, a dash and a revision's hash in 63 characters.
 MAX_CLUSTER_NAME_LENGTH: Final = 45
@@ -78,6 +81,7 @@ RESERVED_SUFFIXES: Final = ("-peer", "-ca", "-tls", "-config", "-probe")
 
 # --- names inside a member's pod
 ETCD_CONTAINER: Final = "etcd"
+# Of the first epoch; `data_volume_name` has the others'.
 DATA_VOLUME: Final = "data"
 CONFIG_VOLUME: Final = "config"
 DATA_MOUNT_PATH: Final = "/var/lib/etcd"
@@ -87,6 +91,15 @@ TLS_MOUNT_PATH: Final = "/etc/etcd-tls"
 SERVER_TLS_VOLUME: Final = "etcd-server-tls"
 PEER_TLS_VOLUME: Final = "etcd-peer-tls"
 CLIENT_TLS_VOLUME: Final = "etcd-client-tls"
+
+_DATA_VOLUME: Final = re.compile(rf"{DATA_VOLUME}(?:-(?P<epoch>[2-9]|[1-9][0-9]{{1,8}}))?")
+
+
+class ClaimPlace(NamedTuple):
+    """Whose volume a claim is: in which epoch of the cluster's data, of which member."""
+
+    epoch: int
+    ordinal: int
 
 
 def is_reserved_key(key: str) -> bool:
@@ -201,11 +214,35 @@ def pod_name(cluster: str, ordinal: int) -> str:
     return f"{cluster}-{ordinal}"
 
 
-def volume_claim_name(cluster: str, ordinal: int) -> str:
+def data_volume_name(epoch: int) -> str:
+    """Return what the members' data volume and its claim template are called: `data`, and in a
+    later epoch `data-2`, so that the volumes of the one before stay what they are.
+    """
+    return DATA_VOLUME if epoch == FIRST_EPOCH else f"{DATA_VOLUME}-{epoch}"
+
+
+def is_data_volume_name(name: str) -> bool:
+    """Say whether some epoch's data volume is called so."""
+    return _DATA_VOLUME.fullmatch(name) is not None
+
+
+def volume_claim_name(cluster: str, ordinal: int, epoch: int) -> str:
     """Return the claim's name: a StatefulSet joins the template's name and the pod's with a
     dash.
     """
-    return f"{DATA_VOLUME}-{pod_name(cluster, ordinal)}"
+    return f"{data_volume_name(epoch)}-{pod_name(cluster, ordinal)}"
+
+
+def claim_place(cluster: str, name: str) -> ClaimPlace | None:
+    """Return whose claim it is by its name, or None when the name is none of this cluster's.
+
+    Unambiguous: the name of a cluster does not begin with a digit.
+    """
+    volume, dash, member = name.rpartition(f"-{cluster}-")
+    found, ordinal = _DATA_VOLUME.fullmatch(volume), pod_ordinal(cluster, f"{cluster}-{member}")
+    if not dash or found is None or ordinal is None:
+        return None
+    return ClaimPlace(int(found["epoch"] or FIRST_EPOCH), ordinal)
 
 
 def pod_ordinal(cluster: str, name: str) -> int | None:

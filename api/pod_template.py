@@ -15,11 +15,11 @@ from api.labels import (
     CONFIG_MOUNT_PATH,
     CONFIG_VOLUME,
     DATA_MOUNT_PATH,
-    DATA_VOLUME,
     ETCD_CONTAINER,
     PEER_TLS_VOLUME,
     SERVER_TLS_VOLUME,
     TLS_MOUNT_PATH,
+    is_data_volume_name,
 )
 from api.strategic_merge import merge_pod_template
 
@@ -41,7 +41,6 @@ _REFUSED_IN_POD: Final[Mapping[str, str]] = {
     "activeDeadlineSeconds": "Members run for ever.",
 }
 _OWN_VOLUMES: Final = (
-    DATA_VOLUME,
     CONFIG_VOLUME,
     SERVER_TLS_VOLUME,
     PEER_TLS_VOLUME,
@@ -74,7 +73,7 @@ def _pod_errors(pod: Mapping[str, Any], path: str) -> Iterator[FieldError]:
         yield FieldError(f"{path}.restartPolicy", "must be Always", "Leave it out.")
     yield from _null_errors(pod, ("containers", "volumes"), path)
     for index, volume in enumerate(pod.get("volumes") or ()):
-        if volume["name"] in _OWN_VOLUMES:
+        if _is_own_volume(volume["name"]):
             yield FieldError(f"{path}.volumes[{index}]", _OWN, "Give the volume another name.")
     for index, container in enumerate(pod.get("containers") or ()):
         if container["name"] == ETCD_CONTAINER:
@@ -87,7 +86,7 @@ def _etcd_errors(container: Mapping[str, Any], path: str) -> Iterator[FieldError
             yield FieldError(f"{path}.{key}", _OWN, remedy)
     yield from _null_errors(container, ("volumeMounts", "env"), path)
     for index, mount in enumerate(container.get("volumeMounts") or ()):
-        if mount.get("name") in _OWN_VOLUMES or _overlaps_own_mount(mount["mountPath"]):
+        if _is_own_volume(mount.get("name")) or _overlaps_own_mount(mount["mountPath"]):
             yield FieldError(
                 f"{path}.volumeMounts[{index}]",
                 "is in the way of the mounts of etcd's data and configuration",
@@ -99,6 +98,11 @@ def _etcd_errors(container: Mapping[str, Any], path: str) -> Iterator[FieldError
             yield FieldError(f"{path}.env[{index}]", _OWN, "Give the variable another name.")
         elif name.startswith(_ETCD_VARIABLES):
             yield FieldError(f"{path}.env[{index}]", _NO_EFFECT, "Set spec.options instead.")
+
+
+def _is_own_volume(name: object) -> bool:
+    """Say whether a volume is ours by its name, whatever somebody wrote there."""
+    return name in _OWN_VOLUMES or (isinstance(name, str) and is_data_volume_name(name))
 
 
 def _null_errors(part: Mapping[str, Any], keys: tuple[str, ...], path: str) -> Iterator[FieldError]:

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from api.backup_rules import backup_errors
+from api.bootstrap_decision import with_bootstrap_decided
 from api.cluster_rules import spec_errors
 from api.errors import FieldError
 from api.labels import CLUSTER_NAME_PATTERN, MAX_CLUSTER_NAME_LENGTH, RESERVED_SUFFIXES
@@ -25,6 +26,7 @@ from api.objects import (
     read_identity,
     read_status,
 )
+from api.restore_rules import restore_not_supported_yet
 from api.tls_decision import with_tls_decided
 from api.v1alpha1.backup import BackupStatus, EtcdBackup
 from api.v1alpha1.cluster import ClusterSpec, EtcdCluster
@@ -55,7 +57,7 @@ def parse_cluster(obj: object) -> ParsedCluster | Invalid[ClusterStatus]:
     errors += tuple(_name_errors(read_identity(obj).name))
     if cluster is None:
         return _invalid(obj, ClusterStatus, errors)
-    spec = with_tls_decided(cluster.spec, cluster.status)
+    spec = with_bootstrap_decided(with_tls_decided(cluster.spec, cluster.status), cluster.status)
     errors += tuple(spec_errors(spec, "spec"))
     if errors:
         return _invalid(obj, ClusterStatus, errors)
@@ -118,6 +120,9 @@ def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
         for name, (value, problem) in asked.items()
         if value is not None
     ]
+    if spec.bootstrap.restore_from is not None:
+        source = spec.bootstrap.restore_from
+        errors += restore_not_supported_yet(source, "spec.bootstrap.restoreFrom")
     if spec.security.auth.enabled and (tls.certificate_secret or tls.issuer_ref):
         remedy = "Set it to false, or leave certificateSecret and issuerRef out."
         errors.append(FieldError("spec.security.auth.enabled", f"{_USERS}, {_NOT_YET}", remedy))

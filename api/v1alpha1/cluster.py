@@ -37,6 +37,7 @@ from api.v1alpha1.common import (
 from api.v1alpha1.maintenance import MaintenanceWindows
 from api.v1alpha1.network_policy import NetworkPolicy
 from api.v1alpha1.options import EtcdOptions
+from api.v1alpha1.restore_source import Bootstrap
 from api.v1alpha1.tls_fields import (
     DEFAULT_CERTIFICATE_DURATION,
     AlternativeNames,
@@ -410,6 +411,9 @@ class ClusterSpec(Model):
         description="The image, without a tag: the version is the tag, with its v.",
     )
     storage: Storage = nested(Storage, "Where the members keep their data.")
+    bootstrap: Bootstrap = Field(
+        default_factory=Bootstrap, description="What a new cluster begins from."
+    )
     security: Security = nested(Security, "How the cluster is protected.")
     resources: ResourceRequirements = Field(
         default_factory=ResourceRequirements, description="Computing resources of each member."

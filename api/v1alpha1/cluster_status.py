@@ -78,6 +78,91 @@ class BootstrapMember(Model):
     )
 
 
+class RestoredData(Model):
+    """What was restored, as the pod that did it has told. Sizes in bytes."""
+
+    source_cluster_id: Text = Field(
+        alias="sourceClusterID", description="etcd's ID of the saved cluster, in hexadecimal."
+    )
+    source_name: Text = Field(
+        description="The EtcdCluster that was saved: <namespace>/<name>.", max_length=317
+    )
+    saved_at: Time = Field(description="When the backup was begun.")
+    etcd_version: Text = Field(description="The etcd version of the saved member: v3.5.21.")
+    revision: Integer = Field(
+        description="The revision that the cluster begins at, the jump included.",
+        json_schema_extra=INT64,
+    )
+    compact_revision: Integer = Field(
+        description="What is older can't be read or watched.", json_schema_extra=INT64
+    )
+    bump_revision: Integer = Field(
+        default=0, description="How far revisions jumped ahead.", json_schema_extra=INT64
+    )
+    keys: Integer | None = Field(
+        default=None,
+        description="How many keys there were, where the saved member could tell.",
+        json_schema_extra=INT64,
+    )
+    database_size: Integer = Field(
+        description="Bytes of the restored database.", json_schema_extra=INT64
+    )
+    auth_enabled: Flag = Field(
+        default=False, description="Whether the backup has etcd ask who is calling."
+    )
+    alarms: tuple[Text, ...] = Field(
+        default=(),
+        description="The alarms that were raised when it was saved: NOSPACE <member ID>.",
+    )
+    notes: tuple[Text, ...] = Field(default=(), description="What to know about the backup.")
+
+
+class RestoreRecord(Model):
+    """The backup that the data began from, and how far it has come."""
+
+    source: Text = Field(description="The backup in words: EtcdBackup <name>, or where it is.")
+    store: Json = Field(
+        description="Where the backup is and with which credentials, as in"
+        " spec.bootstrap.restoreFrom.store.",
+        json_schema_extra=FREE_FORM,
+    )
+    revision: Integer | None = Field(
+        default=None, description="The revision that was asked for.", json_schema_extra=INT64
+    )
+    point_in_time: Time | None = Field(
+        default=None, description="The point in time that was asked for."
+    )
+    bump_revision: Integer = Field(
+        default=0, description="How far revisions are to jump ahead.", json_schema_extra=INT64
+    )
+    since: Time = Field(description="When the restore began.")
+    claim: Text = Field(
+        default="", description="The uid of the volume claim that the data are put on."
+    )
+    attempts: Integer = Field(
+        default=0, description="How many pods have failed.", json_schema_extra=INT32
+    )
+    failure: Text = Field(
+        default="", description="Why the last one failed, as one stable word; empty if none did."
+    )
+    message: Text = Field(default="", description="The same in words.")
+    failed_pod: Text = Field(default="", description="The uid of the last pod that failed.")
+    not_before: Time | None = Field(
+        default=None,
+        description="The moment before which it is not tried again; unset where trying is in vain.",
+    )
+    generation: Integer | None = Field(
+        default=None,
+        description="The metadata.generation that the last attempt failed with: a new one is tried"
+        " at once.",
+        json_schema_extra=INT64,
+    )
+    done: Flag = Field(default=False, description="Whether the seed member has its data.")
+    restored: RestoredData | None = Field(
+        default=None, description="What was restored; only when it is done."
+    )
+
+
 class BootstrapStatus(Model):
     """How the cluster was first made: written before its first object exists, and never taken
     back.
@@ -115,6 +200,9 @@ class BootstrapStatus(Model):
     )
     members: tuple[BootstrapMember, ...] = Field(
         default=(), description="The first members.", json_schema_extra=keyed_by("name")
+    )
+    restore: RestoreRecord | None = Field(
+        default=None, description="The backup that the data began from; unset, they began empty."
     )
 
 

@@ -14,6 +14,8 @@ from api.labels import (
     INSTANCE_LABEL,
     MEMBER_LABEL,
     MEMBERSHIP_ANNOTATION,
+    claim_place,
+    pod_name,
     selector_labels,
 )
 from api.reasons import Reason
@@ -124,7 +126,8 @@ def _kept(
 ) -> dict[str, Any]:
     """The patch. With uid and resourceVersion: the volume that was read, and no other."""
     metadata = volume["metadata"]
-    member = claim["metadata"]["name"].partition("-")[2]  # data-db-0 is the claim of db-0
+    place = claim_place(observed.name, claim["metadata"]["name"])
+    assert place is not None  # the step names a claim of a member
     return {
         "metadata": {
             "uid": metadata["uid"],
@@ -132,7 +135,7 @@ def _kept(
             "labels": {
                 CLUSTER_UID_LABEL: observed.uid,
                 INSTANCE_LABEL: observed.name,
-                MEMBER_LABEL: member,
+                MEMBER_LABEL: pod_name(observed.name, place.ordinal),
             },
         },
         "spec": {"persistentVolumeReclaimPolicy": "Retain"},

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from api.errors import FieldError
 from api.labels import (
-    DATA_VOLUME,
     ETCD_CONTAINER,
     FINALIZER,
     client_service_name,
@@ -37,7 +36,7 @@ from controllers.cluster.lost_nodes import lost_nodes
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod, Probe
 from controllers.cluster.options import option_errors
-from controllers.cluster.pods import claim_from, has_ended, pod_from, probe_from
+from controllers.cluster.pods import claims_from, has_ended, of_epoch, pod_from, probe_from
 from controllers.cluster.read_auth import AuthReader, read_auth
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.render.identity import Identity, identity_of
@@ -90,6 +89,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
     pods = _pods(metadata, pod_objects)
+    claims, other_claims = await _claims(metadata, status, sources, ask_server=unborn)
     applied = None if unborn else ClusterSpec.model_validate(status.applied_spec)
     who = _holder(metadata, status, applied)
     certificates = await read_certificates(
@@ -128,7 +128,8 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         foreign=tuple(_foreign(live, metadata["uid"])),
         pods=pods,
         pods_refused=await _pods_refused(metadata, live, pods, sources),
-        claims=await _claims(metadata, status, sources, ask_server=unborn),
+        claims=claims,
+        other_claims=other_claims,
         etcd=etcd,
         auth=auth,
         certificates=dataclasses.replace(certificates, shown=shown),
@@ -282,30 +283,26 @@ async def _pods_refused(
 
 async def _claims(
     metadata: JsonObject, status: ClusterStatus, sources: Sources, *, ask_server: bool
-) -> tuple[Claim, ...]:
-    """Claims with our uid; before the first start every claim under a name of ours.
+) -> tuple[tuple[Claim, ...], tuple[Claim, ...]]:
+    """Claims with our uid, of the recorded epoch and of others; before the first start every claim
+    under a name of ours as the first.
 
     A voter's claim that the cache does not have is asked for: that it is gone is proof of a loss.
     """
     namespace, name = metadata["namespace"], metadata["name"]
-    if ask_server:
-        objects = await sources.api.list(CLAIMS, namespace=namespace)
-    else:
-        objects = sources.informers[CLAIMS].by_index(BY_CLUSTER_UID, metadata["uid"])
-        known = {obj["metadata"]["name"] for obj in objects}
-        expected = [volume_claim_name(name, n) for n in voters_of(status) if status.cluster_id]
-        asked = [
-            await _get(sources.api, CLAIMS, namespace, missing)
-            for missing in expected
-            if missing not in known
-        ]
-        objects = [*objects, *filter(None, asked)]
-    claims = [
-        claim_from(obj, ordinal=ordinal)
-        for obj in objects
-        if (ordinal := pod_ordinal(f"{DATA_VOLUME}-{name}", obj["metadata"]["name"])) is not None
+    if ask_server or status.bootstrap is None:
+        return claims_from(name, await sources.api.list(CLAIMS, namespace=namespace)), ()
+    epoch = status.bootstrap.epoch
+    objects = sources.informers[CLAIMS].by_index(BY_CLUSTER_UID, metadata["uid"])
+    known = {obj["metadata"]["name"] for obj in objects}
+    expected = [volume_claim_name(name, n, epoch) for n in voters_of(status) if status.cluster_id]
+    asked = [
+        await _get(sources.api, CLAIMS, namespace, missing)
+        for missing in expected
+        if missing not in known
     ]
-    return tuple(sorted(claims, key=lambda claim: claim.ordinal))
+    claims = claims_from(name, [*objects, *filter(None, asked)])
+    return of_epoch(claims, epoch)
 
 
 async def _namespace_terminating(metadata: JsonObject, sources: Sources) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from api.errors import FieldError
+from api.labels import FIRST_EPOCH
 from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
@@ -83,6 +84,7 @@ class Claim:
 
     name: str
     ordinal: int
+    epoch: int = FIRST_EPOCH
     uid: str
     cluster_uid: str | None  # label etcd.etcd.io/cluster-uid; None: no operator made it
     terminating: bool
@@ -148,7 +150,8 @@ class Observed:
     """Everything the planner may decide from.
 
     `live` holds what the informers know of the objects under the cluster's names, keyed by kind
-    and name; `claims` are read live while no bootstrap is recorded and come from the cache later.
+    and name.  While no bootstrap is recorded `claims` are read live, those of all epochs; later
+    they come from the cache, and are those of the recorded epoch.
     """
 
     now: datetime
@@ -172,6 +175,7 @@ class Observed:
     pods_refused: str  # why the StatefulSet controller can't make its pods; empty when it can
     claims: tuple[Claim, ...]
     etcd: Etcd
+    other_claims: tuple[Claim, ...] = ()  # with our uid, of other epochs than the recorded one
     probe: Probe | None = None
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
@@ -186,6 +190,17 @@ class Observed:
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def epoch(self) -> int:
+        """Which epoch the cluster's data is in."""
+        return self.status.bootstrap.epoch if self.status.bootstrap else FIRST_EPOCH
+
+    @property
+    def own_claims(self) -> tuple[Claim, ...]:
+        """The claims that carry our uid, of all epochs."""
+        ours = (claim for claim in self.claims if claim.cluster_uid == self.uid)
+        return (*ours, *self.other_claims)
 
     def claim(self, ordinal: int) -> Claim | None:
         """The claim of an ordinal that carries our uid, None when there is none now."""

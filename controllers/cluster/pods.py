@@ -16,6 +16,8 @@ from api.labels import (
     ETCD_CONTAINER,
     MEMBERSHIP_ANNOTATION,
     RESIZED_ANNOTATION,
+    ClaimPlace,
+    claim_place,
 )
 from api.quantity import parse_quantity
 from api.reasons import Reason
@@ -48,13 +50,27 @@ _LOOP = 2
 _LONGEST_WORDS = 300
 
 
-def claim_from(obj: JsonObject, *, ordinal: int) -> Claim:
+def claims_from(cluster: str, objects: Iterable[JsonObject]) -> tuple[Claim, ...]:
+    """Those under names of the cluster's, of all epochs, in the order of epoch and ordinal."""
+    named = ((obj, claim_place(cluster, obj["metadata"]["name"])) for obj in objects)
+    found = (claim_from(obj, place) for obj, place in named if place is not None)
+    return tuple(sorted(found, key=lambda claim: (claim.epoch, claim.ordinal)))
+
+
+def of_epoch(claims: tuple[Claim, ...], epoch: int) -> tuple[tuple[Claim, ...], tuple[Claim, ...]]:
+    """The claims of this epoch, and the others."""
+    these = tuple(claim for claim in claims if claim.epoch == epoch)
+    return these, tuple(claim for claim in claims if claim.epoch != epoch)
+
+
+def claim_from(obj: JsonObject, place: ClaimPlace) -> Claim:
     """A claim as the planner sees it."""
     metadata, phase = obj["metadata"], obj.get("status", {}).get("phase")
     annotations = metadata.get("annotations") or {}
     return Claim(
         name=metadata["name"],
-        ordinal=ordinal,
+        ordinal=place.ordinal,
+        epoch=place.epoch,
         uid=metadata["uid"],
         cluster_uid=(metadata.get("labels") or {}).get(CLUSTER_UID_LABEL),
         terminating="deletionTimestamp" in metadata,

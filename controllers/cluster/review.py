@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from api.errors import FieldError
-from api.labels import DATA_VOLUME, pod_ordinal
 from api.objects import ParsedCluster
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
@@ -18,7 +17,7 @@ from controllers.cluster.observe import BY_CLUSTER_UID, checked_spec
 from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed
 from controllers.cluster.plan.accepted import edit, is_formed, refused_for_good
 from controllers.cluster.plan.versions import path
-from controllers.cluster.pods import claim_from
+from controllers.cluster.pods import claims_from, of_epoch
 from etcd.version_path import VersionPath, newer_patch
 from etcd.versions import parse_version
 from informers.informer_set import ObjectReader
@@ -82,14 +81,14 @@ def _observed(cluster: ParsedCluster, stored: JsonObject | None, claims: ObjectR
         foreign=(),
         pods=(),
         pods_refused="",
-        claims=_claims(who.name, who.uid, claims) if applied is not None else (),
+        claims=_claims(cluster, status, claims) if applied is not None else (),
         etcd=Etcd(error="it was not asked"),
     )
 
 
-def _claims(name: str, uid: str, claims: ObjectReader) -> tuple[Claim, ...]:
-    found = (
-        (obj, pod_ordinal(f"{DATA_VOLUME}-{name}", obj["metadata"]["name"]))
-        for obj in claims.by_index(BY_CLUSTER_UID, uid)
-    )
-    return tuple(claim_from(obj, ordinal=n) for obj, n in found if n is not None)
+def _claims(
+    cluster: ParsedCluster, status: ClusterStatus, claims: ObjectReader
+) -> tuple[Claim, ...]:
+    who = cluster.identity
+    found = claims_from(who.name, claims.by_index(BY_CLUSTER_UID, who.uid))
+    return of_epoch(found, status.bootstrap.epoch)[0] if status.bootstrap else found

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from api.labels import FIRST_EPOCH, ClaimPlace
 from api.v1alpha1.cluster import ClusterSpec
 from controllers.cluster.observed import Claim, Etcd, LostNode, Observed, Pod, Probe
 from controllers.cluster.pods import claim_from, pod_from, probe_from
@@ -167,7 +168,7 @@ def _pod_from(shown: ShownPod) -> Pod:
 
 @lru_cache(maxsize=65536)
 def _claim_from(shown: ShownClaim) -> Claim:
-    return claim_from(shown.to_object(), ordinal=shown.ordinal)
+    return claim_from(shown.to_object(), ClaimPlace(FIRST_EPOCH, shown.ordinal))
 
 
 def _spec_of(recorded: Mapping[str, Any] | None) -> ClusterSpec | None:

@@ -208,7 +208,7 @@ def leftovers_go_by_size(observed, real):
     size = observed.applied.size if observed.applied else 0
     for claim in observed.claims:
         if size <= claim.ordinal and not claim.terminating and size:
-            name = volume_claim_name(observed.name, claim.ordinal)
+            name = volume_claim_name(observed.name, claim.ordinal, claim.epoch)
             return DiscardClaim(
                 name=name, uid=claim.uid, not_member="", keep_volume=False, why="beyond the size"
             )

@@ -5,7 +5,7 @@ under a token nobody else has.  What must never happen: a second bootstrap over 
 bootstrap over data of others.  Both are decided here, before the first object exists.
 """
 
-from api.labels import pod_name
+from api.labels import FIRST_EPOCH, pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
 from controllers.cluster.members import voters
@@ -17,8 +17,6 @@ from controllers.cluster.plan.template import is_behind
 from controllers.cluster.render import identity, rendered_for, stateful_set_for
 from controllers.cluster.render.identity import scheme_of
 from etcd.ids import cluster_id_hex, member_id_hex
-
-_FIRST_EPOCH = 1
 
 
 def sleep_unborn(observed: Observed) -> Wait | None:
@@ -37,8 +35,8 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
     recorded = observed.status.bootstrap
     if recorded is None:
         bootstrap = BootstrapStatus(
-            token=f"{observed.uid}-{_FIRST_EPOCH}",
-            epoch=_FIRST_EPOCH,
+            token=f"{observed.uid}-{FIRST_EPOCH}",
+            epoch=FIRST_EPOCH,
             size=observed.spec.size,
             cluster_domain=observed.spec.cluster_domain or observed.cluster_domain,
             scheme=scheme_of(observed.spec),

@@ -79,7 +79,7 @@ def delete_claims(observed: Observed) -> DeleteClaims | None:
     """Then the claims that carry this cluster's uid, and no others."""
     if observed.deleting_since is None:
         return None
-    going = {claim.uid for claim in observed.claims if claim.terminating}
+    going = {claim.uid for claim in observed.own_claims if claim.terminating}
     claims = tuple(claim for claim in _own_claims(observed) if claim[1] not in going)
     return DeleteClaims(claims=claims) if claims else None
 
@@ -105,4 +105,4 @@ def keep_finalizer(observed: Observed) -> SetFinalizer | None:
 
 
 def _own_claims(observed: Observed) -> list[tuple[str, str]]:
-    return [(c.name, c.uid) for c in observed.claims if c.cluster_uid == observed.uid]
+    return [(claim.name, claim.uid) for claim in observed.own_claims]

@@ -288,7 +288,7 @@ def add_learner(observed: Observed) -> AddLearner | Wait | None:
     return AddLearner(
         name=joining.name,
         peer_url=_peer_url(observed, joining),
-        claim=volume_claim_name(observed.name, joining.ordinal),
+        claim=volume_claim_name(observed.name, joining.ordinal, observed.epoch),
         old_claim=joining.old_claim,
     )
 

@@ -21,11 +21,11 @@ from controllers.cluster.plan.steps import (
     DiscardLeftovers,
     Wait,
 )
+from controllers.cluster.pods import of_epoch
 from controllers.cluster.render import rendered_for, stateful_set_for
 from controllers.cluster.render.identity import scheme_of
 
 _FIELD = "spec.storage.existingVolumes"
-_FIRST_EPOCH = 1
 
 
 def adopt(observed: Observed) -> AdoptClaims | AcceptSpec | Wait | None:
@@ -33,19 +33,21 @@ def adopt(observed: Observed) -> AdoptClaims | AcceptSpec | Wait | None:
 
     Its members start from closed files, which their data makes them ignore; spec.size is reached
     afterwards.  A crash in between is gone on from: claims that are ours already are adopted too,
-    which also mends a status that was lost.
+    which also mends a status that was lost.  Of several epochs' claims those of the newest one are
+    taken that are all there; the others stay as they are.
     """
     if not _obeys(observed, "Adopt") or not observed.claims:
         return None
     assert observed.spec is not None
-    record = _record_on(observed.claims)
-    reason = next(_against(observed, observed.spec, record), "")
+    claims = _newest_complete(observed)
+    record = _record_on(claims)
+    reason = next(_against(observed, observed.spec, record, claims), "")
     if reason or record is None:
         return _leftover_wait(f"The volumes can't be adopted: {reason}")
-    foreign = _to_take_over(observed, record)
+    foreign = _to_take_over(observed, record, claims)
     if foreign:
         return AdoptClaims(claims=_named(foreign))
-    return _resume(observed, observed.spec, record)
+    return _resume(observed, observed.spec, record, epoch=claims[0].epoch)
 
 
 def wait_for_lost_status(observed: Observed) -> Wait | None:
@@ -128,22 +130,34 @@ def _obeys(observed: Observed, policy: str) -> bool:
     return observed.spec.storage.existing_volumes == policy
 
 
+def _newest_complete(observed: Observed) -> tuple[Claim, ...]:
+    """The claims of the newest epoch that are all there by their own record; if none are, all."""
+    for epoch in sorted({claim.epoch for claim in observed.claims}, reverse=True):
+        claims, _ = of_epoch(observed.claims, epoch)
+        record = _record_on(claims)
+        if record is not None and not any(_against_claims(observed, record, claims)):
+            return claims
+    return observed.claims
+
+
 def _record_on(claims: tuple[Claim, ...]) -> ClaimRecord | None:
     """The first record that can be read; whether the others agree is checked against it."""
     records = (ClaimRecord.parse(claim.membership) for claim in claims)
     return next((record for record in records if record is not None), None)
 
 
-def _against(observed: Observed, spec: ClusterSpec, record: ClaimRecord | None) -> Iterator[str]:
+def _against(
+    observed: Observed, spec: ClusterSpec, record: ClaimRecord | None, claims: tuple[Claim, ...]
+) -> Iterator[str]:
     """What speaks against adopting, and what would help."""
     if record is None:
         yield (
-            f"{_names(observed.claims)} carry no record of their cluster (annotation"
+            f"{_names(claims)} carry no record of their cluster (annotation"
             f" {MEMBERSHIP_ANNOTATION}), which this operator writes once a cluster has formed; set"
             f" {_FIELD} to Discard to delete them, or choose another name"
         )
         return
-    yield from _against_claims(observed, record)
+    yield from _against_claims(observed, record, claims)
     if record.scheme != scheme_of(spec):
         yield (
             f"their members' peer URLs begin with {record.scheme}, and this cluster's would begin"
@@ -167,9 +181,14 @@ def _against(observed: Observed, spec: ClusterSpec, record: ClaimRecord | None) 
         )
 
 
-def _against_claims(observed: Observed, record: ClaimRecord) -> Iterator[str]:
-    by_ordinal = {claim.ordinal: claim for claim in observed.claims}
-    missing = [volume_claim_name(observed.name, n) for n in record.voters if n not in by_ordinal]
+def _against_claims(
+    observed: Observed, record: ClaimRecord, claims: tuple[Claim, ...]
+) -> Iterator[str]:
+    epoch = next(claim.epoch for claim in claims if ClaimRecord.parse(claim.membership) == record)
+    by_ordinal = {claim.ordinal: claim for claim in claims if claim.epoch == epoch}
+    missing = [
+        volume_claim_name(observed.name, n, epoch) for n in record.voters if n not in by_ordinal
+    ]
     if missing:
         yield f"{', '.join(missing)} of their cluster {record.cluster_id} are missing: restore them"
         return
@@ -186,13 +205,15 @@ def _against_claims(observed: Observed, record: ClaimRecord) -> Iterator[str]:
         )
 
 
-def _to_take_over(observed: Observed, record: ClaimRecord) -> list[Claim]:
+def _to_take_over(
+    observed: Observed, record: ClaimRecord, claims: tuple[Claim, ...]
+) -> list[Claim]:
     """The voters' claims, and before them those that the same cluster left beyond its voters.
 
     The latter are discarded later, as spec.storage.removedMemberPolicy says: what they hold is not
     a voter's, and a new member must not start on it.
     """
-    foreign = [claim for claim in observed.claims if claim.cluster_uid != observed.uid]
+    foreign = [claim for claim in claims if claim.cluster_uid != observed.uid]
     voters = [claim for claim in foreign if claim.ordinal in record.voters]
     earlier = {claim.cluster_uid for claim in voters} - {None}
     beyond = [
@@ -203,10 +224,12 @@ def _to_take_over(observed: Observed, record: ClaimRecord) -> list[Claim]:
     return [*beyond, *voters]
 
 
-def _resume(observed: Observed, spec: ClusterSpec, record: ClaimRecord) -> AcceptSpec:
+def _resume(
+    observed: Observed, spec: ClusterSpec, record: ClaimRecord, *, epoch: int
+) -> AcceptSpec:
     bootstrap = BootstrapStatus(
-        token=f"{observed.uid}-{_FIRST_EPOCH}",
-        epoch=_FIRST_EPOCH,
+        token=f"{observed.uid}-{epoch}",
+        epoch=epoch,
         size=len(record.voters),
         cluster_domain=record.cluster_domain,
         scheme=record.scheme,

@@ -6,7 +6,7 @@ recorded values: a changed flag or spec must never change the URL of a member th
 
 from dataclasses import dataclass
 
-from api.labels import client_service_name, peer_service_name, pod_name
+from api.labels import FIRST_EPOCH, client_service_name, peer_service_name, pod_name
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapStatus
 
@@ -17,7 +17,9 @@ METRICS_PORT = 2381
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who a cluster is: nothing here changes while it lives."""
+    """Who a cluster is: nothing here changes while it lives, but that its data may begin anew: then
+    token and epoch are others.
+    """
 
     namespace: str
     name: str
@@ -25,6 +27,7 @@ class Identity:
     token: str
     cluster_domain: str
     scheme: str = "http"
+    epoch: int = FIRST_EPOCH
 
     @property
     def has_tls(self) -> bool:
@@ -62,4 +65,5 @@ def identity_of(namespace: str, name: str, uid: str, bootstrap: BootstrapStatus)
         token=bootstrap.token,
         cluster_domain=bootstrap.cluster_domain,
         scheme=bootstrap.scheme,
+        epoch=bootstrap.epoch,
     )

@@ -14,9 +14,11 @@ from api.labels import (
     DATA_MOUNT_PATH,
     DATA_VOLUME,
     ETCD_CONTAINER,
+    FIRST_EPOCH,
     RESTART_ANNOTATION,
     TEMPLATE_HASH_ANNOTATION,
     config_map_name,
+    data_volume_name,
     object_labels,
     peer_service_name,
     selector_labels,
@@ -60,6 +62,7 @@ def pod_template(
         "spec": _pod_spec(identity, spec, digest),
     }
     merged = merge_pod_template(template, spec.pod_template.to_json())
+    merged = _on_data_of(identity.epoch, merged)
     return with_restart(with_bundles(merged, bundles or {}), restart)
 
 
@@ -84,7 +87,7 @@ def stateful_set(
     live_claim_templates: list[Any],
 ) -> dict[str, Any]:
     """The StatefulSet. Claim templates can't be changed: where they differ, the live ones stay."""
-    claim_templates = [_claim_template(identity, spec)]
+    claim_templates = [claim_template(identity, spec)]
     if live_claim_templates and not holds(claim_templates, live_claim_templates):
         claim_templates = live_claim_templates
     return {
@@ -105,6 +108,29 @@ def stateful_set(
     }
 
 
+def _on_data_of(epoch: int, template: dict[str, Any]) -> dict[str, Any]:
+    """The template with this epoch's data wherever it mounts data: a container of the user's says
+    `data` in every epoch.
+    """
+    if epoch == FIRST_EPOCH:
+        return template
+    pod = template["spec"]
+    renamed = {
+        kind: [_renamed_mounts(container, data_volume_name(epoch)) for container in pod[kind]]
+        for kind in ("containers", "initContainers")
+        if pod.get(kind)
+    }
+    return {**template, "spec": {**pod, **renamed}}
+
+
+def _renamed_mounts(container: Mapping[str, Any], volume: str) -> dict[str, Any]:
+    mounts = [
+        {**mount, "name": volume} if mount.get("name") == DATA_VOLUME else mount
+        for mount in container.get("volumeMounts") or ()
+    ]
+    return {**container, "volumeMounts": mounts} if mounts else {**container}
+
+
 def _hash_but_resources(template: Mapping[str, Any]) -> str:
     """A hash of all that only a restart can change: the etcd container's resources are left out."""
     containers = [
@@ -114,8 +140,10 @@ def _hash_but_resources(template: Mapping[str, Any]) -> str:
     return hash_of({**template, "spec": {**template["spec"], "containers": containers}})
 
 
-def _claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
-    """The claims carry the cluster's uid and no owner: by default they outlive the cluster."""
+def claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
+    """What claims of this epoch are made from. They carry the cluster's uid and no owner: by
+    default they outlive the cluster.
+    """
     custom = spec.storage.volume_claim_template
     claim_spec: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
@@ -129,7 +157,7 @@ def _claim_template(identity: Identity, spec: ClusterSpec) -> dict[str, Any]:
         claim_spec["storageClassName"] = storage_class
     labels = {**(custom.metadata.labels if custom else {})}
     labels |= {**selector_labels(identity.name), CLUSTER_UID_LABEL: identity.uid}
-    meta: dict[str, Any] = {"name": DATA_VOLUME, "labels": labels}
+    meta: dict[str, Any] = {"name": data_volume_name(identity.epoch), "labels": labels}
     if custom and custom.metadata.annotations:
         meta["annotations"] = dict(custom.metadata.annotations)
     return {

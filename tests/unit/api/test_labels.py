@@ -41,6 +41,40 @@ def test_other_names_have_no_ordinal(name):
     assert labels.pod_ordinal("demo", name) is None
 
 
+epochs = st.integers(1, 10**8)
+
+
+@given(valid_names, st.integers(0, 8), epochs)
+def test_a_claim_says_whose_it_is_in_which_epoch(cluster, ordinal, epoch):
+    name = labels.volume_claim_name(cluster, ordinal, epoch)
+
+    assert labels.claim_place(cluster, name) == (epoch, ordinal)
+    assert labels.is_data_volume_name(labels.data_volume_name(epoch))
+
+
+@given(valid_names, valid_names, st.integers(0, 8), epochs)
+def test_no_two_clusters_share_a_claim(one, other, ordinal, epoch):
+    name = labels.volume_claim_name(one, ordinal, epoch)
+
+    assert one == other or labels.claim_place(other, name) is None
+
+
+def test_claims_of_the_first_epoch_are_named_as_they_always_were():
+    assert labels.volume_claim_name("demo", 0, 1) == "data-demo-0"
+    assert labels.volume_claim_name("demo", 0, 2) == "data-2-demo-0"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("data-demo", "data-demo-", "data-demo-00", "data-other-0", "dat-demo-0", "demo-0"),
+        *("data-1-demo-0", "data-02-demo-0", "data-0-demo-0", "data-x-demo-0", "data-2-3-demo-0"),
+    ],
+)
+def test_other_names_are_no_claims_of_the_cluster(name):
+    assert labels.claim_place("demo", name) is None
+
+
 def test_the_selector_is_part_of_every_objects_labels():
     selector = labels.selector_labels("demo")
 

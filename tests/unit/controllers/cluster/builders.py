@@ -9,7 +9,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
-from api.labels import pod_name
+from api.labels import FIRST_EPOCH, pod_name, volume_claim_name
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus, ClusterStatus
 from controllers.cluster.claim_record import record_of
@@ -35,10 +35,10 @@ def spec(**fields: Any) -> ClusterSpec:
     return ClusterSpec.model_validate(fields)
 
 
-def bootstrap(size: int, *, started: bool = True) -> BootstrapStatus:
+def bootstrap(size: int, *, started: bool = True, epoch: int = FIRST_EPOCH) -> BootstrapStatus:
     return BootstrapStatus(
-        token=f"{UID}-1",
-        epoch=1,
+        token=f"{UID}-{epoch}",
+        epoch=epoch,
         size=size,
         network_policy=True,
         closed=started,
@@ -73,11 +73,12 @@ def pod(ordinal: int, **changes: Any) -> Pod:
     return dataclasses.replace(healthy, **changes)
 
 
-def claim(ordinal: int, **changes: Any) -> Claim:
+def claim(ordinal: int, *, epoch: int = FIRST_EPOCH, **changes: Any) -> Claim:
     own = Claim(
-        name=f"data-db-{ordinal}",
+        name=volume_claim_name("db", ordinal, epoch),
         ordinal=ordinal,
-        uid=f"claim-{ordinal}",
+        epoch=epoch,
+        uid=f"claim-{ordinal}" if epoch == FIRST_EPOCH else f"claim-{epoch}-{ordinal}",
         cluster_uid=UID,
         terminating=False,
     )

@@ -246,6 +246,21 @@ async def test_volume_is_kept_and_labelled_before_its_claim_goes(server, writer)
     }
 
 
+async def test_volume_of_a_later_epoch_is_labelled_with_its_member(server, writer):
+    put_claim(server, "data-3-db-2", volumeName="pv-1")
+    put_volume(server)
+    step = DiscardClaim(
+        name="data-3-db-2", uid="old", not_member=PEER_URL, keep_volume=True, why="it has left"
+    )
+
+    assert await discard_claim(step, accepted(), writer, list_members=nobody) == Done()
+    assert volume(server)["metadata"]["labels"]["etcd.etcd.io/member"] == "db-2"
+
+
+async def nobody():
+    return ()
+
+
 async def test_claim_that_was_never_bound_keeps_nothing(server, writer):
     put_claim(server)
 

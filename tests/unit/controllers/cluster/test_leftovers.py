@@ -245,6 +245,45 @@ class TestAdopt:
         assert isinstance(step, AdoptClaims)
 
 
+class TestSeveralEpochs:
+    def test_no_empty_cluster_is_formed_beside_a_later_epochs_data(self):
+        wait = step_for("Refuse", left(0, epoch=2))
+
+        assert wait.reason is Reason.LEFTOVER_VOLUMES
+        assert "data-2-db-0" in wait.message
+
+    def test_later_epochs_data_of_this_very_cluster_is_a_lost_status(self):
+        assert step_for("Refuse", left(0, epoch=2, cluster_uid=UID)).reason is Reason.STATUS_LOST
+
+    def test_all_epochs_are_discarded_on_request(self):
+        step = step_for("Discard", (*left(0), *left(0, epoch=3)))
+
+        assert [name for name, _ in step.claims] == ["data-db-0", "data-3-db-0"]
+
+    def test_the_newest_epoch_is_adopted_and_the_others_stay_as_they_are(self):
+        of = told("Adopt", (*left(0, 1, 2), *left(0, 1, 2, epoch=2)))
+        assert {name[:10] for name, _ in plan(of).step.claims} == {"data-2-db-"}
+
+        step = plan(taken_over(of)).step
+
+        assert isinstance(step, AcceptSpec)
+        assert (step.bootstrap.epoch, step.bootstrap.token) == (2, f"{UID}-2")
+        (template,) = step.dry_run["spec"]["volumeClaimTemplates"]
+        assert template["metadata"]["name"] == "data-2"
+
+    def test_an_epoch_that_is_not_whole_gives_way_to_the_one_before(self):
+        unfinished = left(0, epoch=2, record=None)
+        incomplete = left(0, 1, epoch=3)
+        of = taken_over(told("Adopt", (*left(0, 1, 2), *unfinished, *incomplete)))
+
+        assert plan(of).step.bootstrap.epoch == 1
+
+    def test_what_keeps_every_epoch_from_being_adopted_is_said_of_the_first_record(self):
+        wait = step_for("Adopt", (*left(0, epoch=2, record=None), *left(0, 1, epoch=3)))
+
+        assert "data-3-db-2" in wait.message
+
+
 class TestRecord:
     def test_formed_cluster_notes_its_membership_on_every_claim(self):
         bare = observed(claims=tuple(claim(n) for n in range(3)))

@@ -350,6 +350,13 @@ class TestEnd:
 
         assert step == DeleteClaims(claims=(("data-db-0", "claim-0"),))
 
+    def test_claims_of_all_epochs_go_with_it(self):
+        older = (claim(0, epoch=2), claim(1, epoch=2, terminating=True))
+
+        step = plan(dying(live={}, claims=(), pods=(), other_claims=older)).step
+
+        assert step == DeleteClaims(claims=(("data-2-db-0", "claim-2-0"),))
+
     def test_finalizer_stays_until_pods_and_claims_are_gone(self):
         assert waits(dying(live={}, claims=())) is Reason.DELETING
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.labels import ClaimPlace
 from api.reasons import Reason
 from controllers.cluster.pods import claim_from, pod_from, probe_from
 
+FIRST = ClaimPlace(epoch=1, ordinal=0)
 SINCE = "2026-01-01T11:59:00Z"
 SELECTED = "volume.kubernetes.io/selected-node"
 
@@ -129,7 +131,7 @@ def test_pod_on_its_way_out_has_no_problem():
 def test_claim_of_another_operator_has_no_uid_of_ours():
     claim = {"metadata": {"name": "data-db-0", "uid": "c"}, "status": {"phase": "Bound"}}
 
-    assert claim_from(claim, ordinal=0).cluster_uid is None
+    assert claim_from(claim, FIRST).cluster_uid is None
 
 
 @pytest.mark.parametrize(("chosen", "unassigned"), [({}, True), ({SELECTED: "node-1"}, False)])
@@ -138,7 +140,7 @@ def test_claim_without_a_volume_is_unassigned_until_the_scheduler_has_chosen_a_n
 ):
     metadata = {"name": "data-db-0", "uid": "c", "annotations": chosen}
 
-    seen = claim_from({"metadata": metadata, "status": {"phase": "Pending"}}, ordinal=0)
+    seen = claim_from({"metadata": metadata, "status": {"phase": "Pending"}}, FIRST)
 
     assert seen.unassigned is unassigned
 

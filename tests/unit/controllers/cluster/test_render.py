@@ -10,8 +10,17 @@ from api.labels import CLUSTER_UID_LABEL, selector_labels
 from controllers.cluster.render import desired_objects, identity, rendering
 from controllers.cluster.render.network import disruption_budget
 from controllers.cluster.render.normal import differs
+from controllers.cluster.render.pods import stateful_set
 from tests.unit.controllers.cluster import certificate_builders as tls
-from tests.unit.controllers.cluster.builders import UID, WHO, accepted, observed, pod, spec
+from tests.unit.controllers.cluster.builders import (
+    UID,
+    WHO,
+    accepted,
+    bootstrap,
+    observed,
+    pod,
+    spec,
+)
 
 MEMBERS = {"matchLabels": selector_labels("db")}
 
@@ -285,6 +294,24 @@ class TestObjects:
         made = objects(dataclasses.replace(wanted, live=live))["StatefulSet", "db"]
 
         assert made["spec"]["volumeClaimTemplates"] == [{"kept": True}]
+
+    def test_a_later_epochs_members_live_on_volumes_of_their_own(self):
+        side = {"name": "side", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}
+        wanted = spec(podTemplate={"spec": {"containers": [side]}})
+        who = identity(accepted(), bootstrap(1, epoch=2))
+
+        made = stateful_set(
+            who,
+            wanted,
+            rendering(who, wanted).pod_template,
+            size=1,
+            live_claim_templates=[],
+        )["spec"]
+
+        containers = made["template"]["spec"]["containers"]
+        mounted = {c["name"]: c["volumeMounts"][0]["name"] for c in containers}
+        assert mounted == {"etcd": "data-2", "side": "data-2"}
+        assert [t["metadata"]["name"] for t in made["volumeClaimTemplates"]] == ["data-2"]
 
     def test_peer_service_publishes_members_that_are_not_ready(self):
         made = objects(accepted())["Service", "db-peer"]["spec"]

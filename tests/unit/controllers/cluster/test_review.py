@@ -9,7 +9,7 @@ from api.objects import ParsedCluster
 from api.validation import parse_cluster
 from controllers.cluster.observe import checked_spec
 from controllers.cluster.plan.admission import refuse_edit
-from controllers.cluster.pods import claim_from
+from controllers.cluster.pods import claims_from
 from controllers.cluster.review import advice, refusals
 from tests.unit.controllers.cluster import builders
 
@@ -109,7 +109,7 @@ def test_an_edit_is_refused_in_the_reconcilers_words(edit):
         builders.observed(spec_fields=STORAGE),
         spec=spec,
         spec_errors=spec_errors,
-        claims=tuple(claim_from(claim(n), ordinal=n) for n in range(3)),
+        claims=claims_from("db", map(claim, range(3))),
     )
     said = refuse_edit(seen)
 
