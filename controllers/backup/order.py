@@ -96,6 +96,19 @@ class Saved(Model):
     key_id: Text = Field(default="", alias="keyID")
 
 
+class Proven(Model):
+    """The backup was restored, and etcd served what had been saved.
+
+    etcd_version: of that etcd. keys, kv_hash: None where the manifest has none to compare with.
+    """
+
+    proven_at: Time
+    etcd_version: Text
+    etcd_revision: Integer
+    keys: Integer | None = None
+    kv_hash: Integer | None = None
+
+
 class Failed(Model):
     """No backup, for that reason, in the words of whoever refused."""
 
@@ -112,9 +125,9 @@ def failed(reason: Reason, message: str) -> Failed:
     return Failed(failed=reason.value, message=message[:_LONGEST_WORDS])
 
 
-def read_answer(text: str) -> Saved | Failed | None:
+def read_answer(text: str) -> Saved | Proven | Failed | None:
     """What a termination message says; None when it is none of ours."""
-    for kind in (Saved, Failed):
+    for kind in (Saved, Proven, Failed):
         try:
             return kind.model_validate_json(text)
         except ValidationError:
