@@ -146,6 +146,15 @@ class EventReason(StrEnum):
         "A time of the schedule passed by more than startingDeadlineSeconds: it is not made up.",
         "Look whether the operator was down, or an earlier backup of the schedule never ends.",
     )
+    RESTORE_STARTED = "RestoreStarted", "A Job was made that examines the backup."
+    BACKUP_EXAMINED = "BackupExamined", "The whole backup was read and is as it was written."
+    RESTORE_CLUSTER_MADE = "RestoreClusterMade", "The EtcdCluster was made that begins from it."
+    RESTORE_CLUSTER_ASKED = (
+        "RestoreClusterAsked",
+        "The EtcdCluster was asked to take the backup's data, or what becomes of its old data.",
+    )
+    RESTORE_COMPLETED = _of(Reason.RESTORE_COMPLETED)
+    PUT_BACK = _of(Reason.PUT_BACK)
     # --- the conditions that also deserve an event when they set in
     INVALID_SPEC = _of(Reason.INVALID_SPEC)
     NOT_SUPPORTED_YET = _of(Reason.NOT_SUPPORTED_YET)
@@ -202,3 +211,20 @@ class EventReason(StrEnum):
     OPERATOR_IMAGE_UNKNOWN = _of(Reason.OPERATOR_IMAGE_UNKNOWN)
     CLOCK_BEHIND = _of(Reason.CLOCK_BEHIND)
     EDITED_TOO_LATE = _of(Reason.EDITED_TOO_LATE)
+    BACKUP_NOT_FOUND = _of(Reason.BACKUP_NOT_FOUND)
+    BACKUP_UNREADABLE = _of(Reason.BACKUP_UNREADABLE)
+    BACKUP_INCOMPLETE = _of(Reason.BACKUP_INCOMPLETE)
+    BACKUP_DAMAGED = _of(Reason.BACKUP_DAMAGED)
+    ENCRYPTION_KEY_MISSING = _of(Reason.ENCRYPTION_KEY_MISSING)
+    ENCRYPTION_KEY_REFUSED = _of(Reason.ENCRYPTION_KEY_REFUSED)
+    BACKUP_TOO_NEW = _of(Reason.BACKUP_TOO_NEW)
+    VOLUME_TOO_SMALL = _of(Reason.VOLUME_TOO_SMALL)
+    TARGET_NOT_EMPTY = _of(Reason.TARGET_NOT_EMPTY)
+    RESTORE_FAILED = _of(Reason.RESTORE_FAILED)
+    BACKUP_NOT_COMPLETED = _of(Reason.BACKUP_NOT_COMPLETED)
+    BACKUP_NOT_SHARED = _of(Reason.BACKUP_NOT_SHARED)
+    TARGET_EXISTS = _of(Reason.TARGET_EXISTS)
+    TARGET_GONE = _of(Reason.TARGET_GONE)
+    TEMPLATE_NEEDED = _of(Reason.TEMPLATE_NEEDED)
+    RESTORE_OVERTAKEN = _of(Reason.RESTORE_OVERTAKEN)
+    CLUSTER_NOT_FOUND = _of(Reason.CLUSTER_NOT_FOUND)

@@ -24,6 +24,8 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
 # On the Job of an EtcdBackup and its pods.
 BACKUP_UID_LABEL: Final = f"{GROUP}/backup-uid"
+# On the Job of an EtcdRestore and its pods, and on the EtcdCluster that it made.
+RESTORE_UID_LABEL: Final = f"{GROUP}/restore-uid"
 # On an EtcdBackup that a schedule made: the uid of the one with the schedule.
 SCHEDULE_UID_LABEL: Final = f"{GROUP}/schedule-uid"
 # On a PersistentVolume that is kept: whose data it holds.
@@ -61,6 +63,10 @@ SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
 STORAGE_PATH_ANNOTATION: Final = f"{GROUP}/storage-path"
 # On an EtcdBackup: with the value "true", delete it, and before that what it has in the store.
 EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
+# On an EtcdBackup: the namespaces that may restore it besides its own, with commas between them.
+ALLOW_RESTORE_ANNOTATION: Final = f"{GROUP}/allow-restore-from-namespaces"
+# On an EtcdCluster that an EtcdRestore made: which of its attempts.
+RESTORE_ATTEMPT_ANNOTATION: Final = f"{GROUP}/restore-attempt"
 # On an EtcdCluster: asks it to begin anew from a backup (v1alpha1/restore_request.py).
 RESTORE_ANNOTATION: Final = f"{GROUP}/restore"
 # On an EtcdCluster: what becomes of the data that it had before: Keep, Discard or PutBack.
@@ -120,6 +126,11 @@ def selector_labels(cluster: str) -> dict[str, str]:
 def backup_labels(cluster: str) -> dict[str, str]:
     """Return the labels of the pods that take backups of one cluster in its namespace."""
     return {NAME_LABEL: "etcd-backup", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
+
+
+def restore_labels(cluster: str) -> dict[str, str]:
+    """Return the labels of the pods that examine backups for one cluster in its namespace."""
+    return {NAME_LABEL: "etcd-restore", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
 
 
 def object_labels(cluster: str, cluster_uid: str) -> dict[str, str]:

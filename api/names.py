@@ -9,8 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from api.errors import FieldError
-from api.labels import is_reserved_key
-from api.v1alpha1.common import MAX_SUBDOMAIN_LENGTH, SUBDOMAIN_PATTERN
+from api.labels import (
+    CLUSTER_NAME_PATTERN,
+    MAX_CLUSTER_NAME_LENGTH,
+    RESERVED_SUFFIXES,
+    is_reserved_key,
+)
+from api.v1alpha1.common import MAX_SUBDOMAIN_LENGTH, SUBDOMAIN_PATTERN, matching
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
@@ -18,6 +23,28 @@ _SUBDOMAIN: Final = re.compile(SUBDOMAIN_PATTERN)
 _MAX_NAME_LENGTH: Final = 63
 # The sum over all annotations of an object; the templates get less than an object may have.
 _MAX_ANNOTATIONS_BYTES: Final = 128 * 1024
+
+
+_check_cluster_name: Final = matching(
+    CLUSTER_NAME_PATTERN,
+    "must be lower-case letters, digits and '-', begin with a letter and not end with '-'",
+)
+
+
+def cluster_name_errors(name: str, field: str) -> Iterator[FieldError]:
+    """Yield what keeps an EtcdCluster from having the name that stands in that field."""
+    try:
+        _check_cluster_name(name)
+    except ValueError as error:
+        yield FieldError(field, str(error))
+    if len(name) > MAX_CLUSTER_NAME_LENGTH:
+        yield FieldError(field, f"must have at most {MAX_CLUSTER_NAME_LENGTH} characters")
+    if name.endswith(RESERVED_SUFFIXES):
+        endings = ", ".join(RESERVED_SUFFIXES)
+        yield FieldError(
+            field,
+            f"must not end in {endings}: objects of another cluster could have these names",
+        )
 
 
 def is_qualified_name(text: str) -> bool:

@@ -512,6 +512,11 @@ class Reason(StrEnum):
         "Make another EtcdBackup, or take the edit back.",
     )
     # --- restores
+    RESTORE_WITHDRAWN = (
+        "RestoreWithdrawn",
+        "The annotation that asked for a backup's data is gone, or asks for another one's.",
+        "None.",
+    )
     BACKUP_NOT_FOUND = (
         "BackupNotFound",
         "There is no backup where it is looked for: nothing is restored.",
@@ -561,6 +566,56 @@ class Reason(StrEnum):
         "RestoreFailed",
         "The backup could not be made into data of a member.",
         "Read the message; where it can pass it is tried again.",
+    )
+    EXAMINING_BACKUP = (
+        "ExaminingBackup",
+        "A Job reads the whole backup and checks it, before anything is changed.",
+        "Wait; when it lasts, `kubectl logs` of the Job in status.job.",
+    )
+    RESTORING = (
+        "Restoring",
+        "The EtcdCluster is being given the backup's data.",
+        "Wait; the message is the cluster's own, and status.percent says how far it is.",
+    )
+    RESTORE_COMPLETED = (
+        "RestoreCompleted",
+        "The cluster serves the backup's data, with all its members.",
+        "None.",
+    )
+    PUT_BACK = (
+        "OldDataPutBack",
+        "The cluster has the data again that it had before the restore, as spec.oldData asked.",
+        "None.",
+    )
+    BACKUP_NOT_COMPLETED = (
+        "BackupNotCompleted",
+        "The EtcdBackup that spec.backupName names is not in the store.",
+        "Wait while it is taken; else name another.",
+    )
+    BACKUP_NOT_SHARED = (
+        "BackupNotShared",
+        "The EtcdBackup is in another namespace, which does not allow this one to restore it.",
+        "Annotate the EtcdBackup as the message says, or make the EtcdRestore in its namespace.",
+    )
+    TARGET_EXISTS = (
+        "TargetExists",
+        "An EtcdCluster of that name exists already: it was left as it is.",
+        "Name another in spec.clusterName, or set spec.restoreType to Replace.",
+    )
+    TARGET_GONE = (
+        "TargetGone",
+        "The EtcdCluster was deleted before its data was restored.",
+        "Edit the spec, or make another EtcdRestore, to begin again.",
+    )
+    TEMPLATE_NEEDED = (
+        "ClusterTemplateNeeded",
+        "Nothing says what the new EtcdCluster should be like.",
+        "Set spec.clusterTemplate.",
+    )
+    RESTORE_OVERTAKEN = (
+        "RestoreOvertaken",
+        "Another EtcdRestore asked the cluster for its backup: this one does not.",
+        "Wait for the end of the other, then edit the spec to begin again.",
     )
     UNKNOWN = (
         "Unknown",

@@ -5,7 +5,7 @@ what one refuses, the other refuses too, and so do schema and CEL as far as they
 total: any JSON gives a value or errors, never an exception.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
@@ -14,8 +14,9 @@ from api.backup_rules import backup_errors
 from api.bootstrap_decision import with_bootstrap_decided
 from api.cluster_rules import spec_errors
 from api.errors import FieldError
-from api.labels import CLUSTER_NAME_PATTERN, MAX_CLUSTER_NAME_LENGTH, RESERVED_SUFFIXES
+from api.etcdrestore_rules import restore_errors
 from api.model_errors import field_errors
+from api.names import cluster_name_errors
 from api.objects import (
     Invalid,
     ParsedBackup,
@@ -31,7 +32,7 @@ from api.tls_decision import with_tls_decided
 from api.v1alpha1.backup import BackupStatus, EtcdBackup
 from api.v1alpha1.cluster import ClusterSpec, EtcdCluster
 from api.v1alpha1.cluster_status import ClusterStatus
-from api.v1alpha1.common import Model, matching
+from api.v1alpha1.common import Model
 from api.v1alpha1.restore import EtcdRestore, RestoreStatus
 
 # A condition's message is for people, and its length has a limit.
@@ -45,16 +46,11 @@ _HALF: Final = "asks for TLS with clients or among the members alone"
 
 ModelT = TypeVar("ModelT", bound=Model)
 
-_check_name = matching(
-    CLUSTER_NAME_PATTERN,
-    "must be lower-case letters, digits and '-', begin with a letter and not end with '-'",
-)
-
 
 def parse_cluster(obj: object) -> ParsedCluster | Invalid[ClusterStatus]:
     """Return the cluster with all defaults, or what is wrong with it."""
     cluster, errors = _read(EtcdCluster, obj)
-    errors += tuple(_name_errors(read_identity(obj).name))
+    errors += tuple(cluster_name_errors(read_identity(obj).name, "metadata.name"))
     if cluster is None:
         return _invalid(obj, ClusterStatus, errors)
     spec = with_bootstrap_decided(with_tls_decided(cluster.spec, cluster.status), cluster.status)
@@ -77,8 +73,8 @@ def parse_backup(obj: object) -> ParsedBackup | Invalid[BackupStatus]:
 def parse_restore(obj: object) -> ParsedRestore | Invalid[RestoreStatus]:
     """Return the restore with all defaults, or what is wrong with it or its cluster template."""
     restore, errors = _read(EtcdRestore, obj)
-    if restore is not None and restore.spec.cluster_template is not None:
-        errors += tuple(spec_errors(restore.spec.cluster_template, "spec.clusterTemplate"))
+    if restore is not None:
+        errors += tuple(restore_errors(restore.spec))
     if restore is None or errors:
         return _invalid(obj, RestoreStatus, errors)
     return ParsedRestore(identity=read_identity(obj), spec=restore.spec, status=restore.status)
@@ -144,19 +140,3 @@ def _invalid(obj: object, status: type[StatusT], errors: Iterable[FieldError]) -
         errors=tuple(errors)[:MAX_ERRORS],
         deletion_policy=read_deletion_policy(obj),
     )
-
-
-def _name_errors(name: str) -> Iterator[FieldError]:
-    field = "metadata.name"
-    try:
-        _check_name(name)
-    except ValueError as error:
-        yield FieldError(field, str(error))
-    if len(name) > MAX_CLUSTER_NAME_LENGTH:
-        yield FieldError(field, f"must have at most {MAX_CLUSTER_NAME_LENGTH} characters")
-    if name.endswith(RESERVED_SUFFIXES):
-        endings = ", ".join(RESERVED_SUFFIXES)
-        yield FieldError(
-            field,
-            f"must not end in {endings}: objects of another cluster could have these names",
-        )

@@ -14,8 +14,8 @@ from api.errors import FieldError
 from api.objects import ParsedCluster
 from cli.settings import Settings
 from controllers.admission.keeper import CertificateKeeper
+from controllers.bind import parse_bind
 from controllers.cluster.review import advice, refusals
-from controllers.http import parse_bind
 from controllers.io_metrics import ReviewMetrics
 from controllers.resources import NAMESPACES
 from informers.errors import KubeError

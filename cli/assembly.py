@@ -19,6 +19,7 @@ from api.labels import (
     CLUSTER_UID_LABEL,
     MANAGED_BY,
     MANAGED_BY_LABEL,
+    RESTORE_UID_LABEL,
     SCHEDULE_UID_LABEL,
 )
 from cli.admission import Admission, assemble_admission
@@ -29,6 +30,7 @@ from controllers.backup.metrics import BackupMetrics
 from controllers.backup.observe import BY_BACKUP_UID, BY_SCHEDULE_UID
 from controllers.backup.observe import Sources as BackupSources
 from controllers.backup.reconciler import BackupReconciler
+from controllers.bind import parse_bind
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
 from controllers.cluster.read_auth import AuthReader
@@ -36,7 +38,7 @@ from controllers.cluster.read_certificates import CertificateReader
 from controllers.cluster.reconciler import ClusterReconciler
 from controllers.cluster_scope import ClusterScope
 from controllers.events import EventRecorder
-from controllers.http import HttpServer, parse_bind
+from controllers.http import HttpServer
 from controllers.io_metrics import (
     CacheCollector,
     ChannelCollector,
@@ -48,10 +50,19 @@ from controllers.manager import Manager
 from controllers.metrics import ReconcileCollector, new_registry
 from controllers.metrics_auth import MetricsAuth
 from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, JOBS, OWNED, PODS, RESTORES
+from controllers.restore.metrics import RestoreMetrics
+from controllers.restore.observe import (
+    BY_BACKUP,
+    BY_CLUSTER,
+    BY_RESTORE_UID,
+    by_backup,
+    by_cluster,
+)
+from controllers.restore.observe import Sources as RestoreSources
+from controllers.restore.reconciler import RestoreReconciler
 from controllers.runtime import Controller
 from controllers.serving_certificate import ServingCertificate
-from controllers.unsupported import UnsupportedReconciler
-from controllers.wiring import BY_UID, EnqueueOwner, EnqueueSelf, by_uid
+from controllers.wiring import BY_UID, EnqueueOwner, EnqueueReferrers, EnqueueSelf, by_uid
 from etcd.pool import ChannelPool
 from informers.expectations import OwnWrites
 from informers.informer_set import InformerSet
@@ -59,7 +70,7 @@ from informers.lease import LeaderElector, Unelected, make_identity
 from informers.metrics import ElectionCollector, QueueCollector
 from informers.queue import WorkQueue
 from informers.resource import Resource
-from informers.store import by_label
+from informers.store import Indexer, by_label
 from informers.wire import KubeApi
 
 LEASE_NAME: Final = "etcd-operator"
@@ -83,7 +94,8 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
     a certificate that was asked for.
     """
     etcd_calls, lag = EtcdCallMetrics(), LoopLag()
-    cluster_metrics, backup_metrics = ClusterMetrics(), BackupMetrics()
+    cluster_metrics = ClusterMetrics()
+    backup_metrics, restore_metrics = BackupMetrics(), RestoreMetrics()
     channels = ChannelPool(make_dialer(settings, api), observer=etcd_calls)
     informers = _informers(settings, api)
     elector = _elector(settings, api)
@@ -95,7 +107,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
     controllers = (
         _cluster_controller(settings, shared, queues, informers, cluster_metrics),
         _backup_controller(settings, shared, queues, informers, backup_metrics),
-        _unsupported_controller(RESTORES, shared, queues, informers),
+        _restore_controller(settings, shared, queues, informers, restore_metrics),
     )
     admission = assemble_admission(settings, api, informers[CLAIMS], _now)
     registry = new_registry()
@@ -108,6 +120,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
         etcd_calls,
         cluster_metrics,
         backup_metrics,
+        restore_metrics,
         lag,
         *([ElectionCollector(elector)] if isinstance(elector, LeaderElector) else []),
         *([admission.metrics] if admission else []),
@@ -148,10 +161,16 @@ def _now() -> datetime:
 
 def _informers(settings: Settings, api: KubeApi) -> Informers:
     """One for each resource. Of what is not our own kind, only objects with our label."""
-    indexes = {BY_UID: by_uid, BY_SCHEDULE_UID: by_label(SCHEDULE_UID_LABEL)}
+    indexes: dict[Resource, dict[str, Indexer]] = {
+        CLUSTERS: {},
+        BACKUPS: {BY_SCHEDULE_UID: by_label(SCHEDULE_UID_LABEL)},
+        RESTORES: {BY_CLUSTER: by_cluster, BY_BACKUP: by_backup},
+    }
     ours = {
-        resource: InformerSet(api, resource, namespaces=settings.namespace, indexers=indexes)
-        for resource in (CLUSTERS, BACKUPS, RESTORES)
+        resource: InformerSet(
+            api, resource, namespaces=settings.namespace, indexers={BY_UID: by_uid, **its_own}
+        )
+        for resource, its_own in indexes.items()
     }
     made = {
         resource: InformerSet(
@@ -162,6 +181,7 @@ def _informers(settings: Settings, api: KubeApi) -> Informers:
             indexers={
                 BY_CLUSTER_UID: by_label(CLUSTER_UID_LABEL),
                 BY_BACKUP_UID: by_label(BACKUP_UID_LABEL),
+                BY_RESTORE_UID: by_label(RESTORE_UID_LABEL),
             },
         )
         for resource in (*OWNED, PODS, CLAIMS, JOBS)
@@ -253,24 +273,35 @@ def _backup_controller(
     )
 
 
-def _unsupported_controller(
-    resource: Resource, shared: _Shared, queues: Queues, informers: Informers
+def _restore_controller(
+    settings: Settings,
+    shared: _Shared,
+    queues: Queues,
+    informers: Informers,
+    metrics: RestoreMetrics,
 ) -> Controller:
-    queue = queues[resource.plural]
-    reconciler = UnsupportedReconciler(
-        resource,
-        informers[resource],
+    queue, restores = queues[RESTORES.plural], informers[RESTORES]
+    reconciler = RestoreReconciler(
+        RestoreSources(informers=informers, image=settings.image),
         shared.api,
         own_writes=OwnWrites(clock=time.monotonic),
+        events=EventRecorder(shared.api),
+        metrics=metrics,
         now=_now,
         remaining_s=shared.remaining_s,
     )
-    handler = informers[resource].add_handler(EnqueueSelf(queue))
+    handlers = {RESTORES.plural: restores.add_handler(EnqueueSelf(queue))}
+    for resource, index in ((CLUSTERS, BY_CLUSTER), (BACKUPS, BY_BACKUP)):
+        referrers = EnqueueReferrers(queue, restores, index=index)
+        handlers[resource.plural] = informers[resource].add_handler(referrers)
+    for resource in (JOBS, PODS):
+        handler = EnqueueOwner(queue, restores, label=RESTORE_UID_LABEL)
+        handlers[resource.plural] = informers[resource].add_handler(handler)
     return Controller(
-        resource.kind.lower(),
+        RESTORES.kind.lower(),
         queue,
         reconciler,
-        sources={resource.plural: handler},
+        sources=handlers,
         timeout_s=_RECONCILE_TIMEOUT_S,
     )
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from controllers.bind import parse_bind
+
 
 class Settings(BaseSettings):
     """Everything that `operator run` can be told."""
@@ -83,9 +85,6 @@ class Settings(BaseSettings):
     @field_validator("metrics_bind", "health_bind", "webhook_bind")
     @classmethod
     def _check_bind(cls, value: str) -> str:
-        # Here, because it brings the HTTP server: `--help` and `version` should start fast.
-        from controllers.http import parse_bind  # noqa: PLC0415
-
         parse_bind(value)
         return value
 
@@ -100,12 +99,10 @@ class Settings(BaseSettings):
     @field_validator("health_bind")
     @classmethod
     def _check_apart(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("metrics_cert_dir") and value not in {"", "0"}:
-            from controllers.http import parse_bind  # noqa: PLC0415 - as above
-
-            if parse_bind(value) == parse_bind(info.data.get("metrics_bind", "0")):
-                msg = "must be another address than --metrics-bind when that speaks TLS"
-                raise ValueError(msg)
+        has_tls = info.data.get("metrics_cert_dir") and value not in {"", "0"}
+        if has_tls and parse_bind(value) == parse_bind(info.data.get("metrics_bind", "0")):
+            msg = "must be another address than --metrics-bind when that speaks TLS"
+            raise ValueError(msg)
         return value
 
     @field_validator("namespace", mode="before")

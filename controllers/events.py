@@ -7,12 +7,16 @@ An event that can't be written is logged and forgotten; it must never fail a rec
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
+from api.conditions import ConditionType, find_condition
+from api.event_reasons import EventReason
+from api.v1alpha1.common import Condition
 from controllers.resources import EVENTS
 from informers.errors import AlreadyExistsError, ForbiddenError, KubeError, NotFoundError
 from informers.resource import Resource
@@ -24,6 +28,8 @@ _REMEMBERED: Final = 1024
 # The server's limit for a message (k8s.io/kubernetes pkg/apis/core/validation/events.go).
 _LONGEST_MESSAGE: Final = 1024
 
+_BY_VALUE: Final = {reason.value: reason for reason in EventReason}
+
 log = structlog.get_logger()
 
 
@@ -34,6 +40,22 @@ class Happening:
     type: str
     reason: str
     message: str
+
+
+def happening(reason: EventReason, message: str) -> Happening:
+    return Happening(type=reason.event_type, reason=reason.value, message=message)
+
+
+def newly_stalled(before: Sequence[Condition], after: Sequence[Condition]) -> Iterator[Happening]:
+    """That help is needed, when that begins or has another reason than before."""
+    old = find_condition(before, ConditionType.STALLED)
+    new = find_condition(after, ConditionType.STALLED)
+    if new is None or new.status != "True":
+        return
+    is_new = old is None or (old.status, old.reason) != (new.status, new.reason)
+    reason = _BY_VALUE.get(new.reason)
+    if is_new and reason is not None:
+        yield happening(reason, new.message)
 
 
 class EventRecorder:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from controllers.bind import Bind
     from controllers.metrics_auth import MetricsAuth
 
 log = structlog.get_logger(__name__)
@@ -41,32 +41,6 @@ Check = Callable[[], None]
 
 # For answers under way when we stop; they take milliseconds.
 _SHUTDOWN_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """Where to listen. host: None for all interfaces. port: 0 for a free one."""
-
-    host: str | None
-    port: int
-
-
-def parse_bind(text: str) -> Bind | None:
-    """A flag's value as a Bind: "host:port", ":8080", "[::1]:8080"; "0" or "" is None, off.
-
-    Raises ValueError with the value for anything else.
-    """
-    if text in {"", "0"}:
-        return None
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        colon = ""  # an address of IPv6 without brackets
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        msg = f"not host:port, :port or 0: {text!r}"
-        raise ValueError(msg)
-    return Bind(host or None, int(port))
 
 
 def report(

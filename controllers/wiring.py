@@ -75,3 +75,30 @@ class EnqueueOwner(Handler):
             return
         for owner in self._owners.peek_index(BY_UID, uid):
             self._queue.add(owner.key, priority=priority)
+
+
+class EnqueueReferrers(Handler):
+    """Wakes the objects of ours that name the changed object in their spec: those that `index` has
+    under its key.
+    """
+
+    def __init__(self, queue: WorkQueue[str], referrers: ObjectReader, *, index: str) -> None:
+        self._queue = queue
+        self._referrers = referrers
+        self._index = index
+
+    @override
+    def on_add(self, obj: Object, *, initial: bool) -> None:
+        self._wake(obj, _INITIAL_PRIORITY if initial else 0)
+
+    @override
+    def on_update(self, old: Object, new: Object) -> None:
+        self._wake(new)
+
+    @override
+    def on_delete(self, obj: Object | DeletedFinalStateUnknown) -> None:
+        self._wake(obj)
+
+    def _wake(self, obj: Object | DeletedFinalStateUnknown, priority: int = 0) -> None:
+        for referrer in self._referrers.peek_index(self._index, obj.key):
+            self._queue.add(referrer.key, priority=priority)

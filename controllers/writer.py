@@ -8,8 +8,11 @@ Lease does, so that a write of ours never lands after somebody else has taken ov
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import structlog
+
+from api.v1alpha1.common import Model
 from controllers.cluster_scope import ClusterScope
-from informers.errors import InvalidError, NotFoundError, StatusError
+from informers.errors import ConflictError, InvalidError, NotFoundError, StatusError
 from informers.expectations import OwnWrites
 from informers.resource import Resource
 from informers.wire import MERGE_PATCH, KubeApi
@@ -18,6 +21,8 @@ _LONGEST_S: Final = 10.0
 # Between our last possible write and the end of the Lease: a slow server may still be working on
 # it.
 _MARGIN_S: Final = 1.0
+
+log = structlog.get_logger()
 
 
 class LeaseTooShortError(Exception):
@@ -133,6 +138,20 @@ class Writer:
             timeout_s=self.timeout_s(),
         )
         self._wrote(resource, answer)
+
+    async def write_status(
+        self, resource: Resource, obj: Mapping[str, Any], before: Model, status: Model
+    ) -> None:
+        """Write what changed, under the resourceVersion that `obj` was read at.
+
+        A conflict means that the object changed meanwhile: its event brings the next reconcile.
+        """
+        if status == before:
+            return
+        try:
+            await self.replace_status(resource, {**obj, "status": status.to_json()})
+        except (ConflictError, NotFoundError) as error:
+            log.info("status not written, planning again", error=str(error))
 
     async def delete(
         self,

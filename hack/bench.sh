@@ -29,6 +29,8 @@ bench() {
     scale) node_with_operator 1 && "${inside[@]}" -m bench.scale --kubeconfig "$kubeconfig" ;;
     upgrade) node_with_operator 1 && "${inside[@]}" -m bench.upgrade --kubeconfig "$kubeconfig" ;;
     replace) node_with_operator 1 && "${inside[@]}" -m bench.replace --kubeconfig "$kubeconfig" ;;
+    # RESTORE_MEBIBYTES=1024 for a larger database.
+    restore) "$py" -m bench.restore --mebibytes "${RESTORE_MEBIBYTES:-256}" ;;
     # The operator under measurement is a process of its own; the installed one must not help it.
     footprint) node_with_operator 0 && "${inside[@]}" bench/footprint.py --kubeconfig "$kubeconfig" --seconds "${FOOTPRINT_SECONDS:-300}" ;;
     # Not among the default ones: half an hour of faults. SOAK_MINUTES=2 for a short look.
@@ -37,7 +39,7 @@ bench() {
   esac
 }
 
-[ $# -gt 0 ] || set -- queue planner list-index watch-events reconciles many-clusters bring-up scale replace upgrade footprint
+[ $# -gt 0 ] || set -- queue planner list-index watch-events reconciles many-clusters bring-up scale replace upgrade restore footprint
 for name in "$@"; do
   echo "=== bench $name"
   bench "$name" || status=1

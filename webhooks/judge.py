@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from api.backup_rules import backup_not_supported_yet
 from api.errors import FieldError
+from api.etcdrestore_rules import etcdrestore_not_supported_yet
 from api.labels import CONFIRM_DELETION_ANNOTATION, GROUP
 from api.objects import (
     Invalid,
@@ -98,6 +99,8 @@ def _errors(parsed: Parsed, stored: JsonObject | None, rules: Rules) -> tuple[Fi
             return rules.refusals(parsed, stored)
         case ParsedBackup():
             return backup_not_supported_yet(parsed.spec, parsed.identity.namespace)
+        case ParsedRestore():
+            return etcdrestore_not_supported_yet(parsed.spec)
         case _:
             return ()
 

@@ -7,11 +7,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from api.schedule import check_cron, expand_cron
 from api.v1alpha1.backup_stores import GCS, S3, Azure, Local
 from api.v1alpha1.common import (
+    FREE_FORM,
     INT32,
     INT64,
     Conditions,
     Flag,
     Integer,
+    Json,
     Model,
     ObjectName,
     OptionalDuration,
@@ -205,6 +207,12 @@ class BackupStatus(Model):
         description="Which key the backup is encrypted with: what the key's text gives, and"
         " nothing of it.",
         max_length=63,
+    )
+    cluster_spec: Json | None = Field(
+        default=None,
+        description="The spec of the cluster that was saved, as it was then: what a restore makes"
+        " the new cluster of, unless it names another.",
+        json_schema_extra=FREE_FORM,
     )
     last_schedule_time: Time | None = Field(
         default=None, description="The last time of the schedule that a backup was made for."

@@ -21,6 +21,7 @@ from api.v1alpha1.common import (
     Time,
     keyed_by,
 )
+from api.v1alpha1.restore_request import RestoreAnswer
 
 
 class MemberStatus(Model):
@@ -513,6 +514,10 @@ class ClusterStatus(Model):
     )
     refused_edit: RefusedEdit | None = Field(
         default=None, description="The edit that the API server refused."
+    )
+    restore: RestoreAnswer | None = Field(
+        default=None,
+        description="How far the cluster is with what an EtcdRestore asked of it last.",
     )
     upgrade: UpgradeStatus | None = Field(
         default=None,

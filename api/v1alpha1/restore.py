@@ -6,32 +6,37 @@ from pydantic import Field
 
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.common import (
+    INT32,
     INT64,
     Conditions,
     Flag,
     Integer,
     Model,
     ObjectName,
-    OptionalObjectName,
     Text,
     Time,
 )
+from api.v1alpha1.restore_source import RestoreSource
 
 
-class RestoreSpec(Model):
+class RestoreSpec(RestoreSource):
     """Which backup becomes which cluster."""
 
-    backup_name: ObjectName = Field(description="The EtcdBackup to restore from.")
-    backup_namespace: OptionalObjectName = Field(
-        default=None, description="Its namespace; unset, the restore's own."
-    )
     cluster_name: ObjectName = Field(description="The EtcdCluster to make or to replace.")
     cluster_template: ClusterSpec | None = Field(
-        default=None, description="The spec of the new cluster, with restoreType New."
+        default=None,
+        description="The spec of the new cluster, with restoreType New. Unset: the one that the"
+        " EtcdBackup has recorded.",
     )
     restore_type: Literal["New", "Replace"] = Field(
         default="New",
-        description="New makes another cluster; Replace takes the place of an existing one.",
+        description="New makes another cluster; Replace gives an existing one the backup's data.",
+    )
+    old_data: Literal["Keep", "Discard", "PutBack"] = Field(
+        default="Keep",
+        description="What becomes of the data that the cluster had before, with restoreType"
+        " Replace: its volumes are kept, deleted, or put back in their place. Can be changed"
+        " afterwards.",
     )
     data_dir: Text = Field(
         default="",
@@ -44,8 +49,16 @@ class RestoreSpec(Model):
         max_length=4096,
     )
     skip_hash_check: Flag = Field(
-        default=False, description="Whether a backup is restored although its hash is wrong."
+        default=False,
+        description="Whether a backup is restored although its hash is wrong. Not supported:"
+        " what is damaged is not restored.",
     )
+
+    @property
+    def source(self) -> RestoreSource:
+        """What the cluster begins from."""
+        fields = {name: getattr(self, name) for name in RestoreSource.model_fields}
+        return RestoreSource(**fields)
 
 
 class RestoreStatus(Model):
@@ -57,12 +70,52 @@ class RestoreStatus(Model):
         json_schema_extra=INT64,
     )
     phase: Text = Field(
-        default="", description="A summary in one word: Running, Completed or Failed."
+        default="",
+        description="A summary in one word: Pending, Examining, Running, Completed, PutBack or"
+        " Failed.",
+    )
+    percent: Integer | None = Field(
+        default=None,
+        description="How much of the way is done, by its steps: 10 the backup is examined, 20 the"
+        " cluster has taken it up, 60 its first member's volume is filled, 80 that member serves,"
+        " 100 all members do.",
+        json_schema_extra=INT32,
     )
     conditions: Conditions = Field(default=(), description="The observations.")
+    attempt: Text = Field(
+        default="",
+        description="Which state of the spec is carried out; an edit after a failure is another"
+        " attempt.",
+        max_length=64,
+    )
+    job: Text = Field(default="", description="The Job that examines the backup.", max_length=63)
     start_time: Time | None = Field(default=None, description="When the restore started.")
     completion_time: Time | None = Field(default=None, description="When it was completed.")
+    storage_path: Text = Field(default="", description="Where the backup is that is restored.")
+    etcd_version: Text = Field(
+        default="", description="The etcd version that the backup was taken from."
+    )
+    etcd_revision: Integer | None = Field(
+        default=None, description="The revision of the backup.", json_schema_extra=INT64
+    )
+    keys: Integer | None = Field(
+        default=None,
+        description="How many keys there are in the backup, where that is known.",
+        json_schema_extra=INT64,
+    )
+    backup_size: Integer | None = Field(
+        default=None,
+        description="Bytes of the backup in the store, all of which were read and checked.",
+        json_schema_extra=INT64,
+    )
+    notes: tuple[Text, ...] = Field(default=(), description="What to know about what is restored.")
     restored_cluster: Text = Field(default="", description="The cluster that was restored.")
+    restored_cluster_uid: Text = Field(
+        default="",
+        alias="restoredClusterUID",
+        description="Its uid, as soon as it was seen.",
+        max_length=64,
+    )
     restored_size: Integer | None = Field(
         default=None, description="Bytes of the restored data.", json_schema_extra=INT64
     )

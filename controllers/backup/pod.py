@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from api.labels import CLIENT_TLS_VOLUME
 from api.v1alpha1.backup import BackupSpec
+from api.v1alpha1.restore_source import StoreSource
 from controllers.backup.order import (
     AZURE_KEY,
     ENCRYPTION_KEY,
@@ -27,7 +28,7 @@ _SECRET_MODE: Final = 0o440
 
 
 def agent_pod(
-    spec: BackupSpec, image: str, args: list[str], *, tls_secret: str | None = None
+    spec: BackupSpec | StoreSource, image: str, args: list[str], *, tls_secret: str | None = None
 ) -> dict[str, Any]:
     """The pod's spec. tls_secret: the Secret with the certificate that it calls etcd with."""
     volumes, mounts = _volumes(spec, tls_secret)
@@ -59,7 +60,7 @@ def agent_pod(
 
 
 def _volumes(
-    spec: BackupSpec, tls_secret: str | None
+    spec: BackupSpec | StoreSource, tls_secret: str | None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The pod's volumes, and where they are mounted."""
     volumes: list[dict[str, Any]] = []
@@ -79,7 +80,7 @@ def _volumes(
     return volumes, mounts
 
 
-def _credentials(spec: BackupSpec) -> list[dict[str, Any]]:
+def _credentials(spec: BackupSpec | StoreSource) -> list[dict[str, Any]]:
     """The pod's environment: each credential by the names of its Secret and its key."""
     found: list[tuple[str, str | None, str]] = []
     if spec.s3 is not None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 
-from api.v1alpha1.backup import BackupStatus
 from controllers.backup.act import perform
 from controllers.backup.happenings import happenings
 from controllers.backup.metrics import BackupMetrics
@@ -23,7 +22,6 @@ from controllers.refused_pods import with_refusals
 from controllers.resources import BACKUPS
 from controllers.runtime import Result
 from controllers.writer import Writer
-from informers.errors import ConflictError, NotFoundError
 from informers.expectations import OwnWrites
 from informers.resource import Resource
 from informers.wire import KubeApi
@@ -76,7 +74,7 @@ class BackupReconciler:
         writer = Writer(self._api, self._own_writes, key, remaining_s=self._remaining_s)
         outcome = await self._act(step, observed, writer)
         status = next_status(observed, step, outcome)
-        await self._write_status(obj, observed.status, status, writer)
+        await writer.write_status(BACKUPS, obj, observed.status, status)
         for happening in happenings(observed, step, outcome, status):
             await self._events.record(BACKUPS, obj, happening, now=observed.now)
         self._metrics.observe(observed, status)
@@ -96,20 +94,6 @@ class BackupReconciler:
         if isinstance(outcome, Rejected):
             log.warning("refused by the API server", message=outcome.message)
         return outcome
-
-    async def _write_status(
-        self, obj: dict[str, object], before: BackupStatus, status: BackupStatus, writer: Writer
-    ) -> None:
-        """Write what changed, under the resourceVersion it was read at.
-
-        A conflict means that the object changed meanwhile: its event brings the next reconcile.
-        """
-        if status == before:
-            return
-        try:
-            await writer.replace_status(BACKUPS, {**obj, "status": status.to_json()})
-        except (ConflictError, NotFoundError) as error:
-            log.info("status not written, planning again", error=str(error))
 
     def _last_seen(self, resource: Resource, object_key: str) -> str:
         informers = self._sources.informers.get(resource)

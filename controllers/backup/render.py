@@ -4,7 +4,7 @@ Pure. Names come from the object, its generation and its time: whenever they are
 the same.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from api.labels import (
@@ -21,17 +21,11 @@ from api.v1alpha1.backup import BackupSpec
 from api.v1alpha1.cluster_status import BootstrapStatus
 from controllers.backup.members import members_to_ask
 from controllers.backup.observed import Cluster, Observed
-from controllers.backup.order import GIVE_UP, USAGE, Order, Removal
+from controllers.backup.order import Order, Removal
 from controllers.backup.place import folder_of, storage_path_of, store_of
-from controllers.backup.pod import CONTAINER, agent_pod
+from controllers.backup.pod import agent_pod
+from controllers.job_render import agent_job, agent_job_name
 
-# The Job waits 10, 20, 40 seconds before it tries again.
-_RETRIES: Final = 3
-# The largest database that etcd recommends (8 GiB) at half a megabyte a second.
-_DEADLINE: Final = timedelta(hours=6)
-# The result is in the EtcdBackup by then; until it is, pod and log can be looked at.
-_KEPT: Final = timedelta(days=1)
-_LONGEST_NAME: Final = 63
 _UID_LENGTH: Final = 8
 # Fields of the spec that belong to the schedule and not to one of its backups.
 _OF_SCHEDULE: Final = frozenset(
@@ -48,8 +42,7 @@ _OF_SCHEDULE: Final = frozenset(
 
 def job_name(observed: Observed) -> str:
     """The name of the Job: of this very object, and of this state of its spec."""
-    end = f"-{observed.uid[:_UID_LENGTH]}-{observed.generation}"
-    return _short(observed.name, _LONGEST_NAME - len(end)) + end
+    return agent_job_name(observed.name, observed.uid, str(observed.generation))
 
 
 def folder_name(observed: Observed) -> str:
@@ -66,8 +59,7 @@ def child_name(observed: Observed, scheduled: datetime) -> str:
 
 def expiry_job_name(observed: Observed) -> str:
     """The name of the Job that deletes the backup's data."""
-    end = f"-{observed.uid[:_UID_LENGTH]}-expiry"
-    return _short(observed.name, _LONGEST_NAME - len(end)) + end
+    return agent_job_name(observed.name, observed.uid, "expiry")
 
 
 def snapshot_job(
@@ -114,43 +106,7 @@ def _identity(spec: BackupSpec, cluster: Cluster) -> str:
 
 def _job(observed: Observed, spec: BackupSpec, name: str, pod: dict[str, Any]) -> dict[str, Any]:
     labels = {**backup_labels(spec.cluster_name), BACKUP_UID_LABEL: observed.uid}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": name,
-            "namespace": observed.namespace,
-            "labels": labels,
-            "ownerReferences": [_owner(observed)],
-        },
-        "spec": {
-            "backoffLimit": _RETRIES,
-            "activeDeadlineSeconds": int(_DEADLINE.total_seconds()),
-            "ttlSecondsAfterFinished": int(_KEPT.total_seconds()),
-            # From Kubernetes 1.26 on; before, what can't succeed is tried again in vain.
-            "podFailurePolicy": {
-                "rules": [
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {
-                            "containerName": CONTAINER,
-                            "operator": "In",
-                            "values": [USAGE, GIVE_UP],
-                        },
-                    },
-                    # A drained node is nobody's failure.
-                    {
-                        "action": "Ignore",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                    },
-                ]
-            },
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": pod,
-            },
-        },
-    }
+    return agent_job(name, observed.namespace, labels=labels, owner=_owner(observed), pod=pod)
 
 
 def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str, Any]:
@@ -180,8 +136,3 @@ def _owner(observed: Observed) -> dict[str, Any]:
         "uid": observed.uid,
         "controller": True,
     }
-
-
-def _short(name: str, length: int) -> str:
-    """The beginning of a name, without dots: a pod's host name has none."""
-    return name.replace(".", "-")[:length].rstrip("-")

@@ -47,6 +47,7 @@ _NOTHING_KNOWN: Final[dict[str, Any]] = {
     "etcd_revision": None,
     "keys": None,
     "encryption_key_id": "",
+    "cluster_spec": None,
 }
 # Ready, Reconciling, Stalled, and why.
 _Verdict = tuple[ConditionStatus, ConditionStatus, ConditionStatus, Reason, str]
@@ -91,7 +92,8 @@ def _of_one(observed: Observed, step: Step, outcome: Outcome | None) -> dict[str
         case MakeJob(body=body) if not isinstance(outcome, Rejected):
             began = {"start_time": _second(observed.now), "phase": "Running"}
             place = {"storage_path": body["metadata"]["annotations"][STORAGE_PATH_ANNOTATION]}
-            return {**_NOTHING_KNOWN, **job, **began, **place}
+            spec = {"cluster_spec": observed.cluster and observed.cluster.status.applied_spec}
+            return {**_NOTHING_KNOWN, **job, **began, **place, **spec}
         case Finish(answer=Saved() as saved):
             return {**_result(saved), **job, "phase": "Completed"}
         case Finish():

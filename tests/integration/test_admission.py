@@ -23,7 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.backup_rules import backup_not_supported_yet
-from api.validation import not_supported_yet, parse_backup, parse_cluster
+from api.etcdrestore_rules import etcdrestore_not_supported_yet
+from api.validation import not_supported_yet, parse_backup, parse_cluster, parse_restore
 from controllers.admission.certificates import LIFE, SECRET, new_secret
 from tests.integration.ports import free_port
 from tests.integration.test_operator import (
@@ -208,7 +209,7 @@ def test_manifests_of_the_replaced_operator_and_samples_are_accepted(apiserver, 
         case "EtcdBackup":
             unsupported = backup_not_supported_yet(parse_backup(manifest).spec, asked)
         case _:
-            unsupported = ()
+            unsupported = etcdrestore_not_supported_yet(parse_restore(manifest).spec)
 
     status, answer = try_out(apiserver, asked, manifest)
 
@@ -230,6 +231,24 @@ def test_the_table_is_long_enough():
             "EtcdRestore",
             {"backupName": "b", "clusterName": "db", "clusterTemplate": {"version": "v3.4.1"}},
             "spec.clusterTemplate.version",
+        ),
+        ("EtcdRestore", {"clusterName": "db"}, "spec must name either"),
+        (
+            "EtcdRestore",
+            {"backupName": "b", "clusterName": "db", "store": {"storageType": "S3", "path": "a/b"}},
+            "spec must name either",
+        ),
+        ("EtcdRestore", {"backupName": "b", "clusterName": "d.b"}, "spec.clusterName"),
+        ("EtcdRestore", {"backupName": "b", "clusterName": "db", "walDir": "/w"}, "spec.walDir"),
+        (
+            "EtcdRestore",
+            {"backupName": "b", "clusterName": "db", "skipHashCheck": True},
+            "spec.skipHashCheck",
+        ),
+        (
+            "EtcdRestore",
+            {"backupName": "b", "clusterName": "db", "oldData": "Discard"},
+            "spec.oldData",
         ),
     ],
 )

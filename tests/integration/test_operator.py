@@ -419,18 +419,6 @@ def test_stranger_in_the_place_of_a_certificate_is_left_alone(apiserver, running
     assert exists(apiserver, objects_of(namespace)["set"]) is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "spec"),
-    [
-        ("EtcdRestore", {"backupName": "b", "clusterName": "db"}),
-    ],
-)
-def test_kinds_that_are_not_carried_out_say_so(apiserver, running, namespace, kind, spec):
-    path = create(apiserver, namespace, kind=kind, name="nightly", **spec)
-
-    assert kind in wait_reason(apiserver, path, "NotSupportedYet")["message"]
-
-
 def test_size_that_an_old_server_lets_through_is_refused_by_the_operator(
     apiserver, running, namespace
 ):

@@ -1,4 +1,4 @@
-"""`agent snapshot` and `agent delete` as their pods run them, with real stores on the network."""
+"""`agent ...` as its pods run it, with real stores on the network."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ from controllers.backup.order import (
     Removal,
     read_answer,
 )
+from controllers.restore.order import (
+    ALREADY_DONE,
+    ExamineOrder,
+    read_examined,
+    read_restored,
+)
 from etcd.ids import cluster_id_hex
 from snapshots.catalog import list_backups
 from snapshots.locations import S3Keys
-from tests.integration.snapshots.etcds import started
+from tests.integration.snapshots.etcds import keys_at, started, write_some
+from tests.integration.snapshots.restoring import Seed
 from tests.integration.snapshots.servers import BUCKET, STORES
 
 pytestmark = pytest.mark.timeout(120)
@@ -58,6 +65,8 @@ def place(server, prefix, bucket=BUCKET):
 
 
 def environment(credentials):
+    if credentials is None:
+        return {}
     if isinstance(credentials, S3Keys):
         # Secrets made of files often end in a line's end.
         secret = f"{credentials.secret_access_key}\n"
@@ -65,14 +74,14 @@ def environment(credentials):
     return {AZURE_KEY: credentials.key}
 
 
-async def agent(folder, command, order, credentials):
+async def agent(folder, command, order, credentials, *, root="/nowhere", read=read_answer):
     message = folder / "message"
     text = order.model_dump_json(by_alias=True)
     done = await asyncio.to_thread(
         subprocess.run,
         [
-            *(sys.executable, "-m", "operator", "agent", command, "--order", text),
-            *("--message", message, "--volume", folder),
+            *(sys.executable, "-m", "operator", "agent", *command.split(), "--order", text),
+            *("--message", message, "--volume", folder, "--root", root),
         ],
         env=os.environ | environment(credentials),
         capture_output=True,
@@ -80,13 +89,15 @@ async def agent(folder, command, order, credentials):
         timeout=60,
         check=False,
     )
-    return done.returncode, read_answer(message.read_text()), done.stderr
+    return done.returncode, read(message.read_text()), done.stderr
 
 
 async def test_a_cluster_goes_to_a_store_on_the_network_and_out_of_it(
     server, store, prefix, pool, tmp_path
 ):
     async with started(pool, tmp_path / "etcd", "3.6.16") as (cluster, (client,)):
+        await write_some(client, rounds=60)
+        written = await keys_at(client)
         status = await client.maintenance.status()
 
         def order(**stores):
@@ -122,6 +133,33 @@ async def test_a_cluster_goes_to_a_store_on_the_network_and_out_of_it(
         (folder,) = await list_backups(store)
         assert saved.storage_path == f"{server.location(prefix)}/{folder.path}"
         assert 0 < saved.backup_size < saved.database_size
+
+        seed = Seed(tmp_path / "seed", "3.7.3", folder.path, place=place(server, prefix))
+        examination = ExamineOrder.model_validate({"folder": folder.path, **place(server, prefix)})
+        code, examined, log = await agent(
+            tmp_path, "examine", examination, server.credentials, read=read_examined
+        )
+        assert (code, examined.revision) == (0, status.revision), log
+        on_seed = {"root": seed.root, "read": read_restored}
+        code, answer, log = await agent(
+            tmp_path, "restore fetch", seed.order, server.wrong, **on_seed
+        )
+        assert (code, answer.reason) == (GIVE_UP, Reason.STORE_FORBIDDEN), log
+        code, answer, log = await agent(
+            tmp_path, "restore fetch", seed.order, server.credentials, **on_seed
+        )
+        assert (code, answer) == (0, None), log
+        code, log = await seed.etcdutl()
+        assert code == 0, log
+        code, answer, log = await agent(tmp_path, "restore finish", seed.order, None, **on_seed)
+        assert (code, answer.restored_revision) == (0, status.revision), log
+        code, again, log = await agent(
+            tmp_path, "restore fetch", seed.order, server.credentials, **on_seed
+        )
+        assert (code, again) == (ALREADY_DONE, answer), log
+        async with seed.running(pool) as restored:
+            assert await keys_at(restored) == written
+
         removal = Removal.model_validate({"folder": folder.path, **place(server, prefix)})
         code, _, log = await agent(tmp_path, "delete", removal, server.credentials)
         assert code == 0, log

@@ -360,8 +360,47 @@ def test_a_wrong_backup_is_refused(spec, field):
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"clusterName": "a"}, "spec.backupName"),
+        ({"clusterName": "a"}, "spec"),
         ({"clusterName": "a", "backupName": "b", "restoreType": "Copy"}, "spec.restoreType"),
+        ({"clusterName": "a.b", "backupName": "b"}, "spec.clusterName"),
+        ({"clusterName": "a-peer", "backupName": "b"}, "spec.clusterName"),
+        ({"clusterName": "a", "backupName": "b", "oldData": "Discard"}, "spec.oldData"),
+        ({"clusterName": "a", "backupName": "b", "oldData": "Burn"}, "spec.oldData"),
+        (
+            {
+                "clusterName": "a",
+                "backupName": "b",
+                "restoreType": "Replace",
+                "clusterTemplate": {"size": 3},
+            },
+            "spec.clusterTemplate",
+        ),
+        (
+            {"clusterName": "a", "backupName": "b", "clusterTemplate": {"size": 0}},
+            "spec.clusterTemplate.size",
+        ),
+        (
+            {"clusterName": "a", "backupName": "b", "clusterTemplate": {"paused": True}},
+            "spec.clusterTemplate.paused",
+        ),
+        (
+            {
+                "clusterName": "a",
+                "backupName": "b",
+                "clusterTemplate": {"bootstrap": {"restoreFrom": {"backupName": "c"}}},
+            },
+            "spec.clusterTemplate.bootstrap",
+        ),
+        ({"clusterName": "a", "backupName": "b", "bumpRevision": -1}, "spec.bumpRevision"),
+        (
+            {
+                "clusterName": "a",
+                "backupName": "b",
+                "revision": 3,
+                "pointInTime": "2026-03-01T12:00:00Z",
+            },
+            "spec",
+        ),
         (
             {"clusterName": "a", "backupName": "b", "clusterTemplate": {"size": 2}},
             "spec.clusterTemplate.size",

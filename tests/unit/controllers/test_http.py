@@ -13,7 +13,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
-from controllers.http import Bind, HttpServer, parse_bind, report
+from controllers.bind import Bind, parse_bind
+from controllers.http import HttpServer, report
 from controllers.metrics import new_registry
 
 HEALTH, METRICS = Bind("127.0.0.1", 0), Bind("localhost", 0)

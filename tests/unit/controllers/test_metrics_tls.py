@@ -11,7 +11,8 @@ from cryptography.x509.oid import NameOID
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from controllers.http import Bind, HttpServer
+from controllers.bind import Bind
+from controllers.http import HttpServer
 from controllers.metrics_auth import MetricsAuth
 from controllers.serving_certificate import ServingCertificate
 from informers.errors import ConfigurationError

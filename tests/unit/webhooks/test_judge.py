@@ -77,6 +77,57 @@ async def test_backups_that_can_not_be_taken_yet_are_refused(field, value, named
     assert (await verdict(stored)).allowed
 
 
+RESTORE = {"backupName": "b", "clusterName": "restored"}
+IN_STORE = {
+    "storageType": "S3",
+    "s3": {"bucket": "b"},
+    "path": "abc-1/once-0123abcd",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"backupName": None}, "spec must name either"),
+        ({"store": IN_STORE}, "spec must name either"),
+        ({"backupName": None, "store": IN_STORE | {"path": "x"}}, "spec.store.path"),
+        ({"backupName": None, "store": IN_STORE | {"s3": None}}, "spec.store.s3"),
+        ({"clusterName": "Re.stored"}, "spec.clusterName"),
+        ({"clusterName": "restored-ca"}, "spec.clusterName"),
+        ({"oldData": "Discard"}, "spec.oldData"),
+        ({"restoreType": "Replace", "clusterTemplate": {"size": 3}}, "spec.clusterTemplate"),
+        ({"clusterTemplate": {"size": 0}}, "spec.clusterTemplate.size"),
+        ({"clusterTemplate": {"paused": True}}, "spec.clusterTemplate.paused"),
+        ({"dataDir": "/data"}, "spec.dataDir"),
+        ({"walDir": "/var/lib/etcd/wal"}, "spec.walDir"),
+        ({"skipHashCheck": True}, "spec.skipHashCheck"),
+        ({"revision": 5, "pointInTime": "2026-03-01T12:00:00Z"}, "revision and pointInTime"),
+    ],
+)
+async def test_restores_that_can_not_be_carried_out_are_refused(changes, named):
+    stored = {**cluster(RESTORE), "kind": "EtcdRestore"}
+    asked = {**cluster(RESTORE | changes), "kind": "EtcdRestore"}
+
+    assert named in (await verdict(asked)).message
+    assert named in (await verdict(asked, stored)).message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"backupNamespace": "other"},
+        {"backupName": None, "store": IN_STORE},
+        {"clusterTemplate": {"size": 3}},
+        {"bumpRevision": 1000},
+        {"dataDir": "/var/lib/etcd/data", "walDir": "/var/lib/etcd/data/member/wal"},
+    ],
+    ids=str,
+)
+async def test_restores_that_can_be_carried_out_are_allowed(changes):
+    assert (await verdict({**cluster(RESTORE | changes), "kind": "EtcdRestore"})).allowed
+
+
 async def test_what_only_the_running_operator_knows_is_refused_in_its_words():
     found = await verdict(cluster({"size": 3}), rules=ScriptedRules(refused=(REFUSED,) * 2))
 

@@ -1,0 +1,107 @@
+"""One reconcile of one EtcdRestore: observe, plan, act one step, write status, tell, requeue."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from controllers.backup.outcome import Outcome, Rejected
+from controllers.events import EventRecorder
+from controllers.refused_pods import with_refusals
+from controllers.resources import RESTORES
+from controllers.restore.act import perform
+from controllers.restore.happenings import happenings
+from controllers.restore.metrics import RestoreMetrics
+from controllers.restore.observe import Sources, observe
+from controllers.restore.observed import Observed
+from controllers.restore.plan import plan
+from controllers.restore.status import next_status
+from controllers.restore.steps import Accept, Action, Begin, Step, Wait
+from controllers.runtime import Result
+from controllers.writer import Writer
+from informers.expectations import OwnWrites
+from informers.resource import Resource
+from informers.wire import KubeApi
+
+# The informer's event for the echo of our write wakes the key at once; this is the insurance.
+_ECHO_RECHECK_S = 1.0
+# What the server refused may be mended without an event for us, and so may a backup.
+_RECHECK_S = 10.0
+_JITTER = 0.2
+
+log = structlog.get_logger()
+
+
+class RestoreReconciler:
+    """Brings one EtcdRestore a step nearer to its end."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        api: KubeApi,
+        *,
+        own_writes: OwnWrites,
+        events: EventRecorder,
+        metrics: RestoreMetrics,
+        now: Callable[[], datetime],
+        remaining_s: Callable[[], float],
+    ) -> None:
+        self._sources = sources
+        self._api = api
+        self._own_writes = own_writes
+        self._events = events
+        self._metrics = metrics
+        self._now = now
+        self._remaining_s = remaining_s
+
+    async def reconcile(self, key: str) -> Result:
+        """One step. Raises KubeError when the API server fails; the queue retries with backoff."""
+        if self._own_writes.waiting_for(key, self._last_seen):
+            return Result(requeue_after_s=_ECHO_RECHECK_S)
+        obj = self._sources.informers[RESTORES].get(key)
+        if obj is None:
+            self._own_writes.forget(key)
+            self._metrics.forget(key)
+            return Result()
+        observed = await self._observe(obj)
+        step = plan(observed)
+        log.debug("planned", step=type(step).__name__)
+        writer = Writer(self._api, self._own_writes, key, remaining_s=self._remaining_s)
+        outcome = await self._act(step, observed, writer)
+        status = next_status(observed, step, outcome)
+        await writer.write_status(RESTORES, obj, observed.status, status)
+        for happening in happenings(observed, step, outcome, status):
+            await self._events.record(RESTORES, obj, happening, now=observed.now)
+        self._metrics.observe(observed, status)
+        return Result(requeue_after_s=_requeue_s(step, outcome))
+
+    async def _observe(self, obj: dict[str, Any]) -> Observed:
+        """From the caches, and why a Job has no pod: the one thing that no cache tells."""
+        seen = observe(obj, self._sources, now=self._now())
+        jobs = await with_refusals(seen.jobs, seen.attempts, seen.namespace, self._api)
+        return replace(seen, jobs=jobs)
+
+    async def _act(self, step: Step, observed: Observed, writer: Writer) -> Outcome | None:
+        if not isinstance(step, Action):
+            return None
+        log.info("acting", step=type(step).__name__)
+        outcome = await perform(step, observed, writer)
+        if isinstance(outcome, Rejected):
+            log.warning("refused by the API server", message=outcome.message)
+        return outcome
+
+    def _last_seen(self, resource: Resource, object_key: str) -> str:
+        informers = self._sources.informers.get(resource)
+        return informers.last_resource_version_of(object_key) if informers else ""
+
+
+def _requeue_s(step: Step, outcome: Outcome | None) -> float | None:
+    """Seconds to the next look; None where only a change can bring something new."""
+    if isinstance(outcome, Rejected) or isinstance(step, Wait):
+        return _RECHECK_S * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+    if outcome is not None or isinstance(step, Begin | Accept):
+        return 0.001  # the step was taken: at once, as soon as its echo is there
+    return None
