@@ -21,6 +21,12 @@ def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
     yield from store_errors(spec, "spec")
     if spec.encryption is not None and not spec.encryption.key_secret:
         yield FieldError("spec.encryption.keySecret", "must name the Secret with the key")
+    if spec.schedule is None and spec.verify is not None and spec.verify.schedule is not None:
+        yield FieldError(
+            "spec.verify.schedule",
+            "says when the newest backup of a schedule is verified, and there is no spec.schedule",
+            "Leave it out: then the backup is verified once, when it is completed.",
+        )
     if spec.schedule is None and spec.retention_policy.to_json():
         yield FieldError(
             "spec.retentionPolicy",
@@ -102,10 +108,10 @@ def backup_not_supported_yet(spec: BackupSpec, namespace: str) -> tuple[FieldErr
 
 def _not_done(spec: BackupSpec) -> Iterator[tuple[str, bool, str, str]]:
     """Yield each field, whether it asks for anything, for what, and what to do instead."""
-    archive = spec.continuous is not None and spec.continuous.enabled
-    yield "continuous.enabled", archive, "asks for the changes in between", "Leave it out."
     tried = spec.verify is not None and spec.verify.enabled
     yield "verify.enabled", tried, "asks for backups to be tried out", "Leave it out."
+    archive = spec.continuous is not None and spec.continuous.enabled
+    yield "continuous.enabled", archive, "asks for the changes in between", "Leave it out."
 
 
 def _is_address(url: str) -> bool:

@@ -95,9 +95,7 @@ async def _same_count(client: EtcdClient, revision: int, saved: int | None) -> i
     return found
 
 
-async def _same_hash(
-    client: EtcdClient, revision: int, saved: KeyValueHash | None
-) -> int | None:
+async def _same_hash(client: EtcdClient, revision: int, saved: KeyValueHash | None) -> int | None:
     if saved is None:
         return None
     found = await client.maintenance.hash_kv(revision=revision, timeout_s=HASH_TIMEOUT_S)

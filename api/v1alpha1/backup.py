@@ -94,9 +94,31 @@ class Continuous(Model):
 
 
 class Verify(Model):
-    """Each backup restored into a throw-away etcd, and compared."""
+    """A backup restored into a throw-away etcd, and compared with what was saved."""
 
     enabled: Flag = Field(default=False, description="Whether backups are verified.")
+    schedule: OptionalSchedule = Field(
+        default=None,
+        description="A cron expression, by the clock of spec.timeZone: then the newest good backup"
+        " of spec.schedule is verified. Unset: each backup, as soon as it is completed.",
+    )
+
+
+class Verification(Model):
+    """What came of the last verification of a backup."""
+
+    result: Literal["Passed", "Failed", "Unknown"] = Field(
+        description="Passed: it was restored, and is what was saved. Failed: it can't be restored,"
+        " or has other data. Unknown: it could not be tried out."
+    )
+    time: Time = Field(description="When.")
+    reason: Text = Field(default="", description="Why, in one word.")
+    message: Text = Field(default="", description="What was compared, or went wrong.")
+    request: Text = Field(
+        default="",
+        description="What asked for it: completion, or the value of the annotation"
+        " etcd.etcd.io/verify.",
+    )
 
 
 class BackupSpec(Model):
@@ -128,7 +150,8 @@ class BackupSpec(Model):
         default=None, description="Whether changes are kept as well; not supported yet."
     )
     verify: Verify | None = Field(
-        default=None, description="Whether backups are tried out; not supported yet."
+        default=None,
+        description="Whether backups are tried out, and when; not supported yet.",
     )
     schedule: OptionalSchedule = Field(
         default=None,
@@ -213,6 +236,13 @@ class BackupStatus(Model):
         description="The spec of the cluster that was saved, as it was then: what a restore makes"
         " the new cluster of, unless it names another.",
         json_schema_extra=FREE_FORM,
+    )
+    verified: Verification | None = Field(
+        default=None, description="What came of the last verification."
+    )
+    last_verification_time: Time | None = Field(
+        default=None,
+        description="The last time of verify.schedule that a backup was picked for.",
     )
     last_schedule_time: Time | None = Field(
         default=None, description="The last time of the schedule that a backup was made for."

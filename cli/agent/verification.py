@@ -65,17 +65,20 @@ async def verify(
 
     Raises SnapshotsError, OSError.
     """
-    pool = ChannelPool(DirectDialer())
+    pool, target = ChannelPool(DirectDialer()), Volume(root)
     try:
-        manifest = read_fetched(Volume(root)).manifest
+        manifest = read_fetched(target).manifest
         pool.trust(order.member, read_tls(root / TLS_FOLDER))
         client = pool.client(_endpoint(order.member, port))
         found = await compare(
-            client, manifest, start_s=START_S, is_running=lambda: bool(_processes())
+            client,
+            manifest,
+            start_s=START_S,
+            is_running=lambda: bool(_processes(target.restored)),
         )
     finally:
         await pool.close()
-        _end_etcd()
+        _end_etcd(target.restored)
     return Proven(
         proven_at=now(),
         etcd_version=found.etcd_version,
@@ -123,22 +126,23 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def _end_etcd() -> None:
+def _end_etcd(data: Path) -> None:
     """So that the pod ends: its processes are in one namespace, and of one user."""
-    for process in _processes():
+    for process in _processes(data):
         try:
             os.kill(process, signal.SIGTERM)
         except OSError as failure:
             log.warning("etcd could not be told to end", process=process, error=str(failure))
 
 
-def _processes() -> list[int]:
-    """Etcd's, in this pod."""
+def _processes(data: Path) -> list[int]:
+    """Those that were started as etcd on this folder."""
     found = []
-    for name in Path("/proc").glob("[0-9]*/comm"):
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if name.read_text().strip() == "etcd":
-                found.append(int(name.parent.name))
+            program, *arguments = line.read_bytes().split(b"\0")
         except OSError:
             continue  # it has ended meanwhile
+        if Path(os.fsdecode(program)).name == "etcd" and os.fsencode(data) in arguments:
+            found.append(int(line.parent.name))
     return found

@@ -29,8 +29,7 @@ def first_expired(observed: Observed, spec: BackupSpec) -> Child | None:
         if one.phase in {"Completed", "Failed"} and not one.expired and not one.terminating
     }
     records = [
-        Record(name=one.name, time=one.scheduled, good=one.phase == "Completed")
-        for one in finished.values()
+        Record(name=one.name, time=one.scheduled, good=one.good) for one in finished.values()
     ]
     policy = _without_age_of_all(policy, records, observed.now)
     newest = max(records, key=lambda one: one.time, default=None)
