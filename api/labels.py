@@ -43,6 +43,8 @@ REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
 RESTART_ANNOTATION: Final = f"{GROUP}/restart"
 # Confirms that an EtcdCluster may be deleted together with its data: its own name.
 CONFIRM_DELETION_ANNOTATION: Final = f"{GROUP}/confirm-deletion"
+# Names a version that the cluster may go to although no backup could be taken before.
+UNSAVED_ANNOTATION: Final = f"{GROUP}/upgrade-without-backup"
 # Asks for another certificate authority: client, peer or all. Taken away when it is recorded.
 ROTATE_ANNOTATION: Final = f"{GROUP}/rotate-authority"
 # On a pod and its template: changes with anything in the template but the members' resources.

@@ -6,16 +6,20 @@ and can still be deleted. Values that cross from `api` to the controllers.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from api.errors import FieldError
 from api.v1alpha1.backup import BackupSpec, BackupStatus
-from api.v1alpha1.cluster import ClusterSpec
+from api.v1alpha1.cluster import ClusterSpec, DeletionPolicy
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import Model
 from api.v1alpha1.restore import RestoreSpec, RestoreStatus
 
 StatusT = TypeVar("StatusT", bound=Model)
+
+
+# With these the volume claims go when the EtcdCluster is deleted.
+DELETES_DATA: Final = ("Delete", "SnapshotThenDelete")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +73,14 @@ class Invalid(Generic[StatusT]):
 
     `status` is what the object's own says, or an empty one where that is malformed too.
 
-    `deletion_policy` is Delete only where the object says exactly so: whatever else is wrong, data
-    is deleted by an explicit policy alone.
+    `deletion_policy` is Retain unless the object says exactly another one: whatever else is wrong,
+    data is deleted by an explicit policy alone.
     """
 
     identity: Identity
     status: StatusT
     errors: tuple[FieldError, ...]
-    deletion_policy: Literal["Retain", "Delete"]
+    deletion_policy: DeletionPolicy
 
     @property
     def message(self) -> str:
@@ -105,10 +109,11 @@ def read_status(obj: object) -> Mapping[str, Any]:
     return _map(_map(obj).get("status"))
 
 
-def read_deletion_policy(obj: object) -> Literal["Retain", "Delete"]:
-    """Return the deletion policy of any JSON value: Retain unless it says exactly Delete."""
+def read_deletion_policy(obj: object) -> DeletionPolicy:
+    """Return the deletion policy of any JSON value: Retain unless it says exactly another one."""
     storage = _map(_map(_map(obj).get("spec")).get("storage"))
-    return "Delete" if storage.get("deletionPolicy") == "Delete" else "Retain"
+    policy = storage.get("deletionPolicy")
+    return policy if policy in DELETES_DATA else "Retain"
 
 
 def read_annotation(obj: object, name: str) -> str:

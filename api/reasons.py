@@ -333,6 +333,11 @@ class Reason(StrEnum):
         "A pod with the new image does not report the version that was asked for.",
         "Correct spec.version or spec.repository; no member was touched.",
     )
+    NOT_SAVED = (
+        "NotSaved",
+        "The backup that is to be taken before another version, or before the deletion, failed.",
+        "Put right what the message quotes and delete that EtcdBackup, or go on without one.",
+    )
     VERSION_REFUSED = (
         "VersionRefused",
         "The members cannot go from the version they run to the one that spec.version names.",

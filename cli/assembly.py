@@ -31,6 +31,7 @@ from controllers.backup.observe import BY_BACKUP_UID, BY_SCHEDULE_UID
 from controllers.backup.observe import Sources as BackupSources
 from controllers.backup.reconciler import BackupReconciler
 from controllers.bind import parse_bind
+from controllers.cluster.known_backups import BY_CLUSTER_NAME, by_cluster_name
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.cluster.observe import BY_CLUSTER_UID, Sources
 from controllers.cluster.read_auth import AuthReader
@@ -62,7 +63,14 @@ from controllers.restore.observe import Sources as RestoreSources
 from controllers.restore.reconciler import RestoreReconciler
 from controllers.runtime import Controller
 from controllers.serving_certificate import ServingCertificate
-from controllers.wiring import BY_UID, EnqueueOwner, EnqueueReferrers, EnqueueSelf, by_uid
+from controllers.wiring import (
+    BY_UID,
+    EnqueueIndexed,
+    EnqueueOwner,
+    EnqueueReferrers,
+    EnqueueSelf,
+    by_uid,
+)
 from etcd.pool import ChannelPool
 from informers.expectations import OwnWrites
 from informers.informer_set import InformerSet
@@ -163,7 +171,10 @@ def _informers(settings: Settings, api: KubeApi) -> Informers:
     """One for each resource. Of what is not our own kind, only objects with our label."""
     indexes: dict[Resource, dict[str, Indexer]] = {
         CLUSTERS: {},
-        BACKUPS: {BY_SCHEDULE_UID: by_label(SCHEDULE_UID_LABEL)},
+        BACKUPS: {
+            BY_SCHEDULE_UID: by_label(SCHEDULE_UID_LABEL),
+            BY_CLUSTER_NAME: by_cluster_name,
+        },
         RESTORES: {BY_CLUSTER: by_cluster, BY_BACKUP: by_backup},
     }
     ours = {
@@ -226,7 +237,10 @@ def _cluster_controller(
         now=_now,
         remaining_s=shared.remaining_s,
     )
-    handlers = {CLUSTERS.plural: informers[CLUSTERS].add_handler(EnqueueSelf(queue))}
+    handlers = {
+        CLUSTERS.plural: informers[CLUSTERS].add_handler(EnqueueSelf(queue)),
+        BACKUPS.plural: informers[BACKUPS].add_handler(EnqueueIndexed(queue, by_cluster_name)),
+    }
     for resource in (*OWNED, PODS, CLAIMS):
         handler = EnqueueOwner(queue, informers[CLUSTERS], label=CLUSTER_UID_LABEL)
         handlers[resource.plural] = informers[resource].add_handler(handler)

@@ -13,7 +13,7 @@ from informers.decode import Object
 from informers.handlers import Handler
 from informers.informer_set import ObjectReader
 from informers.queue import WorkQueue
-from informers.store import DeletedFinalStateUnknown
+from informers.store import DeletedFinalStateUnknown, Indexer
 
 BY_UID: Final = "uid"
 
@@ -43,6 +43,32 @@ class EnqueueSelf(Handler):
     @override
     def on_delete(self, obj: Object | DeletedFinalStateUnknown) -> None:
         self._queue.add(obj.key)
+
+
+class EnqueueIndexed(Handler):
+    """Wakes the keys under which an indexer of the changed object puts it."""
+
+    def __init__(self, queue: WorkQueue[str], indexer: Indexer) -> None:
+        self._queue = queue
+        self._indexer = indexer
+
+    @override
+    def on_add(self, obj: Object, *, initial: bool) -> None:
+        self._wake(obj, _INITIAL_PRIORITY if initial else 0)
+
+    @override
+    def on_update(self, old: Object, new: Object) -> None:
+        self._wake(new)
+
+    @override
+    def on_delete(self, obj: Object | DeletedFinalStateUnknown) -> None:
+        last = obj.obj if isinstance(obj, DeletedFinalStateUnknown) else obj
+        if last is not None:
+            self._wake(last)
+
+    def _wake(self, obj: Object, priority: int = 0) -> None:
+        for key in self._indexer(obj):
+            self._queue.add(key, priority=priority)
 
 
 class EnqueueOwner(Handler):

@@ -158,6 +158,9 @@ class VolumeClaimTemplate(Model):
     )
 
 
+DeletionPolicy = Literal["Retain", "Delete", "SnapshotThenDelete"]
+
+
 class Storage(Model):
     """Where the members keep their data, and what becomes of it."""
 
@@ -174,10 +177,12 @@ class Storage(Model):
     volume_claim_template: VolumeClaimTemplate | None = Field(
         default=None, description="Further settings of the volume claims."
     )
-    deletion_policy: Literal["Retain", "Delete"] = Field(
+    deletion_policy: DeletionPolicy = Field(
         default="Retain",
         description="What becomes of the volume claims when the EtcdCluster is deleted: Retain"
-        " keeps them, Delete deletes them and the data with them.",
+        " keeps them, Delete deletes them and the data with them; SnapshotThenDelete does that once"
+        " a last EtcdBackup like those of a schedule of this cluster is completed, and keeps them"
+        " where there is none.",
     )
     removed_member_policy: Literal["Delete", "Keep"] = Field(
         default="Delete",

@@ -378,6 +378,12 @@ class UpgradeStatus(Model):
         default=False,
         description="Whether the image has reported exactly the first version of the path.",
     )
+    saved: Text = Field(
+        default="",
+        description="The EtcdBackup that was taken before any member was touched; empty where"
+        " none was, or not yet.",
+        max_length=253,
+    )
     before: DataHash | None = Field(
         default=None, description="The hash of the data before any member was touched."
     )
@@ -460,7 +466,9 @@ class ClusterStatus(Model):
         default=(), description="The URLs under which clients reach the cluster."
     )
     last_backup_time: Time | None = Field(
-        default=None, description="When the last backup was completed."
+        default=None,
+        description="When the last backup that an EtcdBackup in the same namespace tells of was"
+        " completed.",
     )
     last_update_time: Time | None = Field(
         default=None, description="When this status was written last."

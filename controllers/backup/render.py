@@ -158,9 +158,6 @@ def _job(
 
 def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str, Any]:
     """The EtcdBackup for one time of the schedule."""
-    own = {key: value for key, value in spec.to_json().items() if key not in _OF_SCHEDULE}
-    if spec.verify is not None and spec.verify.schedule is not None:
-        del own["verify"]  # the schedule picks which backup is tried out, and when
     return {
         "apiVersion": API_VERSION,
         "kind": "EtcdBackup",
@@ -173,8 +170,16 @@ def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str
             },
             "ownerReferences": [_owner(observed)],
         },
-        "spec": own,
+        "spec": once(spec),
     }
+
+
+def once(spec: BackupSpec) -> dict[str, Any]:
+    """The spec of one backup like those of the schedule."""
+    own = {key: value for key, value in spec.to_json().items() if key not in _OF_SCHEDULE}
+    if spec.verify is not None and spec.verify.schedule is not None:
+        del own["verify"]  # the schedule picks which backup is tried out, and when
+    return own
 
 
 def _owner(observed: Observed) -> dict[str, Any]:

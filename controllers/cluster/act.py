@@ -13,7 +13,7 @@ from api.labels import (
     FIELD_MANAGER,
     FINALIZER,
 )
-from api.objects import read_deletion_policy
+from api.objects import DELETES_DATA, read_deletion_policy
 from api.reasons import Reason
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
 from controllers.cluster.act_etcd import perform_in_etcd
@@ -66,6 +66,7 @@ from controllers.cluster.plan.version_steps import (
     CompareHashes,
     DeleteProbe,
     EnableDowngrade,
+    MakeBackup,
     MakeProbe,
     RecordUpgrade,
     RefuseResize,
@@ -190,6 +191,7 @@ async def _perform_in_kubernetes(
             | ResizePod()
             | RefuseResize()
             | MakeProbe()
+            | MakeBackup()
             | DeleteProbe()
             | DropRequest()
             | RefreshFiles()
@@ -283,7 +285,7 @@ async def _delete_claims(
         return Changed(what="the EtcdCluster is gone")
     metadata = cluster["metadata"]
     is_this_one = metadata["uid"] == observed.uid and "deletionTimestamp" in metadata
-    if not is_this_one or read_deletion_policy(cluster) != "Delete":
+    if not is_this_one or read_deletion_policy(cluster) not in DELETES_DATA:
         return Changed(what="the EtcdCluster no longer asks for the deletion of its data")
     for name, uid in claims:
         await writer.delete(CLAIMS, observed.namespace, name, uid=uid)

@@ -1,4 +1,5 @@
-"""Carries out the steps on pods: restart, resize, note something on them, try out an image.
+"""Carries out the steps on pods: restart, resize, note something on them, try out an image; and
+makes the backup that a step waits for.
 
 Called by `act`, which turns a conflict into `Changed`.  Pods are deleted and written to by uid.
 """
@@ -19,22 +20,31 @@ from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
 from controllers.cluster.plan.steps import DeletePod, DropRequest, RefreshFiles
 from controllers.cluster.plan.version_steps import (
     DeleteProbe,
+    MakeBackup,
     MakeProbe,
     RefuseResize,
     ResizePod,
 )
 from controllers.cluster.requests import requested
-from controllers.resources import CLUSTERS, PODS
+from controllers.resources import BACKUPS, CLUSTERS, PODS
 from controllers.writer import Writer, is_final
 from informers.errors import (
     AlreadyExistsError,
     NotFoundError,
     StatusError,
 )
+from informers.resource import Resource
 from informers.wire import STRATEGIC_MERGE_PATCH
 
 PodStep = (
-    DeletePod | ResizePod | RefuseResize | MakeProbe | DeleteProbe | DropRequest | RefreshFiles
+    DeletePod
+    | ResizePod
+    | RefuseResize
+    | MakeProbe
+    | DeleteProbe
+    | MakeBackup
+    | DropRequest
+    | RefreshFiles
 )
 
 
@@ -49,7 +59,9 @@ async def perform_on_pod(action: PodStep, observed: Observed, writer: Writer) ->
         case RefuseResize():
             await _refuse_resize(action, observed, writer)
         case MakeProbe(pod=pod):
-            return await _make_probe(pod, writer)
+            return await _make(PODS, pod, Reason.PROBE_FAILED, writer)
+        case MakeBackup(backup=backup):
+            return await _make(BACKUPS, backup, Reason.NOT_SAVED, writer)
         case DeleteProbe(name=name, uid=uid):
             await writer.delete(PODS, observed.namespace, name, uid=uid)
         case DropRequest(name=name):
@@ -112,17 +124,20 @@ async def _refuse_resize(step: RefuseResize, observed: Observed, writer: Writer)
     await writer.patch(PODS, observed.namespace, step.name, {"metadata": metadata})
 
 
-async def _make_probe(pod: Mapping[str, Any], writer: Writer) -> Outcome:
+async def _make(
+    resource: Resource, obj: Mapping[str, Any], refused: Reason, writer: Writer
+) -> Outcome:
+    """Make what the next step waits for."""
+    name = obj["metadata"]["name"]
     try:
-        await writer.create(PODS, pod)
+        await writer.create(resource, obj)
     except AlreadyExistsError:
-        return Changed(what=f"pod {pod['metadata']['name']} exists")
+        return Changed(what=f"{resource.kind} {name} exists")
     except StatusError as error:
         if not is_final(error):
             raise
-        return Rejected(
-            reason=Reason.PROBE_FAILED, message=f"The probe can't be made: {error.message}"
-        )
+        message = f"{resource.kind} {name} can't be made: {error.message}"
+        return Rejected(reason=refused, message=message)
     return Done()
 
 

@@ -55,6 +55,7 @@ NEEDS_SOMEONE: Final = frozenset(
         Reason.UPGRADE_FIRST,
         Reason.ROLLOUT_BLOCKED,
         Reason.PROBE_FAILED,
+        Reason.NOT_SAVED,
         Reason.VERSION_REFUSED,
         Reason.VOLUME_REFUSED,
         Reason.HASHES_DIFFER,

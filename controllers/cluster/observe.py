@@ -26,25 +26,40 @@ from api.labels import (
     stateful_set_name,
     volume_claim_name,
 )
-from api.objects import Invalid, ParsedCluster
+from api.objects import DELETES_DATA, Invalid, ParsedCluster
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.validation import parse_cluster
 from controllers.cluster.ask_etcd import ask_etcd
 from controllers.cluster.certificates.holder import Holder
+from controllers.cluster.known_backups import BY_CLUSTER_NAME, known_backup
 from controllers.cluster.lost_nodes import lost_nodes
 from controllers.cluster.membership import voters_of
-from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed, Pod, Probe
+from controllers.cluster.observed import (
+    Claim,
+    Etcd,
+    JsonObject,
+    KnownBackup,
+    Observed,
+    Pod,
+    Probe,
+)
 from controllers.cluster.options import option_errors
 from controllers.cluster.pods import claims_from, has_ended, of_epoch, pod_from, probe_from
 from controllers.cluster.read_auth import AuthReader, read_auth
 from controllers.cluster.read_certificates import CertificateReader, read_certificates
 from controllers.cluster.render.identity import Identity, identity_of
-from controllers.cluster.requests import asked_to_replace, asked_to_restart, asked_to_rotate
+from controllers.cluster.requests import (
+    asked_to_replace,
+    asked_to_restart,
+    asked_to_rotate,
+    asked_unsaved,
+)
 from controllers.cluster.shown_certificates import shown_certificates
 from controllers.cluster_scope import ClusterScope, NotAllowed
 from controllers.refused_pods import newest_refusal
 from controllers.resources import (
+    BACKUPS,
     CLAIMS,
     CONFIG_MAPS,
     DISRUPTION_BUDGETS,
@@ -57,7 +72,7 @@ from controllers.resources import (
 from etcd.pool import ChannelPool
 from informers.errors import NotFoundError, StatusError
 from informers.informer_set import ObjectReader
-from informers.resource import Resource
+from informers.resource import Resource, object_key
 from informers.wire import KubeApi
 
 # The index of the informers by the label that every object of a cluster carries.
@@ -119,7 +134,8 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         finalizers=tuple(metadata.get("finalizers") or ()),
         spec=spec,
         spec_errors=errors,
-        deletes_data=_deletion_policy(parsed) == "Delete",
+        deletes_data=_deletion_policy(parsed) in DELETES_DATA,
+        saves_first=_deletion_policy(parsed) == "SnapshotThenDelete",
         applied=applied,
         status=status,
         cluster_domain=sources.cluster_domain,
@@ -138,6 +154,8 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         asked_to_replace=asked_to_replace(metadata, pod_objects),
         rotation_asked=asked_to_rotate(metadata),
         restart_asked=asked_to_restart(metadata),
+        backups=_backups(metadata, sources),
+        unsaved_asked=asked_unsaved(metadata),
     )
 
 
@@ -241,6 +259,15 @@ def _pods(metadata: JsonObject, objects: Iterable[JsonObject]) -> tuple[Pod, ...
         if (ordinal := pod_ordinal(metadata["name"], obj["metadata"]["name"])) is not None
     ]
     return tuple(sorted(pods, key=lambda pod: pod.ordinal))
+
+
+def _backups(metadata: JsonObject, sources: Sources) -> tuple[KnownBackup, ...]:
+    """By name; those of another cluster that had this name are left out once they are done."""
+    key = object_key(metadata["namespace"], metadata["name"])
+    made = datetime.fromisoformat(metadata["creationTimestamp"])
+    found = map(known_backup, sources.informers[BACKUPS].by_index(BY_CLUSTER_NAME, key))
+    ours = (one for one in found if one.completed is None or one.completed >= made)
+    return tuple(sorted(ours, key=lambda one: one.name))
 
 
 async def _probe(

@@ -79,6 +79,21 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownBackup:
+    """An EtcdBackup of this cluster beside it, which no schedule made.
+
+    `completed`: of a schedule, when its last good backup was.  `template`: the spec of one more
+    like those of a schedule; None for what has none, or is invalid.
+    """
+
+    name: str
+    phase: str
+    completed: datetime | None
+    message: str  # of its condition Ready
+    template: JsonObject | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One PersistentVolumeClaim under a name of ours, whoever made it."""
 
@@ -165,7 +180,7 @@ class Observed:
     finalizers: tuple[str, ...]
     spec: ClusterSpec | None  # None: invalid, `spec_errors` says what
     spec_errors: tuple[FieldError, ...]
-    deletes_data: bool  # storage.deletionPolicy is exactly Delete, whatever else is wrong
+    deletes_data: bool  # storage.deletionPolicy is exactly Delete, or the next, whatever is wrong
     applied: ClusterSpec | None  # the accepted spec that status records: what the members run
     status: ClusterStatus
     cluster_domain: str  # what the operator discovered; the recorded one wins
@@ -184,6 +199,9 @@ class Observed:
     rotation_asked: str = ""  # the annotation that asks for other certificate authorities
     auth: Authentication = field(default_factory=Authentication)  # empty where nobody asked for it
     restart_asked: str = ""  # the annotation that asks for a restart of all members
+    saves_first: bool = False  # storage.deletionPolicy is exactly SnapshotThenDelete
+    backups: tuple[KnownBackup, ...] = ()
+    unsaved_asked: str = ""  # the annotation that names a version to go to without a backup
     # What `derived` functions made of this very value: a copy starts without.
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 

@@ -1,5 +1,5 @@
 """Reads the annotations that ask for something: a member's replacement, a restart of them all,
-another certificate authority.
+another certificate authority, a change of version without a backup.
 
 Pure.  For a replacement the EtcdCluster's is a list of pod names, a pod's is `true`; a restart is
 asked for by any new value on the EtcdCluster; the authorities are named.
@@ -8,7 +8,12 @@ asked for by any new value on the EtcdCluster; the authorities are named.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.labels import REPLACE_ANNOTATION, RESTART_ANNOTATION, ROTATE_ANNOTATION
+from api.labels import (
+    REPLACE_ANNOTATION,
+    RESTART_ANNOTATION,
+    ROTATE_ANNOTATION,
+    UNSAVED_ANNOTATION,
+)
 
 
 def requested(cluster_metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -37,3 +42,8 @@ def asked_to_restart(cluster_metadata: Mapping[str, Any]) -> str:
 def asked_to_rotate(cluster_metadata: Mapping[str, Any]) -> str:
     """Which authorities the annotation names: `client`, `peer`, `all`, or something unknown."""
     return str((cluster_metadata.get("annotations") or {}).get(ROTATE_ANNOTATION, "")).strip()
+
+
+def asked_unsaved(cluster_metadata: Mapping[str, Any]) -> str:
+    """The version that the annotation names."""
+    return str((cluster_metadata.get("annotations") or {}).get(UNSAVED_ANNOTATION, "")).strip()

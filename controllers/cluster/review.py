@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from api.errors import FieldError
-from api.objects import ParsedCluster
+from api.objects import DELETES_DATA, ParsedCluster
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.validation import not_supported_yet, parse_cluster
@@ -73,7 +73,7 @@ def _observed(cluster: ParsedCluster, stored: JsonObject | None, claims: ObjectR
         finalizers=who.finalizers,
         spec=spec,
         spec_errors=errors,
-        deletes_data=cluster.spec.storage.deletion_policy == "Delete",
+        deletes_data=cluster.spec.storage.deletion_policy in DELETES_DATA,
         applied=None if applied is None else ClusterSpec.model_validate(applied),
         status=status,
         cluster_domain="",

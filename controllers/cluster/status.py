@@ -63,6 +63,7 @@ def next_status(observed: Observed, plan: Plan, outcome: Outcome | None) -> Clus
             "selector": pod_selector(observed.name),
             "version": _version(observed) or old.version,
             "certificates": certificates_of(observed),
+            "last_backup_time": _last_backup(observed),
             "operator_changes": operator_changes(observed),
             "plan": _plan(old.plan, plan, outcome, shown, observed.now),
             **_leader(views, old),
@@ -137,6 +138,12 @@ def _when_healthy(
     if old is None:
         return {}
     return {"healthy_revision": old.healthy_revision, "healthy_claim": old.healthy_claim}
+
+
+def _last_backup(observed: Observed) -> datetime | None:
+    """It is not forgotten when the object that told of it is deleted."""
+    known = (observed.status.last_backup_time, *(one.completed for one in observed.backups))
+    return max(filter(None, known), default=None)
 
 
 def _leader(views: tuple[ViewOfMember, ...], old: ClusterStatus) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from api.event_reasons import EventReason
 from controllers.cluster.membership_events import event
 from controllers.cluster.observed import Observed
+from controllers.cluster.plan.saving import target
 from controllers.cluster.plan.steps import (
     Action,
     DeletePod,
@@ -61,4 +62,5 @@ def _of_path(observed: Observed, step: RecordUpgrade) -> Iterator[Happening]:
     yield event(EventReason.UPGRADE_STARTED, step.why)
     for warning in step.warnings:
         yield event(EventReason.VERSION_WARNING, warning)
-    yield event(EventReason.UPGRADE_UNSAVED, "No snapshot is taken before: no backup target")
+    if target(observed) is None:
+        yield event(EventReason.UPGRADE_UNSAVED, "No snapshot is taken before: no backup target")

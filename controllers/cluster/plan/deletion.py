@@ -14,6 +14,7 @@ from api.labels import FINALIZER
 from api.reasons import Reason
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.claims import is_being_renewed, is_released
+from controllers.cluster.plan.saving import saved_at
 from controllers.cluster.plan.steps import (
     DeleteClaims,
     DeletePod,
@@ -57,7 +58,7 @@ def let_go(observed: Observed) -> SetFinalizer | Wait | None:
 def give_up(observed: Observed) -> SetFinalizer | None:
     """Deletion takes too long: let the object go and list what remains."""
     since = observed.deleting_since
-    if since is None or observed.now < since + GIVE_UP_AFTER:
+    if since is None or observed.now < max(since, saved_at(observed) or since) + GIVE_UP_AFTER:
         return None
     remains = [f"Pod {pod.name}" for pod in observed.pods]
     remains += [f"PersistentVolumeClaim {name}" for name, _ in _own_claims(observed)]

@@ -9,6 +9,7 @@ from typing import Final
 from api.v1alpha1.cluster_status import UpgradeStatus
 from controllers.cluster.members import voters
 from controllers.cluster.observed import Observed
+from controllers.cluster.plan.saving import backup_name, unsaved
 from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.versions import (
     applied_version,
@@ -34,7 +35,11 @@ def unprepared(observed: Observed, upgrade: UpgradeStatus) -> str:
     target = parse_version(upgrade.path[0])
     if not upgrade.probed:
         return "the probe of the image"
-    if target.minor == applied_version(observed).minor or puts_back(observed, target):
+    if puts_back(observed, target):
+        return ""
+    if unsaved(observed, upgrade):
+        return f"EtcdBackup {backup_name(observed, upgrade)}"
+    if target.minor == applied_version(observed).minor:
         return ""
     if not is_rolled_out(observed):
         down = [f"{v.name} ({v.reason})" for v in voters(observed) if not v.healthy]
@@ -155,4 +160,5 @@ def next_of(observed: Observed, upgrade: UpgradeStatus) -> UpgradeStatus | None:
         path=upgrade.path[1:],
         repository=upgrade.repository,
         since=observed.now.replace(microsecond=0),
+        saved=upgrade.saved,
     )

@@ -24,6 +24,7 @@ from controllers.cluster.plan.progress import (
     unprepared,
 )
 from controllers.cluster.plan.roll import changes_from_two
+from controllers.cluster.plan.saving import wait_for_backup
 from controllers.cluster.plan.steps import RecordSpec, Wait
 from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.version_steps import CompareHashes, RecordUpgrade
@@ -111,6 +112,8 @@ def wait_for_version(observed: Observed) -> Wait | None:
     upgrade = observed.status.upgrade
     if upgrade is None or refuse_image(observed) is not None or changes_from_two(observed):
         return None
+    if wait_for_backup(observed) is not None:
+        return None
     missing = (
         unfinished(observed, upgrade)
         if is_taken(observed, upgrade)
@@ -153,6 +156,7 @@ def _begin(
         since=observed.now.replace(microsecond=0),
         probed=after is not None and not stays and here == (after.from_version, applied.repository),
         before=after.before if after and stays else None,
+        saved=after.saved if after else "",
     )
     image = f" ({spec.repository})" if spec.repository != applied.repository else ""
     return RecordUpgrade(

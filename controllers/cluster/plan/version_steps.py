@@ -78,6 +78,18 @@ class DeleteProbe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeBackup:
+    """Make the EtcdBackup that the next step waits for."""
+
+    backup: JsonObject
+    why: str
+
+    @override
+    def __str__(self) -> str:
+        return f"Make EtcdBackup {self.backup['metadata']['name']}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompareHashes:
     """Ask every voter for the hash of its data at one revision; they must be alike (HashKV).
 
@@ -136,6 +148,7 @@ VersionStep = (
     | ResizePod
     | RefuseResize
     | MakeProbe
+    | MakeBackup
     | DeleteProbe
     | CompareHashes
     | AdvanceLog

@@ -251,6 +251,7 @@ def test_a_malformed_status_is_named():
     ("storage", "policy"),
     [
         ({"deletionPolicy": "Delete"}, "Delete"),
+        ({"deletionPolicy": "SnapshotThenDelete"}, "SnapshotThenDelete"),
         ({"deletionPolicy": "delete"}, "Retain"),
         ({"deletionPolicy": ["Delete"]}, "Retain"),
         ("Delete", "Retain"),

@@ -19,6 +19,7 @@ from controllers.cluster.outcome import Changed, Done, NotYet, Rejected
 from controllers.cluster.plan.steps import DropRequest, Plan, RefreshFiles
 from controllers.cluster.plan.version_steps import (
     DeleteProbe,
+    MakeBackup,
     MakeProbe,
     RefuseResize,
     ResizePod,
@@ -237,7 +238,7 @@ def on_cluster(server):
 # ------------------------------------------------------------------ probe
 async def test_probe_is_made_once(server, hands):
     assert await hands.take(MakeProbe(pod=PROBE)) == Done()
-    assert await hands.take(MakeProbe(pod=PROBE)) == Changed(what="pod db-probe exists")
+    assert await hands.take(MakeProbe(pod=PROBE)) == Changed(what="Pod db-probe exists")
 
 
 async def test_probe_that_admission_refuses_is_told_in_its_words(server, hands):
@@ -246,7 +247,21 @@ async def test_probe_that_admission_refuses_is_told_in_its_words(server, hands):
     outcome = await hands.take(MakeProbe(pod=PROBE))
 
     assert outcome == Rejected(
-        reason=Reason.PROBE_FAILED, message="The probe can't be made: image is not on the list"
+        reason=Reason.PROBE_FAILED, message="Pod db-probe can't be made: image is not on the list"
+    )
+
+
+async def test_backup_is_made_once_and_a_refusal_quoted(server, hands):
+    backup = {"kind": "EtcdBackup", "metadata": {"name": "db-last", "namespace": "prod"}}
+    step = MakeBackup(backup=backup, why="it is time")
+
+    assert await hands.take(step) == Done()
+    assert await hands.take(step) == Changed(what="EtcdBackup db-last exists")
+
+    server.script("create", answer_status(422, "Invalid", "spec.s3.bucket must be set"))
+    assert await hands.take(step) == Rejected(
+        reason=Reason.NOT_SAVED,
+        message="EtcdBackup db-last can't be made: spec.s3.bucket must be set",
     )
 
 
