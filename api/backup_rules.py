@@ -108,8 +108,6 @@ def backup_not_supported_yet(spec: BackupSpec, namespace: str) -> tuple[FieldErr
 
 def _not_done(spec: BackupSpec) -> Iterator[tuple[str, bool, str, str]]:
     """Yield each field, whether it asks for anything, for what, and what to do instead."""
-    tried = spec.verify is not None and spec.verify.enabled
-    yield "verify.enabled", tried, "asks for backups to be tried out", "Leave it out."
     archive = spec.continuous is not None and spec.continuous.enabled
     yield "continuous.enabled", archive, "asks for the changes in between", "Leave it out."
 

@@ -151,7 +151,8 @@ class BackupSpec(Model):
     )
     verify: Verify | None = Field(
         default=None,
-        description="Whether backups are tried out, and when; not supported yet.",
+        description="Whether backups are tried out, and when. One that is completed already is by"
+        " annotating it: etcd.etcd.io/verify=<any new text>.",
     )
     schedule: OptionalSchedule = Field(
         default=None,

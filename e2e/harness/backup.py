@@ -23,6 +23,18 @@ print(json.dumps({"manifest": manifest, "sha256": hashlib.sha256(whole[:-32]).he
 """
 
 
+# Changes one bit in the middle of the first part of the backup in that folder.
+_FLIP = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+part = min((folder / json.loads((folder / "manifest.json").read_text())["attempt"]).iterdir())
+data = bytearray(part.read_bytes())
+data[len(data) // 2] ^= 1
+part.write_bytes(data)
+print("{}")
+"""
+
+
 class EtcdBackup:
     """A backup by name. Nothing is remembered: every answer is what the API server says now."""
 
@@ -63,8 +75,18 @@ async def make_claim(kube: Kube, namespace: str, name: str) -> None:
 
 async def look_into(kube: Kube, namespace: str, claim: str, folder: str) -> Object:
     """What a pod with the volume finds in that folder of a backup."""
+    return await _run(kube, namespace, claim, folder, _LOOK)
+
+
+async def flip_a_byte(kube: Kube, namespace: str, claim: str, folder: str) -> None:
+    """Damages the backup in that folder, behind everybody's back."""
+    await _run(kube, namespace, claim, folder, _FLIP)
+
+
+async def _run(kube: Kube, namespace: str, claim: str, folder: str, program: str) -> Object:
+    """Runs the program in a pod with the volume; returns what it prints."""
     name = f"look-{secrets.token_hex(3)}"
-    await kube.call("POST", path("Pod", namespace), _pod(name, claim, folder))
+    await kube.call("POST", path("Pod", namespace), _pod(name, claim, folder, program))
 
     async def ended() -> bool:
         phase = ((await kube.get("Pod", namespace, name)) or {}).get("status", {}).get("phase", "")
@@ -75,7 +97,7 @@ async def look_into(kube: Kube, namespace: str, claim: str, folder: str) -> Obje
     return found
 
 
-def _pod(name: str, claim: str, folder: str) -> Object:
+def _pod(name: str, claim: str, folder: str, program: str) -> Object:
     return {
         "metadata": {"name": name},
         "spec": {
@@ -92,8 +114,8 @@ def _pod(name: str, claim: str, folder: str) -> Object:
                     "name": "look",
                     "image": IMAGE,
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["python", "-c", _LOOK, f"/backup/{folder}"],
-                    "volumeMounts": [{"name": "backup", "mountPath": "/backup", "readOnly": True}],
+                    "command": ["python", "-c", program, f"/backup/{folder}"],
+                    "volumeMounts": [{"name": "backup", "mountPath": "/backup"}],
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "capabilities": {"drop": ["ALL"]},

@@ -63,7 +63,6 @@ async def test_backups_and_restores_are_validated(kind, spec, field):
     [
         ("clusterNamespace", "other", "spec.clusterNamespace"),
         ("continuous", {"enabled": True}, "spec.continuous.enabled"),
-        ("verify", {"enabled": True}, "spec.verify.enabled"),
         ("local", None, "spec.local"),
     ],
 )

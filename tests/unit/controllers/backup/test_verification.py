@@ -79,6 +79,17 @@ def test_its_pod_restores_it_with_the_etcd_that_was_saved():
     assert condition(status, "Verified").status == "Unknown"
 
 
+def test_it_is_tried_out_once_where_its_spec_says_so():
+    seen = completed(request="", spec=spec(verify={"enabled": True}))
+    step = plan(seen)
+
+    assert isinstance(step, MakeVerification)
+    name = step.body["metadata"]["name"]
+    pods = (attempt(ended=True, answer=PROVEN, job_uid="v"),)
+    ended = replace(seen, jobs=(job(name=name, uid="v", failure="f"),), attempts=pods)
+    assert plan(replace(ended, status=after(ended, plan(ended)))) == Rest()
+
+
 def test_without_being_asked_it_is_not_tried_out():
     assert plan(completed(request="")) == Rest()
 
