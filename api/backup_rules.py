@@ -19,6 +19,14 @@ _FIELDS: Final = {"S3": "s3", "GCS": "gcs", "Azure": "azure", "Local": "local"}
 def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
     """Yield what is wrong with the spec as a whole."""
     yield from store_errors(spec, "spec")
+    if spec.encryption is not None and not spec.encryption.key_secret:
+        yield FieldError("spec.encryption.keySecret", "must name the Secret with the key")
+    if spec.schedule is None and spec.verify is not None and spec.verify.schedule is not None:
+        yield FieldError(
+            "spec.verify.schedule",
+            "says when the newest backup of a schedule is verified, and there is no spec.schedule",
+            "Leave it out: then the backup is verified once, when it is completed.",
+        )
     if spec.schedule is None and spec.retention_policy.to_json():
         yield FieldError(
             "spec.retentionPolicy",
@@ -100,12 +108,8 @@ def backup_not_supported_yet(spec: BackupSpec, namespace: str) -> tuple[FieldErr
 
 def _not_done(spec: BackupSpec) -> Iterator[tuple[str, bool, str, str]]:
     """Yield each field, whether it asks for anything, for what, and what to do instead."""
-    in_store = "Leave it out, and let the store encrypt what it keeps."
-    yield "encryption", spec.encryption is not None, "asks for encryption", in_store
     archive = spec.continuous is not None and spec.continuous.enabled
     yield "continuous.enabled", archive, "asks for the changes in between", "Leave it out."
-    tried = spec.verify is not None and spec.verify.enabled
-    yield "verify.enabled", tried, "asks for backups to be tried out", "Leave it out."
 
 
 def _is_address(url: str) -> bool:

@@ -38,6 +38,7 @@ class ConditionType(StrEnum):
     AUTH_READY = "AuthReady", "True", "Users and roles are as the spec says; False without auth."
     SPACE_AVAILABLE = "SpaceAvailable", "True", "No member's database is near its quota."
     DATA_CONSISTENT = "DataConsistent", "True", "No member's data differs from the others'."
+    VERIFIED = "Verified", "True", "Of an EtcdBackup: it was restored, and is what was saved."
     PAUSED = "Paused", "False", "spec.paused is true: the operator changes nothing."
 
 

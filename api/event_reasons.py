@@ -149,6 +149,8 @@ class EventReason(StrEnum):
         "BackupExpired",
         "A backup is beyond the retention policy: it is deleted, its data in the store first.",
     )
+    BACKUP_VERIFYING = _of(Reason.BACKUP_VERIFYING)
+    BACKUP_VERIFIED = _of(Reason.BACKUP_VERIFIED)
     SCHEDULE_MISSED = (
         "ScheduleMissed",
         "A time of the schedule passed by more than startingDeadlineSeconds: it is not made up.",
@@ -210,6 +212,8 @@ class EventReason(StrEnum):
     OPERATOR_CHANGES = _of(Reason.OPERATOR_CHANGES)
     BACKUP_FAILED = _of(Reason.BACKUP_FAILED)
     SNAPSHOT_FAILED = _of(Reason.SNAPSHOT_FAILED)
+    VERIFICATION_FAILED = _of(Reason.VERIFICATION_FAILED)
+    VERIFICATION_NOT_DONE = _of(Reason.VERIFICATION_NOT_DONE)
     STORE_FORBIDDEN = _of(Reason.STORE_FORBIDDEN)
     STORE_MISSING = _of(Reason.STORE_MISSING)
     STORE_FULL = _of(Reason.STORE_FULL)

@@ -65,6 +65,8 @@ SCHEDULED_AT_ANNOTATION: Final = f"{GROUP}/scheduled-at"
 STORAGE_PATH_ANNOTATION: Final = f"{GROUP}/storage-path"
 # On an EtcdBackup: with the value "true", delete it, and before that what it has in the store.
 EXPIRED_ANNOTATION: Final = f"{GROUP}/expired"
+# On an EtcdBackup: another value than before asks for its verification.
+VERIFY_ANNOTATION: Final = f"{GROUP}/verify"
 # On an EtcdBackup: the namespaces that may restore it besides its own, with commas between them.
 ALLOW_RESTORE_ANNOTATION: Final = f"{GROUP}/allow-restore-from-namespaces"
 # On an EtcdCluster that an EtcdRestore made: which of its attempts.

@@ -434,6 +434,26 @@ class Reason(StrEnum):
         "The backup was not taken; what was uploaded of it is no backup.",
         "Do what the message says, then edit the spec, or make another EtcdBackup.",
     )
+    BACKUP_VERIFIED = (
+        "BackupVerified",
+        "The backup was restored into an etcd of its own, which served what had been saved.",
+        "None.",
+    )
+    BACKUP_VERIFYING = (
+        "BackupVerifying",
+        "A Job restores the backup into an etcd of its own, and compares.",
+        "Wait; when it lasts, `kubectl logs --all-containers` of the Job that the message names.",
+    )
+    VERIFICATION_FAILED = (
+        "VerificationFailed",
+        "The backup could not be restored, or has other data than were saved.",
+        "Take another backup now, and find out what became of this one: the message has the part.",
+    )
+    VERIFICATION_NOT_DONE = (
+        "VerificationNotDone",
+        "Whether the backup can be restored is not known: it could not be tried out.",
+        "Do what the message says, then annotate the EtcdBackup with etcd.etcd.io/verify=again.",
+    )
     SNAPSHOT_FAILED = (
         "SnapshotFailed",
         "No member gave its data: the message has etcd's words.",

@@ -127,6 +127,29 @@ def finish(order: str, **folders: Path) -> None:
     _leave(finish_the_restore(order, Folders(**folders)))
 
 
+@agent.group()
+def verify() -> None:
+    """What runs before and beside the etcd that serves a backup to try it out."""
+
+
+@verify.command("fetch")
+@_order_options
+def fetch_to_verify(order: str, **folders: Path) -> None:
+    """Bring a backup to where it is tried out."""
+    from cli.agent.command import Folders, fetch_for_verification  # noqa: PLC0415 - as above
+
+    _leave(fetch_for_verification(order, Folders(**folders)))
+
+
+@verify.command("compare")
+@_order_options
+def compare_served(order: str, **folders: Path) -> None:
+    """Compare what etcd serves of it with what was saved."""
+    from cli.agent.command import Folders, verify_backup  # noqa: PLC0415 - as above
+
+    _leave(verify_backup(order, Folders(**folders)))
+
+
 def _leave(code: int) -> NoReturn:
     """End the process at once: while Python takes itself down, a thread of the object store's
     library that comes back for the interpreter aborts the process now and then (exit code 134), and

@@ -13,8 +13,10 @@ from api.v1alpha1.common import Model
 from controllers.backup.order import Failed, failed
 from controllers.backup.pod import CONTAINER
 from controllers.pod_obstacles import obstacle_of
+from controllers.restore.order import RESTORE_CONTAINER
 
 _LONGEST_WORDS: Final = 500
+_ENDED_BY_A_SIGNAL: Final = 128
 # Between a Job's failure and the pod's own word on it, or the pod's disappearance.
 _PATIENCE: Final = timedelta(minutes=1)
 
@@ -80,15 +82,13 @@ def read_job(obj: dict[str, Any]) -> Job:
 def read_attempt(obj: dict[str, Any], read: Callable[[str], Model | None]) -> Attempt:
     """A pod as the cache has it; `read` understands termination messages."""
     status = obj.get("status", {})
-    ends = [
-        one.get("state", {}).get("terminated")
-        for one in status.get("containerStatuses", ())
-        if one.get("name") == CONTAINER
-    ]
-    end = next(iter(ends), None) or {}
+    name, end = _end(status)
     message = str(end.get("message", ""))
     answer = read(message)
     ended = status.get("phase") in {"Succeeded", "Failed"}
+    if answer is None and name == RESTORE_CONTAINER and end["exitCode"] < _ENDED_BY_A_SIGNAL:
+        # etcd's tool knows none of our answers: its log is what it says.
+        answer = failed(Reason.RESTORE_FAILED, f"etcdutl: {_last_words(status, end, message)}")
     return Attempt(
         created=_time(obj["metadata"]["creationTimestamp"]),
         job_uid=_controller_uid(obj["metadata"].get("ownerReferences") or ()),
@@ -141,6 +141,20 @@ def progress_of(job: Job, attempts: Iterable[Attempt], running: Reason) -> Progr
 def _last_ended(attempts: Iterable[Attempt]) -> Attempt | None:
     ended = [one for one in attempts if one.ended]
     return max(ended, key=lambda one: one.created, default=None)
+
+
+def _end(status: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Which container has the last word, and how it ended: the agent's, or the first that failed
+    before it could start.
+    """
+    for one in status.get("initContainerStatuses", ()):
+        end = one.get("state", {}).get("terminated")
+        if end and end.get("exitCode"):
+            return str(one.get("name", "")), end
+    for one in status.get("containerStatuses", ()):
+        if one.get("name") == CONTAINER:
+            return CONTAINER, one.get("state", {}).get("terminated") or {}
+    return "", {}
 
 
 def _last_words(status: dict[str, Any], end: dict[str, Any], message: str) -> str:

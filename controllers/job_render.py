@@ -4,6 +4,7 @@ Names come from the object, and from what the Job is for: whenever they are aske
 same.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -33,8 +34,9 @@ def agent_job(
     labels: dict[str, str],
     owner: dict[str, Any],
     pod: dict[str, Any],
+    failures: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The Job; it goes with its owner."""
+    """The Job; it goes with its owner. failures: more rules of its podFailurePolicy."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -64,6 +66,7 @@ def agent_job(
                         "action": "Ignore",
                         "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
                     },
+                    *failures,
                 ]
             },
             "template": {

@@ -33,7 +33,9 @@
         ├── BackupTooNewError         etcd of the target's version can't read it
         ├── VolumeTooSmallError       no space for it
         ├── TargetNotEmptyError       data are there already
-        └── RestoredDataError         what etcd's tool made of it is not what it should be
+        ├── RestoredDataError         what etcd's tool made of it is not what it should be
+        ├── ServedDataError           etcd serves something else than was saved
+        └── NotServedError            etcd could not be asked
 
 Imports nothing, so that pure code may match on these. etcd's own failures pass as `etcd.errors`.
 """
@@ -192,3 +194,11 @@ class TargetNotEmptyError(RestoreError):
 
 class RestoredDataError(RestoreError):
     """The data that etcd's tool made are missing, or don't hold what the backup does."""
+
+
+class ServedDataError(RestoreError):
+    """The etcd that was started on the data has other ones than were saved."""
+
+
+class NotServedError(RestoreError):
+    """The etcd that was started on the data does not answer, or not to what it is asked."""

@@ -34,6 +34,7 @@ SCHEDULE_PATTERN: Final = (
 )
 MAX_SCHEDULE_LENGTH: Final = 128
 _LONGEST_S: Final = 366 * 86400
+_MOST_PERIODS: Final = 10_000
 
 
 def _check_due(text: str) -> str:
@@ -50,7 +51,16 @@ Schedule = Annotated[
     AfterValidator(_check_due),
     text_schema(or_empty(SCHEDULE_PATTERN), MAX_SCHEDULE_LENGTH),
 ]
+Periods = Annotated[Integer | None, Field(ge=0, le=_MOST_PERIODS)]
 OptionalSchedule = Annotated[Schedule | None, BeforeValidator(empty_is_absent)]
+
+
+def _kept(periods: str) -> str:
+    return (
+        f"Of how many of the newest {periods} that have a good backup the last one is kept, by the"
+        " clock of spec.timeZone, beyond maxBackups and maxAge. Without those two, what none of the"
+        " three keeps goes. 0 or unset: none."
+    )
 
 
 class RetentionPolicy(Model):
@@ -62,12 +72,19 @@ class RetentionPolicy(Model):
     max_age: OptionalDuration = Field(
         default=None, description="How long one is kept: 30d or 12h. Unset: for ever."
     )
+    keep_hourly: Periods = Field(default=None, description=_kept("hours"))
+    keep_daily: Periods = Field(default=None, description=_kept("days"))
+    keep_weekly: Periods = Field(default=None, description=_kept("weeks (Monday to Sunday)"))
 
 
 class Encryption(Model):
     """With which key the backup is encrypted before it leaves the pod."""
 
-    key_secret: ObjectName = Field(description="The name of the Secret with the key.")
+    key_secret: ObjectName = Field(
+        description="The name of a Secret in the same namespace. Its entry key has 32 bytes in"
+        " base64 (openssl rand -base64 32); with several lines, the first is for new backups, and"
+        " all are for reading."
+    )
 
 
 class Continuous(Model):
@@ -77,9 +94,31 @@ class Continuous(Model):
 
 
 class Verify(Model):
-    """Each backup restored into a throw-away etcd, and compared."""
+    """A backup restored into a throw-away etcd, and compared with what was saved."""
 
     enabled: Flag = Field(default=False, description="Whether backups are verified.")
+    schedule: OptionalSchedule = Field(
+        default=None,
+        description="A cron expression, by the clock of spec.timeZone: then the newest good backup"
+        " of spec.schedule is verified. Unset: each backup, as soon as it is completed.",
+    )
+
+
+class Verification(Model):
+    """What came of the last verification of a backup."""
+
+    result: Literal["Passed", "Failed", "Unknown"] = Field(
+        description="Passed: it was restored, and is what was saved. Failed: it can't be restored,"
+        " or has other data. Unknown: it could not be tried out."
+    )
+    time: Time = Field(description="When.")
+    reason: Text = Field(default="", description="Why, in one word.")
+    message: Text = Field(default="", description="What was compared, or went wrong.")
+    request: Text = Field(
+        default="",
+        description="What asked for it: completion, or the value of the annotation"
+        " etcd.etcd.io/verify.",
+    )
 
 
 class BackupSpec(Model):
@@ -103,13 +142,17 @@ class BackupSpec(Model):
     )
     compression: Flag = Field(default=False, description="Whether the backup is compressed.")
     encryption: Encryption | None = Field(
-        default=None, description="How the backup is encrypted; not supported yet."
+        default=None,
+        description="How the backup is encrypted (AES-256-GCM). Unset: by the store alone, if it"
+        " does.",
     )
     continuous: Continuous | None = Field(
         default=None, description="Whether changes are kept as well; not supported yet."
     )
     verify: Verify | None = Field(
-        default=None, description="Whether backups are tried out; not supported yet."
+        default=None,
+        description="Whether backups are tried out, and when. One that is completed already is by"
+        " annotating it: etcd.etcd.io/verify=<any new text>.",
     )
     schedule: OptionalSchedule = Field(
         default=None,
@@ -182,11 +225,25 @@ class BackupStatus(Model):
         description="How many keys there are at that revision, where the member could tell.",
         json_schema_extra=INT64,
     )
+    encryption_key_id: Text = Field(
+        default="",
+        alias="encryptionKeyID",
+        description="Which key the backup is encrypted with: what the key's text gives, and"
+        " nothing of it.",
+        max_length=63,
+    )
     cluster_spec: Json | None = Field(
         default=None,
         description="The spec of the cluster that was saved, as it was then: what a restore makes"
         " the new cluster of, unless it names another.",
         json_schema_extra=FREE_FORM,
+    )
+    verified: Verification | None = Field(
+        default=None, description="What came of the last verification."
+    )
+    last_verification_time: Time | None = Field(
+        default=None,
+        description="The last time of verify.schedule that a backup was picked for.",
     )
     last_schedule_time: Time | None = Field(
         default=None, description="The last time of the schedule that a backup was made for."

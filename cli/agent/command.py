@@ -26,6 +26,7 @@ from cli.agent.memory import use_few_arenas
 from cli.agent.removal import remove
 from cli.agent.restore import AlreadyDoneError, fetch_backup, finish_restore
 from cli.agent.snapshot import NoMemberError, clean_up, read_tls, take
+from cli.agent.verification import prepare, verify
 from cli.logs import configure_logging
 from cli.settings import Settings
 from controllers.backup.order import USAGE, Order, Place, Removal
@@ -100,6 +101,26 @@ def finish_the_restore(text: str, folders: Folders) -> int:
 
     async def work(order: RestoreOrder) -> Model | None:
         return await finish_restore(order, root=folders.root)
+
+    return _carry_out(RestoreOrder, text, work, OF_RESTORES, folders.message)
+
+
+def fetch_for_verification(text: str, folders: Folders) -> int:
+    """Bring a backup to where it is tried out. Returns the exit code."""
+
+    async def work(order: RestoreOrder) -> Model | None:
+        places = {"volume": folders.volume, "root": folders.root}
+        await prepare(order, os.environ, now=_now, **places)
+        return None
+
+    return _carry_out(RestoreOrder, text, work, OF_RESTORES, folders.message)
+
+
+def verify_backup(text: str, folders: Folders) -> int:
+    """Compare what etcd serves of a backup with what was saved. Returns the exit code."""
+
+    async def work(order: RestoreOrder) -> Model | None:
+        return await verify(order, now=_now, root=folders.root)
 
     return _carry_out(RestoreOrder, text, work, OF_RESTORES, folders.message)
 

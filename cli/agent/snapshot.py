@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from cli.agent.backup import keys_of
 from cli.agent.store import open_ordered_store
 from controllers.backup.order import (
     TLS_PATH,
@@ -28,6 +29,7 @@ from etcd.pool import ChannelPool
 from etcd.tls import ClientTLS
 from snapshots.capture import CaptureRequest, capture
 from snapshots.catalog import delete_orphans
+from snapshots.encryption import EncryptionKey
 from snapshots.errors import (
     DatabaseUnreadableError,
     SnapshotsError,
@@ -58,11 +60,12 @@ async def take(
     volume: Path,
 ) -> Saved:
     """Take the backup, or find that it was taken. Raises NoMemberError, SnapshotsError."""
+    key = keys_of(environ)[0] if order.encrypted else None
     store = open_ordered_store(order, environ, volume)
     pool = ChannelPool(DirectDialer())
-    pool.trust(_key(order), tls)
+    pool.trust(_cluster(order), tls)
     try:
-        manifest = await _first_that_can_be_saved(order, store, pool, now)
+        manifest = await _first_that_can_be_saved(order, store, pool, key, now)
     finally:
         await pool.close()
     return Saved(
@@ -76,6 +79,7 @@ async def take(
         etcd_version=manifest.member.etcd_version,
         etcd_revision=manifest.content.revision,
         keys=manifest.content.keys,
+        key_id=manifest.encryption.key_id if manifest.encryption is not None else "",
     )
 
 
@@ -105,14 +109,18 @@ def read_tls(folder: Path = Path(TLS_PATH)) -> ClientTLS:
 
 
 async def _first_that_can_be_saved(
-    order: Order, store: Store, pool: ChannelPool, now: Callable[[], datetime]
+    order: Order,
+    store: Store,
+    pool: ChannelPool,
+    key: EncryptionKey | None,
+    now: Callable[[], datetime],
 ) -> Manifest:
     said = []
     for member in order.members:
         try:
             client = pool.client(await _endpoint(order, member))
             await _check_identity(client, order, member)
-            return await capture(client, store, _request(order, member), now=now)
+            return await capture(client, store, _request(order, member, key), now=now)
         except (EtcdError, DatabaseUnreadableError, NoMemberError) as failure:
             log.warning("a member could not be saved", member=member.name, error=str(failure))
             said.append(f"{member.name}: {failure}")
@@ -129,7 +137,7 @@ async def _endpoint(order: Order, member: MemberAddress) -> Endpoint:
         message = f"{member.host} does not resolve: {failure}"
         raise NoMemberError(message) from failure
     return Endpoint(
-        cluster=_key(order),
+        cluster=_cluster(order),
         namespace=order.namespace,
         pod=member.name,
         pod_uid=member.name,
@@ -151,7 +159,7 @@ async def _check_identity(client: EtcdClient, order: Order, member: MemberAddres
         raise NoMemberError(message)
 
 
-def _request(order: Order, member: MemberAddress) -> CaptureRequest:
+def _request(order: Order, member: MemberAddress, key: EncryptionKey | None) -> CaptureRequest:
     return CaptureRequest(
         backup=order.backup,
         epoch=order.epoch,
@@ -160,9 +168,9 @@ def _request(order: Order, member: MemberAddress) -> CaptureRequest:
         uid=order.cluster_uid,
         member=member.name,
         compress=order.compression,
-        key=None,
+        key=key,
     )
 
 
-def _key(order: Order) -> str:
+def _cluster(order: Order) -> str:
     return f"{order.namespace}/{order.cluster}"

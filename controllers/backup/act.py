@@ -6,12 +6,13 @@ two operators at once. Other errors of the API go up to the work queue, which re
 
 from typing import Any, assert_never
 
-from api.labels import EXPIRED_ANNOTATION
+from api.labels import EXPIRED_ANNOTATION, VERIFY_ANNOTATION
 from api.reasons import Reason
 from controllers.backup.observed import Observed
 from controllers.backup.outcome import Done, Outcome, Rejected
 from controllers.backup.steps import (
     Action,
+    AskVerification,
     DeleteChild,
     DeleteJob,
     DeleteSelf,
@@ -19,6 +20,7 @@ from controllers.backup.steps import (
     MakeChild,
     MakeDeletion,
     MakeJob,
+    MakeVerification,
 )
 from controllers.resources import BACKUPS, JOBS
 from controllers.writer import Writer, is_final
@@ -29,7 +31,7 @@ from informers.resource import Resource
 async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome:
     """Take the step. Raises KubeError when the server could not be asked."""
     match action:
-        case MakeJob(body=body) | MakeDeletion(body=body):
+        case MakeJob(body=body) | MakeDeletion(body=body) | MakeVerification(body=body):
             return await _make(JOBS, body, observed, writer)
         case MakeChild(body=body):
             return await _make(BACKUPS, body, observed, writer)
@@ -38,7 +40,9 @@ async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome
         case DeleteChild(name=name, uid=uid):
             await _delete(BACKUPS, name, uid, observed, writer)
         case ExpireChild(name=name, uid=uid):
-            await _mark(name, uid, observed, writer)
+            await _annotate(name, uid, {EXPIRED_ANNOTATION: "true"}, observed, writer)
+        case AskVerification(name=name, uid=uid, request=request):
+            await _annotate(name, uid, {VERIFY_ANNOTATION: request}, observed, writer)
         case DeleteSelf():
             await _delete(BACKUPS, observed.name, observed.uid, observed, writer)
         case _:
@@ -79,8 +83,10 @@ async def _delete(
         return  # another object by now: the next reconcile sees it
 
 
-async def _mark(name: str, uid: str, observed: Observed, writer: Writer) -> None:
-    patch = {"metadata": {"uid": uid, "annotations": {EXPIRED_ANNOTATION: "true"}}}
+async def _annotate(
+    name: str, uid: str, annotations: dict[str, str], observed: Observed, writer: Writer
+) -> None:
+    patch = {"metadata": {"uid": uid, "annotations": annotations}}
     try:
         await writer.patch(BACKUPS, observed.namespace, name, patch)
     except (ConflictError, NotFoundError):

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from api.event_reasons import EventReason
 from api.v1alpha1.backup import BackupStatus
 from controllers.backup.observed import Observed
-from controllers.backup.order import Saved
+from controllers.backup.order import Proven, Saved
 from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.steps import (
     Await,
     DeleteChild,
     ExpireChild,
     Finish,
+    FinishVerification,
     MakeChild,
     MakeJob,
+    MakeVerification,
     Step,
 )
 from controllers.events import Happening, happening, newly_stalled
@@ -23,15 +25,23 @@ def happenings(
     observed: Observed, step: Step, outcome: Outcome | None, status: BackupStatus
 ) -> tuple[Happening, ...]:
     """What was done, and that help is needed, when that begins."""
-    told = () if isinstance(outcome, Rejected) else _of_step(step)
+    told = () if isinstance(outcome, Rejected) else _of_step(step, status)
     return (*told, *newly_stalled(observed.status.conditions, status.conditions))
 
 
-def _of_step(step: Step) -> Iterator[Happening]:
+def _of_step(step: Step, status: BackupStatus) -> Iterator[Happening]:
     match step:
         case MakeJob(body=body):
             name = body["metadata"]["name"]
             yield happening(EventReason.BACKUP_STARTED, f"Made Job {name}")
+        case MakeVerification(body=body):
+            name = body["metadata"]["name"]
+            yield happening(EventReason.BACKUP_VERIFYING, f"Made Job {name}")
+        case FinishVerification(answer=Proven()) if status.verified is not None:
+            yield happening(EventReason.BACKUP_VERIFIED, status.verified.message)
+        case FinishVerification() if status.verified and status.verified.result == "Unknown":
+            message = f"{status.verified.reason}: {status.verified.message}"
+            yield happening(EventReason.VERIFICATION_NOT_DONE, message)
         case Finish(answer=Saved() as saved):
             message = f"{saved.backup_size} bytes at {saved.storage_path}"
             yield happening(EventReason.BACKUP_COMPLETED, message)

@@ -33,6 +33,7 @@ class BackupMetrics(Collector):
     def __init__(self) -> None:
         self._samples: dict[str, _Sample] = {}
         self._failures: dict[tuple[str, str], int] = {}
+        self._wanting: dict[tuple[str, str], int] = {}
 
     def observe(self, observed: Observed, status: BackupStatus) -> None:
         """Remember this backup's newest values; `status` is what was made of the observation."""
@@ -44,6 +45,9 @@ class BackupMetrics(Collector):
         was = before.status.phase if before else observed.status.phase
         failed = status.phase == "Failed" and was != "Failed"
         self._failures[cluster] = self._failures.get(cluster, 0) + failed
+        tried = status.verified is not None and status.verified != observed.status.verified
+        not_passed = tried and status.verified is not None and status.verified.result != "Passed"
+        self._wanting[cluster] = self._wanting.get(cluster, 0) + not_passed
         self._samples[observed.key] = _Sample(cluster, status)
 
     def forget(self, key: str) -> None:
@@ -51,6 +55,7 @@ class BackupMetrics(Collector):
         sample = self._samples.pop(key, None)
         if sample is not None and all(s.cluster != sample.cluster for s in self._samples.values()):
             self._failures.pop(sample.cluster, None)
+            self._wanting.pop(sample.cluster, None)
 
     @override
     def collect(self) -> Iterator[Metric]:
@@ -74,14 +79,24 @@ class BackupMetrics(Collector):
             last,
             lambda status: status.backup_size or 0,
         )
-        failures = CounterMetricFamily(
+        yield _gauge(
+            "etcd_operator_backup_last_verified_timestamp_seconds",
+            "When a backup of the cluster was last restored and found to be what was saved, in"
+            " seconds since 1970.",
+            self._last_verified(),
+            lambda status: status.verified.time.timestamp() if status.verified else 0,
+        )
+        yield _counter(
             "etcd_operator_backup_failures",
             "Backups of the cluster that failed, since this operator started.",
-            labels=_LABELS,
+            self._failures,
         )
-        for cluster, count in self._failures.items():
-            failures.add_metric(cluster, count)
-        yield failures
+        yield _counter(
+            "etcd_operator_backup_verification_failures",
+            "Verifications of the cluster's backups that found them wanting or could not be done,"
+            " since this operator started.",
+            self._wanting,
+        )
         yield self._phases()
 
     def _last_completed(self) -> dict[tuple[str, str], BackupStatus]:
@@ -92,6 +107,17 @@ class BackupMetrics(Collector):
             if sample.status.phase != "Completed" or completed is None:
                 continue
             if best is None or best.completion_time is None or best.completion_time < completed:
+                last[sample.cluster] = sample.status
+        return last
+
+    def _last_verified(self) -> dict[tuple[str, str], BackupStatus]:
+        last: dict[tuple[str, str], BackupStatus] = {}
+        for sample in self._samples.values():
+            found = sample.status.verified
+            if found is None or found.result != "Passed":
+                continue
+            best = last.get(sample.cluster)
+            if best is None or best.verified is None or best.verified.time < found.time:
                 last[sample.cluster] = sample.status
         return last
 
@@ -115,6 +141,13 @@ def _gauge(
     family = GaugeMetricFamily(name, text, labels=_LABELS)
     for cluster, status in last.items():
         family.add_metric(cluster, value(status))
+    return family
+
+
+def _counter(name: str, text: str, counts: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=_LABELS)
+    for cluster, count in counts.items():
+        family.add_metric(cluster, count)
     return family
 
 

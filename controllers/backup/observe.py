@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.labels import EXPIRED_ANNOTATION, SCHEDULED_AT_ANNOTATION
+from api.labels import EXPIRED_ANNOTATION, SCHEDULED_AT_ANNOTATION, VERIFY_ANNOTATION
 from api.objects import Invalid
 from api.validation import parse_backup, parse_cluster
 from controllers.agent_jobs import read_attempt, read_job
@@ -52,6 +52,7 @@ def observe(obj: dict[str, Any], sources: Sources, *, now: datetime) -> Observed
         status=parsed.status,
         image=sources.image,
         expired=_annotations(obj).get(EXPIRED_ANNOTATION) == "true",
+        verify_request=_annotations(obj).get(VERIFY_ANNOTATION, ""),
         cluster=_cluster(who.namespace, spec.cluster_name, informers) if spec else None,
         jobs=tuple(read_job(one) for one in informers[JOBS].by_index(BY_BACKUP_UID, who.uid)),
         attempts=tuple(
@@ -97,6 +98,7 @@ def _child(obj: dict[str, Any]) -> Child | None:
         message=str(ready.get("message", "")),
         terminating="deletionTimestamp" in metadata,
         expired=_annotations(obj).get(EXPIRED_ANNOTATION) == "true",
+        verified=str((status.get("verified") or {}).get("result", "")),
     )
 
 

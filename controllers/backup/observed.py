@@ -19,7 +19,9 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """An EtcdBackup that this one's schedule made. message: of its Ready condition."""
+    """An EtcdBackup that this one's schedule made. message: of its Ready condition. verified:
+    what came of its last verification, if it had one (`Verification.result`).
+    """
 
     name: str
     uid: str
@@ -29,6 +31,12 @@ class Child:
     message: str
     terminating: bool
     expired: bool = False
+    verified: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Something to restore from, as far as anybody knows."""
+        return self.phase == "Completed" and self.verified != "Failed"
 
     @property
     def begun(self) -> bool:
@@ -44,7 +52,8 @@ class Observed:
     """Everything there is to know. spec: None where it is not valid, `errors` then says why.
 
     image: the operator's own, empty when it does not know it. expired: it and its data are to be
-    deleted. children: by scheduled time.
+    deleted. verify_request: the text by which somebody asked for its verification. children: by
+    scheduled time.
     """
 
     now: datetime
@@ -59,6 +68,7 @@ class Observed:
     status: BackupStatus
     image: str
     expired: bool = False
+    verify_request: str = ""
     cluster: Cluster | None = None
     jobs: tuple[Job, ...] = ()
     attempts: tuple[Attempt, ...] = ()

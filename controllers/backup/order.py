@@ -62,7 +62,7 @@ class Order(Place):
     """Take a snapshot of the first of these members that answers, and store it.
 
     backup: the name of its folder in the store. cluster_id: etcd's, hexadecimal; a member of
-    another cluster is not believed.
+    another cluster is not believed. encrypted: whether the environment has ENCRYPTION_KEY.
     """
 
     namespace: Text
@@ -74,10 +74,14 @@ class Order(Place):
     members: tuple[MemberAddress, ...]
     tls: Flag
     compression: Flag
+    encrypted: Flag = False
 
 
 class Saved(Model):
-    """The backup is in the store, and this is what is in it. Sizes in bytes."""
+    """The backup is in the store, and this is what is in it. Sizes in bytes.
+
+    key_id: of the key that it is encrypted with; empty for none.
+    """
 
     started_at: Time
     completed_at: Time
@@ -89,6 +93,20 @@ class Saved(Model):
     etcd_version: Text
     etcd_revision: Integer
     keys: Integer | None = None
+    key_id: Text = Field(default="", alias="keyID")
+
+
+class Proven(Model):
+    """The backup was restored, and etcd served what had been saved.
+
+    etcd_version: of that etcd. keys, kv_hash: None where the manifest has none to compare with.
+    """
+
+    proven_at: Time
+    etcd_version: Text
+    etcd_revision: Integer
+    keys: Integer | None = None
+    kv_hash: Integer | None = None
 
 
 class Failed(Model):
@@ -107,9 +125,9 @@ def failed(reason: Reason, message: str) -> Failed:
     return Failed(failed=reason.value, message=message[:_LONGEST_WORDS])
 
 
-def read_answer(text: str) -> Saved | Failed | None:
+def read_answer(text: str) -> Saved | Proven | Failed | None:
     """What a termination message says; None when it is none of ours."""
-    for kind in (Saved, Failed):
+    for kind in (Saved, Proven, Failed):
         try:
             return kind.model_validate_json(text)
         except ValidationError:

@@ -37,6 +37,7 @@ from controllers.backup.steps import (
     Step,
     Wait,
 )
+from controllers.backup.verification import next_of_verification, next_to_ask
 
 _WAIT_FOR_LAST_WORD: Final = Wait(
     reason=Reason.BACKUP_RUNNING, message="Waiting for the pod's last word"
@@ -102,6 +103,12 @@ def _in_another_store(observed: Observed, spec: BackupSpec) -> Wait | None:
         " again, or delete the data and this EtcdBackup yourself"
     )
     return Wait(reason=Reason.BACKUP_EXPIRED, message=message, stalled=True)
+
+
+def _verify(observed: Observed, spec: BackupSpec) -> Step | None:
+    if spec.schedule is not None:
+        return next_to_ask(observed, spec)
+    return next_of_verification(observed, spec) if observed.status.phase == "Completed" else None
 
 
 def _rest_when_finished(observed: Observed, spec: BackupSpec) -> Step | None:
@@ -206,6 +213,7 @@ def _without_image(observed: Observed) -> Refuse | None:
 
 _RULES: Final[tuple[Rule, ...]] = (
     _expire,
+    _verify,
     _rest_when_finished,
     _refuse_what_is_not_done_yet,
     _expire_a_child,

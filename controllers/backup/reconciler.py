@@ -16,7 +16,14 @@ from controllers.backup.observed import Observed
 from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.plan import plan
 from controllers.backup.status import next_status
-from controllers.backup.steps import Action, Await, Step, Suspended, Wait
+from controllers.backup.steps import (
+    Action,
+    Await,
+    Step,
+    Suspended,
+    Verifying,
+    Wait,
+)
 from controllers.events import EventRecorder
 from controllers.refused_pods import with_refusals
 from controllers.resources import BACKUPS
@@ -106,7 +113,7 @@ def _requeue_s(observed: Observed, step: Step, outcome: Outcome | None) -> float
         recheck_s = _RECHECK_S
     elif outcome is not None:
         return 0.001  # the step was taken: at once, as soon as its echo is there
-    elif isinstance(step, Wait):
+    elif isinstance(step, Wait | Verifying):
         recheck_s = _RECHECK_S
     elif isinstance(step, Await):
         return _until(step.due, observed.now)

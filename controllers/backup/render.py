@@ -4,6 +4,8 @@ Pure. Names come from the object, its generation and its time: whenever they are
 the same.
 """
 
+import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,13 +20,16 @@ from api.labels import (
     operator_secret_name,
 )
 from api.v1alpha1.backup import BackupSpec
+from api.v1alpha1.cluster import DEFAULT_REPOSITORY
 from api.v1alpha1.cluster_status import BootstrapStatus
 from controllers.backup.members import members_to_ask
 from controllers.backup.observed import Cluster, Observed
 from controllers.backup.order import Order, Removal
 from controllers.backup.place import folder_of, storage_path_of, store_of
 from controllers.backup.pod import agent_pod
+from controllers.backup.verification_pod import PEER_URL, failure_rules, verification_pod
 from controllers.job_render import agent_job, agent_job_name
+from controllers.restore.order import RestoreOrder
 
 _UID_LENGTH: Final = 8
 # Fields of the spec that belong to the schedule and not to one of its backups.
@@ -76,6 +81,7 @@ def snapshot_job(
         members=members_to_ask(cluster.status),
         tls=bootstrap.scheme == "https",
         compression=spec.compression,
+        encrypted=spec.encryption is not None,
         **dict(store_of(spec)),
     )
     args = ["snapshot", "--order", order.model_dump_json(by_alias=True)]
@@ -90,8 +96,38 @@ def expiry_job(observed: Observed, spec: BackupSpec) -> dict[str, Any]:
     """The Job that deletes what the backup has in the store."""
     removal = Removal(folder=folder_of(observed.status.storage_path), **dict(store_of(spec)))
     args = ["delete", "--order", removal.model_dump_json(by_alias=True)]
-    pod = agent_pod(spec, observed.image, args)
+    # Who deletes reads nothing, and the key may be gone by now.
+    pod = agent_pod(spec.model_copy(update={"encryption": None}), observed.image, args)
     return _job(observed, spec, expiry_job_name(observed), pod)
+
+
+def verification_job_name(observed: Observed, request: str) -> str:
+    """The name of the Job that tries out the backup, as it was asked for by that text."""
+    mark = hashlib.sha256(request.encode()).hexdigest()[:_UID_LENGTH]
+    return agent_job_name(observed.name, observed.uid, f"verify-{mark}")
+
+
+def verification_job(observed: Observed, spec: BackupSpec, request: str) -> dict[str, Any]:
+    """The Job that tries out the backup, with etcd as the saved member ran it."""
+    status, name = observed.status, verification_job_name(observed, request)
+    order = RestoreOrder(
+        token=name,
+        folder=folder_of(status.storage_path),
+        member="verification",
+        peer_url=PEER_URL,
+        etcd_version=status.etcd_version,
+        encrypted=bool(status.encryption_key_id),
+        **dict(store_of(spec)),
+    )
+    etcd = f"{_repository(observed)}:v{status.etcd_version}"
+    pod = verification_pod(spec, observed.image, etcd, order, status.database_size or 0)
+    return _job(observed, spec, name, pod, failures=failure_rules())
+
+
+def _repository(observed: Observed) -> str:
+    """Of the cluster as it is, or else as it was when it was saved."""
+    now = observed.cluster and observed.cluster.status.applied_spec
+    return str((now or observed.status.cluster_spec or {}).get("repository") or DEFAULT_REPOSITORY)
 
 
 def _identity(spec: BackupSpec, cluster: Cluster) -> str:
@@ -102,9 +138,22 @@ def _identity(spec: BackupSpec, cluster: Cluster) -> str:
     return named(spec.cluster_name)
 
 
-def _job(observed: Observed, spec: BackupSpec, name: str, pod: dict[str, Any]) -> dict[str, Any]:
-    labels = {**backup_labels(spec.cluster_name), BACKUP_UID_LABEL: observed.uid}
-    return agent_job(name, observed.namespace, labels=labels, owner=_owner(observed), pod=pod)
+def _job(
+    observed: Observed,
+    spec: BackupSpec,
+    name: str,
+    pod: dict[str, Any],
+    *,
+    failures: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    return agent_job(
+        name,
+        observed.namespace,
+        labels={**backup_labels(spec.cluster_name), BACKUP_UID_LABEL: observed.uid},
+        owner=_owner(observed),
+        pod=pod,
+        failures=failures,
+    )
 
 
 def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str, Any]:
@@ -127,7 +176,10 @@ def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str
 
 def once(spec: BackupSpec) -> dict[str, Any]:
     """The spec of one backup like those of the schedule."""
-    return {key: value for key, value in spec.to_json().items() if key not in _OF_SCHEDULE}
+    own = {key: value for key, value in spec.to_json().items() if key not in _OF_SCHEDULE}
+    if spec.verify is not None and spec.verify.schedule is not None:
+        del own["verify"]  # the schedule picks which backup is tried out, and when
+    return own
 
 
 def _owner(observed: Observed) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Decides which backups of a schedule go, by `snapshots.retention`. Pure.
 
 Only finished ones are looked at. What is already marked is going, and counts for nothing: so the
-newest good one that stays is never one that goes.
+newest good one that stays is never one that goes. The newest of all stays as well: where it failed,
+it is what says so.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from api.duration import parse_duration
 from api.v1alpha1.backup import BackupSpec, RetentionPolicy
@@ -18,8 +20,8 @@ _NS_PER_US = 1000
 
 def first_expired(observed: Observed, spec: BackupSpec) -> Child | None:
     """The backup that goes next, None when all that there are stay."""
-    policy = _policy(spec.retention_policy)
-    if not policy.has_limits:
+    policy = _policy(spec.retention_policy, ZoneInfo(spec.time_zone))
+    if not (policy.has_limits or policy.keeps_times):
         return None
     finished = {
         one.name: one
@@ -27,25 +29,31 @@ def first_expired(observed: Observed, spec: BackupSpec) -> Child | None:
         if one.phase in {"Completed", "Failed"} and not one.expired and not one.terminating
     }
     records = [
-        Record(name=one.name, time=one.scheduled, good=one.phase == "Completed")
-        for one in finished.values()
+        Record(name=one.name, time=one.scheduled, good=one.good) for one in finished.values()
     ]
     policy = _without_age_of_all(policy, records, observed.now)
+    newest = max(records, key=lambda one: one.time, default=None)
     going = deletion_order(records, keep(records, policy, now=observed.now))
-    return finished[going[0]] if going else None
+    return next((finished[name] for name in going if newest and name != newest.name), None)
 
 
 def _without_age_of_all(policy: Policy, records: Sequence[Record], now: datetime) -> Policy:
     """Where all good ones are too old backups have stopped, or the clock is ahead: wait and see."""
     newest = max((one.time for one in records if one.good), default=None)
-    is_current = policy.max_age is None or newest is None or newest >= now - policy.max_age
-    return policy if is_current else replace(policy, max_age=None)
+    if policy.max_age is None or newest is None or newest >= now - policy.max_age:
+        return policy
+    # Not without a limit: kept hours, days and weeks alone would let all others go.
+    return replace(policy, max_age=now - min(one.time for one in records))
 
 
-def _policy(asked: RetentionPolicy) -> Policy:
+def _policy(asked: RetentionPolicy, time_zone: ZoneInfo) -> Policy:
     age = None if asked.max_age is None else parse_duration(asked.max_age) // _NS_PER_US
     # Of both, nothing and 0 mean no limit.
     return Policy(
         max_backups=asked.max_backups or None,
         max_age=timedelta(microseconds=age) if age else None,
+        keep_hourly=asked.keep_hourly or 0,
+        keep_daily=asked.keep_daily or 0,
+        keep_weekly=asked.keep_weekly or 0,
+        time_zone=time_zone,
     )

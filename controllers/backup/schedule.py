@@ -32,7 +32,8 @@ def next_of_schedule(observed: Observed, spec: BackupSpec) -> Step:
     if spec.suspend:
         return Suspended()
     upcoming = next_time(observed, spec)
-    due = last_due(spec, served_until(observed), observed.now)
+    assert spec.schedule is not None
+    due = last_due(spec.schedule, spec.time_zone, served_until(observed), observed.now)
     if due is None:
         return _clock_is_behind(observed, spec) or Await(due=upcoming)
     deadline = spec.starting_deadline_seconds
@@ -53,13 +54,16 @@ def next_of_schedule(observed: Observed, spec: BackupSpec) -> Step:
 
 def next_time(observed: Observed, spec: BackupSpec) -> datetime:
     """The next time that a backup is made for, also where one was made for a time to come."""
-    return due_after(spec, max(observed.now, served_until(observed)))
+    assert spec.schedule is not None
+    after = max(observed.now, served_until(observed))
+    return due_after(spec.schedule, spec.time_zone, after)
 
 
 def _clock_is_behind(observed: Observed, spec: BackupSpec) -> Wait | None:
     """Whether times to come are served already, beyond the one that a clock's correction takes."""
+    assert spec.schedule is not None
     served = served_until(observed)
-    if served <= due_after(spec, observed.now):
+    if served <= due_after(spec.schedule, spec.time_zone, observed.now):
         return None
     message = (
         f"It is {_text(observed.now)} by the operator's clock, and times up to {_text(served)} are"
@@ -80,17 +84,16 @@ def unfinished(observed: Observed) -> tuple[Child, ...]:
     return tuple(one for one in observed.children if not one.finished)
 
 
-def due_after(spec: BackupSpec, moment: datetime) -> datetime:
+def due_after(schedule: str, time_zone: str, moment: datetime) -> datetime:
     """The first time of the schedule after that moment."""
-    assert spec.schedule is not None
-    fields = expand_cron(spec.schedule)
+    fields = expand_cron(schedule)
     # As cron does it: what runs at every hour goes on through the hour that comes twice, and what
     # runs at a certain one runs once (crontab(5) of Debian).
     every_hour = fields.split()[1].startswith("*")
-    return first_after(fields, spec.time_zone, moment, repeat=every_hour)
+    return first_after(fields, time_zone, moment, repeat=every_hour)
 
 
-def last_due(spec: BackupSpec, after: datetime, until: datetime) -> datetime | None:
+def last_due(schedule: str, time_zone: str, after: datetime, until: datetime) -> datetime | None:
     """The last time of the schedule after the one moment and not after the other.
 
     It looks back in steps that double, so that a long absence costs no more than a short one.
@@ -98,13 +101,13 @@ def last_due(spec: BackupSpec, after: datetime, until: datetime) -> datetime | N
     width = _MINUTE
     while True:
         start = max(after, until - width)
-        due = due_after(spec, start)
+        due = due_after(schedule, time_zone, start)
         if due <= until:
             break
         if start == after:
             return None
         width *= 2
-    while (later := due_after(spec, due)) <= until:
+    while (later := due_after(schedule, time_zone, due)) <= until:
         due = later
     return due
 

@@ -4,12 +4,13 @@ An equal status is not written. Ready is True when the backup is taken, or the s
 times; Reconciling and Stalled are as kstatus reads them.
 """
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from api.conditions import ConditionStatus, ConditionType, set_condition
 from api.labels import STORAGE_PATH_ANNOTATION
-from api.reasons import Reason
+from api.reasons import Reason, reason_of
 from api.v1alpha1.backup import BackupStatus
 from controllers.backup.observed import Child, Observed
 from controllers.backup.order import Failed, Saved
@@ -17,21 +18,26 @@ from controllers.backup.outcome import Outcome, Rejected
 from controllers.backup.render import job_name
 from controllers.backup.schedule import next_time, unfinished
 from controllers.backup.steps import (
+    AskVerification,
     Await,
     DeleteChild,
     DeleteJob,
     DeleteSelf,
     ExpireChild,
     Finish,
+    FinishVerification,
     MakeChild,
     MakeDeletion,
     MakeJob,
+    MakeVerification,
     Refuse,
     Rest,
     Step,
     Suspended,
+    Verifying,
     Wait,
 )
+from controllers.backup.verification import result_of
 
 # What the planner waits for before it makes a Job.
 _NOT_BEGUN: Final = frozenset({Reason.CLUSTER_NOT_FOUND, Reason.NO_MEMBER_RUNS})
@@ -46,8 +52,15 @@ _NOTHING_KNOWN: Final[dict[str, Any]] = {
     "etcd_version": "",
     "etcd_revision": None,
     "keys": None,
+    "encryption_key_id": "",
     "cluster_spec": None,
 }
+_VERIFIED: Final[Mapping[str, ConditionStatus]] = {
+    "Passed": "True",
+    "Failed": "False",
+    "Unknown": "Unknown",
+}
+_Told = tuple[ConditionType, ConditionStatus, Reason, str]
 # Ready, Reconciling, Stalled, and why.
 _Verdict = tuple[ConditionStatus, ConditionStatus, ConditionStatus, Reason, str]
 
@@ -56,34 +69,48 @@ def next_status(observed: Observed, step: Step, outcome: Outcome | None) -> Back
     """The status after this step."""
     scheduled = observed.spec is not None and observed.spec.schedule is not None
     changes = (_of_schedule if scheduled else _of_one)(observed, step, outcome)
-    verdict = _verdict(observed, step, outcome)
-    conditions = observed.status.conditions
+    status = observed.status.model_copy(
+        update={**changes, "observed_generation": observed.generation}
+    )
+    conditions = status.conditions
+    for kind, value, reason, message in _conditions(observed, step, outcome, status):
+        conditions = set_condition(
+            conditions,
+            kind,
+            value,
+            reason=reason,
+            message=message,
+            now=observed.now,
+            generation=observed.generation,
+        )
+    return status.model_copy(update={"conditions": conditions})
+
+
+def _conditions(
+    observed: Observed, step: Step, outcome: Outcome | None, status: BackupStatus
+) -> Iterator[_Told]:
+    """Those that change; `status` is what else is known after the step."""
+    verdict = _verdict(observed, step, outcome, status)
     if verdict is not None:
         ready, reconciling, stalled, reason, message = verdict
-        for kind, value in (
-            (ConditionType.READY, ready),
-            (ConditionType.RECONCILING, reconciling),
-            (ConditionType.STALLED, stalled),
-        ):
-            conditions = set_condition(
-                conditions,
-                kind,
-                value,
-                reason=reason,
-                message=message,
-                now=observed.now,
-                generation=observed.generation,
-            )
-    return observed.status.model_copy(
-        update={
-            **changes,
-            "conditions": conditions,
-            "observed_generation": observed.generation,
-        }
-    )
+        yield ConditionType.READY, ready, reason, message
+        yield ConditionType.RECONCILING, reconciling, reason, message
+        yield ConditionType.STALLED, stalled, reason, message
+    match step:
+        case FinishVerification() if status.verified is not None:
+            found = status.verified
+            value = _VERIFIED[found.result]
+            yield ConditionType.VERIFIED, value, reason_of(found.reason), found.message
+        case MakeVerification() | Verifying() if status.verified is None:
+            reason, message = _told(step)
+            yield ConditionType.VERIFIED, "Unknown", reason, message
+        case _:
+            return  # what was known stays so
 
 
-def _of_one(observed: Observed, step: Step, outcome: Outcome | None) -> dict[str, Any]:
+def _of_one(  # noqa: PLR0911 - one for each kind of step
+    observed: Observed, step: Step, outcome: Outcome | None
+) -> dict[str, Any]:
     job = {"job": job_name(observed)}
     match step:
         case _ if observed.expired and observed.status.phase in {"Completed", "Failed"}:
@@ -97,7 +124,9 @@ def _of_one(observed: Observed, step: Step, outcome: Outcome | None) -> dict[str
             return {**_result(saved), **job, "phase": "Completed"}
         case Finish():
             return {**job, "phase": "Failed", **_place(observed)}
-        case Wait(reason=Reason.DELETING) | Rest():
+        case FinishVerification():
+            return {"verified": result_of(step, observed.now)}
+        case Wait(reason=Reason.DELETING) | Rest() | MakeVerification() | Verifying():
             return {}
         case _:
             begun = isinstance(step, Wait) and step.reason not in _NOT_BEGUN
@@ -123,6 +152,7 @@ def _result(saved: Saved) -> dict[str, Any]:
         "etcd_version": saved.etcd_version,
         "etcd_revision": saved.etcd_revision,
         "keys": saved.keys,
+        "encryption_key_id": saved.key_id,
     }
 
 
@@ -141,13 +171,17 @@ def _of_schedule(observed: Observed, step: Step, outcome: Outcome | None) -> dic
         "last_successful_time": max([*completed, *([before] if before else [])], default=None),
         "next_schedule_time": None if waits else next_time(observed, observed.spec),
         "active": len(unfinished(observed)) + (isinstance(step, MakeChild)),
+        **({"last_verification_time": step.due} if isinstance(step, AskVerification) else {}),
     }
 
 
-def _verdict(observed: Observed, step: Step, outcome: Outcome | None) -> _Verdict | None:
+def _verdict(  # noqa: PLR0911 - one for each kind of step
+    observed: Observed, step: Step, outcome: Outcome | None, status: BackupStatus
+) -> _Verdict | None:
     """Ready, Reconciling, Stalled, and why; None where the conditions stay as they are."""
     if isinstance(outcome, Rejected):
-        return _stalled(outcome.reason, outcome.message)
+        ready = _worth(status) if isinstance(step, MakeVerification) else "False"
+        return ready, "False", "True", outcome.reason, outcome.message
     match step:
         case Refuse(reason=reason, message=message):
             return _stalled(reason, message)
@@ -155,18 +189,41 @@ def _verdict(observed: Observed, step: Step, outcome: Outcome | None) -> _Verdic
             return "False", "True", "True" if stalled else "False", reason, message
         case MakeJob() | DeleteJob() | MakeDeletion() | DeleteSelf():
             return "False", "True", "False", *_told(step)
+        case MakeVerification():
+            return _worth(status), "True", "False", *_told(step)
+        case Verifying(stalled=stalled):
+            return _worth(status), "True", "True" if stalled else "False", *_told(step)
+        case FinishVerification():
+            return _end(status, Rest(edited=observed.status.job != job_name(observed)))
         case Finish() | Rest():
-            return _end(observed.status, step)
-        case Await() | MakeChild() | DeleteChild() | ExpireChild() | Suspended():
+            return _end(status, step)
+        case (
+            Await() | MakeChild() | DeleteChild() | ExpireChild() | AskVerification() | Suspended()
+        ):
             return _of_times(observed, step)
+
+
+def _worth(status: BackupStatus) -> ConditionStatus:
+    """Of a completed backup: the last verification counts until the next one has ended."""
+    return "False" if _is_wanting(status) else "True"
+
+
+def _is_wanting(status: BackupStatus) -> bool:
+    return status.verified is not None and status.verified.result == "Failed"
 
 
 def _stalled(reason: Reason, message: str) -> _Verdict:
     return "False", "False", "True", reason, message
 
 
-def _told(step: MakeJob | DeleteJob | MakeDeletion | DeleteSelf) -> tuple[Reason, str]:
+def _told(
+    step: MakeJob | DeleteJob | MakeDeletion | DeleteSelf | MakeVerification | Verifying,
+) -> tuple[Reason, str]:
     match step:
+        case MakeVerification(body=body):
+            return Reason.BACKUP_VERIFYING, f"Job {body['metadata']['name']} tries the backup out"
+        case Verifying(reason=reason, message=message):
+            return reason, f"The backup is being tried out: {message}"
         case MakeJob(body=body):
             return Reason.BACKUP_RUNNING, f"Job {body['metadata']['name']} takes the backup"
         case DeleteJob(name=name, why=why):
@@ -176,6 +233,8 @@ def _told(step: MakeJob | DeleteJob | MakeDeletion | DeleteSelf) -> tuple[Reason
 
 
 def _end(status: BackupStatus, step: Finish | Rest) -> _Verdict | None:
+    if isinstance(step, Rest) and status.verified is not None and _is_wanting(status):
+        return _stalled(Reason.VERIFICATION_FAILED, status.verified.message)
     if isinstance(step, Rest) and step.edited:
         told = "The backup was taken before the spec was changed: make another EtcdBackup"
         return "True", "False", "True", Reason.EDITED_TOO_LATE, told
@@ -196,6 +255,10 @@ def _of_times(observed: Observed, step: Step) -> _Verdict:
     if isinstance(step, Suspended):
         told = "spec.suspend is true: no backups are made"
         return "False", "False", "False", Reason.SUSPENDED, told
+    tried = [one for one in observed.children if one.verified in {"Passed", "Failed"}]
+    if tried and tried[-1].verified == "Failed":
+        told = f"{tried[-1].name}: {tried[-1].message}"
+        return "False", "False", "False", Reason.VERIFICATION_FAILED, told
     last = last_finished(observed.children)
     if last is not None and last.phase == "Failed":
         told = f"{last.name}: {last.message}"

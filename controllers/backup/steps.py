@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from api.reasons import Reason
-from controllers.backup.order import Failed, Saved
+from controllers.backup.order import Failed, Proven, Saved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,40 @@ class DeleteSelf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeVerification:
+    """Make the Job that tries the backup out."""
+
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskVerification:
+    """Ask a backup of the schedule to be tried out, for this time of the schedule for that."""
+
+    name: str
+    uid: str
+    due: datetime
+    request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifying:
+    """A completed backup is being tried out. stalled: whether that takes a person."""
+
+    reason: Reason
+    message: str
+    stalled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishVerification:
+    """A verification has come to its end: record what is known. request: what asked for it."""
+
+    request: str
+    answer: Proven | Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
     """Nothing is done before somebody changes something; the message says what."""
 
@@ -107,5 +141,15 @@ class Suspended:
     """The schedule makes no backups for now."""
 
 
-Action = MakeJob | DeleteJob | MakeChild | DeleteChild | ExpireChild | MakeDeletion | DeleteSelf
-Step = Action | Refuse | Wait | Finish | Rest | Await | Suspended
+Action = (
+    MakeJob
+    | DeleteJob
+    | MakeChild
+    | DeleteChild
+    | ExpireChild
+    | MakeDeletion
+    | DeleteSelf
+    | MakeVerification
+    | AskVerification
+)
+Step = Action | Refuse | Wait | Finish | Rest | Await | Suspended | Verifying | FinishVerification

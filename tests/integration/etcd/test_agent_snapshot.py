@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -25,6 +26,12 @@ from controllers.backup.order import (
 )
 from etcd.ids import cluster_id_hex, member_id_hex
 from etcd.kv_types import ALL_KEYS, Put, Range
+from snapshots.catalog import find_manifest, list_backups
+from snapshots.errors import KeyMissingError
+from snapshots.fetch import fetch
+from snapshots.keys import read_keys
+from snapshots.locations import LocalLocation, WorkloadIdentity
+from snapshots.stores import open_store
 from tests.integration.etcd.processes import free_ports, programs
 
 pytestmark = pytest.mark.timeout(60)
@@ -94,6 +101,50 @@ class Pod:
 @pytest.fixture
 def pod(tmp_path):
     return Pod(tmp_path)
+
+
+KEY, OTHER_KEY = (base64.b64encode(bytes([byte]) * 32).decode() for byte in b"ab")
+
+
+async def test_what_is_encrypted_is_read_with_its_key_alone(order, pod):
+    asked = order(encrypted=True)
+    code, saved = await pod.run(asked, BACKUP_ENCRYPTION_KEY=f"{KEY}\n{OTHER_KEY}\n")
+
+    assert (code, type(saved)) == (0, Saved), pod.log
+    store = open_store(LocalLocation(folder=pod.volume / "etcd/nightly"), WorkloadIdentity())
+    (folder,) = await list_backups(store)
+    manifest = await find_manifest(store, folder)
+    (key, other) = read_keys(f"{KEY} \n{OTHER_KEY}")
+    assert saved.key_id == manifest.encryption.key_id == key.id
+    target = pod.folder / "snapshot.db"
+    with pytest.raises(KeyMissingError):
+        await fetch(store, folder, manifest, target, keys=[other])
+    await fetch(store, folder, manifest, target, keys=[other, key])
+    assert b"the test" in target.read_bytes()
+    stored = b"".join(path.read_bytes() for path in pod.volume.rglob("*") if path.is_file())
+    assert b"the test" not in stored
+    assert KEY not in pod.log + pod.message.read_text() + stored.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason", "words"),
+    [
+        ({}, Reason.ENCRYPTION_KEY_MISSING, "BACKUP_ENCRYPTION_KEY"),
+        ({"BACKUP_ENCRYPTION_KEY": " \n"}, Reason.ENCRYPTION_KEY_REFUSED, "no key"),
+        (
+            {"BACKUP_ENCRYPTION_KEY": KEY[:-8]},
+            Reason.ENCRYPTION_KEY_REFUSED,
+            "openssl rand -base64 32",
+        ),
+    ],
+)
+async def test_without_a_key_nothing_is_stored(order, pod, environ, reason, words):
+    code, answer = await pod.run(order(encrypted=True), **environ)
+
+    assert (code, answer.reason) == (GIVE_UP, reason), pod.log
+    assert words in answer.message
+    assert KEY[:16] not in pod.log + answer.message
+    assert not list(pod.volume.rglob("*"))
 
 
 async def test_the_member_is_saved_and_the_last_word_says_so(order, pod, client, single):

@@ -39,6 +39,11 @@ async def test_samples_are_allowed(manifest):
     [
         ("EtcdBackup", {"clusterName": "db", "storageType": "S3"}, "spec.s3"),
         ("EtcdBackup", {"clusterName": "db", "storageType": "S3", "s3": {}}, "spec.s3.bucket"),
+        (
+            "EtcdBackup",
+            {"clusterName": "db", "storageType": "S3", "s3": {"bucket": "b"}, "encryption": {}},
+            "spec.encryption.keySecret",
+        ),
         ("EtcdRestore", {"backupName": "b"}, "spec.clusterName"),
         (
             "EtcdRestore",
@@ -57,9 +62,7 @@ async def test_backups_and_restores_are_validated(kind, spec, field):
     ("field", "value", "named"),
     [
         ("clusterNamespace", "other", "spec.clusterNamespace"),
-        ("encryption", {"keySecret": "k"}, "spec.encryption"),
         ("continuous", {"enabled": True}, "spec.continuous.enabled"),
-        ("verify", {"enabled": True}, "spec.verify.enabled"),
         ("local", None, "spec.local"),
     ],
 )

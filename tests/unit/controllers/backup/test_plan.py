@@ -68,16 +68,10 @@ def test_members_that_are_ready_come_first():
             "spec.clusterNamespace",
         ),
         (
-            {"spec": spec(encryption={"keySecret": "k"})},
+            {"spec": spec(continuous={"enabled": True})},
             Refuse,
             Reason.NOT_SUPPORTED_YET,
-            "spec.encryption",
-        ),
-        (
-            {"spec": spec(continuous={"enabled": True}, verify={"enabled": True})},
-            Refuse,
-            Reason.NOT_SUPPORTED_YET,
-            "spec.verify.enabled",
+            "spec.continuous.enabled",
         ),
         ({"spec": spec(local=None)}, Refuse, Reason.NOT_SUPPORTED_YET, "spec.local"),
         (

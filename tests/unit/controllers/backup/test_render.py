@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from api.v1alpha1.cluster_status import ClusterStatus
+from controllers.backup.order import Order
 from controllers.backup.plan import plan
 from controllers.backup.render import child_name, folder_name, job_name
 from snapshots.layout import BackupFolder
@@ -86,6 +87,10 @@ def test_job_ends_by_itself_and_with_its_backup():
             },
             {"BACKUP_AZURE_KEY": {"name": "z", "key": "k"}},
         ),
+        (
+            {"encryption": {"keySecret": "backup-key"}},
+            {"BACKUP_ENCRYPTION_KEY": {"name": "backup-key", "key": "key"}},
+        ),
     ],
 )
 def test_credentials_are_given_by_reference(fields, environment):
@@ -93,6 +98,14 @@ def test_credentials_are_given_by_reference(fields, environment):
 
     refs = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in container["env"]}
     assert refs == environment
+
+
+@pytest.mark.parametrize("encryption", [None, {"keySecret": "backup-key"}])
+def test_pod_knows_whether_it_needs_a_key(encryption):
+    (container,) = pod_of(spec=spec(encryption=encryption))["containers"]
+
+    order = Order.model_validate_json(container["args"][-1])
+    assert order.encrypted is (encryption is not None)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

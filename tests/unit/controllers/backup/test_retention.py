@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -28,9 +28,9 @@ from tests.unit.controllers.backup.builders import (
 )
 
 
-def nightly(children, **policy):
+def nightly(children, *, zone="UTC", **policy):
     """A schedule that has nothing else to do."""
-    asked = spec(schedule="0 2 * * *", retentionPolicy=policy)
+    asked = spec(schedule="0 2 * * *", timeZone=zone, retentionPolicy=policy)
     return observed(name="nightly", created=NOW, spec=asked, children=tuple(children))
 
 
@@ -80,17 +80,77 @@ def test_what_is_not_finished_stays():
     assert going([*running, *days_old(1)], maxBackups=1, maxAge="1h") == []
 
 
+def test_days_are_kept_beyond_the_number():
+    today, *others = days_old(0, 1, 2, 3, 4)
+
+    gone = going([*others, today], maxBackups=2, keepDaily=4)
+
+    assert gone == [others[-1].name]
+
+
+def test_of_an_hour_a_day_and_a_week_the_last_good_one_is_kept():
+    early, late = (child(NOW - timedelta(hours=hours)) for hours in (3, 2))
+    bad = child(NOW - timedelta(hours=1), "Failed")
+    last_week, its_saturday = days_old(7, 8)  # NOW is a Sunday
+    children = [early, late, bad, last_week, its_saturday]
+
+    assert going(children, keepDaily=1) == [its_saturday.name, last_week.name, early.name]
+    assert going(children, keepWeekly=2) == [its_saturday.name, early.name]
+    assert going(children, keepHourly=2) == [its_saturday.name, last_week.name]
+
+
+def test_days_are_those_of_the_schedules_zone():
+    """2025-10-25T22:30Z is past midnight in Berlin, of the day on which clocks are set back."""
+    evening = child(datetime(2025, 10, 25, 22, 30, tzinfo=UTC))
+    last_of_day = child(datetime(2025, 10, 26, 22, 30, tzinfo=UTC))
+    children = [child(datetime(2025, 10, 25, 21, 30, tzinfo=UTC)), evening, last_of_day]
+
+    assert going(children, keepDaily=2, zone="Europe/Berlin") == [evening.name]
+    assert going(children, keepDaily=2) == [children[0].name]
+
+
+def test_an_hour_that_comes_twice_is_two_hours():
+    first, second = (child(datetime(2025, 10, 26, hour, 10, tzinfo=UTC)) for hour in (0, 1))
+
+    assert going([first, second], keepHourly=2, zone="Europe/Berlin") == []
+    assert going([first, second], keepHourly=1, zone="Europe/Berlin") == [first.name]
+
+
+def test_days_that_are_kept_let_nothing_go_for_its_age_while_there_is_nothing_newer():
+    old = days_old(20, 21, 22)
+
+    assert going(old, maxAge="7d", keepDaily=1) == []
+    assert going([*old, *days_old(1)], maxAge="7d", keepDaily=2) == [old[2].name, old[1].name]
+
+
+def test_what_failed_stays_until_something_comes_after_it():
+    good, bad = *days_old(2), *days_old(1, phase="Failed")
+
+    assert going([good, bad], keepDaily=1) == []
+    assert going([good, bad, *days_old(0)], keepDaily=2) == [bad.name]
+
+
+def test_what_can_not_be_deleted_takes_no_place_of_what_stays():
+    """It is marked, and its own status says why it is still there."""
+    oldest, older, new = days_old(3, 2, 1)
+    stuck = replace(oldest, expired=True)
+
+    assert going([stuck, older, new], keepDaily=2) == []
+    assert going([replace(new, expired=True), older, stuck], keepDaily=2) == []
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 60), st.booleans()), unique_by=lambda one: one[0]),
     st.integers(1, 5),
     st.integers(1, 30),
+    st.integers(0, 3),
 )
-def test_something_to_restore_from_is_always_left(backups, most, days):
+def test_something_to_restore_from_is_always_left(backups, most, days, weeks):
     children = [
         child(NOW - timedelta(days=n), "Completed" if ok else "Failed") for n, ok in backups
     ]
 
-    gone = set(going(children, maxBackups=most, maxAge=f"{days}d"))
+    gone = set(going(children, maxBackups=most, maxAge=f"{days}d", keepWeekly=weeks))
 
     good = [one for one in children if one.phase == "Completed"]
     if good:
@@ -118,6 +178,11 @@ class TestExpired:
         assert removal.local == spec().local
         volumes = step.body["spec"]["template"]["spec"]["volumes"]
         assert [volume["name"] for volume in volumes] == ["backup"]
+
+    def test_what_deletes_them_needs_no_key(self):
+        seen = replace(self.seen(), spec=spec(encryption={"keySecret": "deleted-meanwhile"}))
+
+        assert "deleted-meanwhile" not in str(plan(seen).body)
 
     def test_then_the_object(self):
         assert plan(self.seen(jobs=(job(), self.expiry(complete=True)))) == DeleteSelf()
