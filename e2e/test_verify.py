@@ -54,9 +54,7 @@ async def test_a_backup_is_tried_out_and_a_damaged_one_is_told(
     assert good["result"] == "Passed", good
     assert "20 keys" in good["message"]
     assert condition(await backup.get(), "Verified")["status"] == "True"
-    await damage(
-        kube, namespace, "backups", status["storagePath"].removeprefix("pvc://backups/")
-    )
+    await damage(kube, namespace, "backups", status["storagePath"].removeprefix("pvc://backups/"))
     await ask("damaged")
     damaged = await result("damaged")
     assert (damaged["result"], damaged["reason"]) == ("Failed", "BackupDamaged"), damaged
