@@ -147,7 +147,8 @@ def test_a_refused_backup_changes_nothing_and_an_edit_tries_again(apiserver, com
     first = examined(apiserver, namespace, path, refusal, code=3)
 
     assert "part 2" in wait_reason(apiserver, path, "BackupDamaged")["message"]
-    assert exists(apiserver, path)["status"]["phase"] == "Failed"
+    # The pod's words are told at once, its end when its Job has ended.
+    until(lambda: exists(apiserver, path)["status"]["phase"] == "Failed", "the end of the restore")
     assert exists(apiserver, f"{clusters(namespace)}/restored") is None
     edit = {"spec": {"bumpRevision": 10}}
     assert apiserver.request("PATCH", path, edit, content_type=MERGE)[0] == 200
