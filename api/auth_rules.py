@@ -13,11 +13,13 @@ from api.v1alpha1.cluster import Security
 def auth_errors(security: Security, path: str) -> Iterator[FieldError]:
     """Yield everything that is wrong with the auth of a security section that stands at `path`."""
     auth, here = security.auth, f"{path}.auth"
-    if auth.enabled and security.tls.enabled is False:
+    tls = security.tls
+    if auth.enabled and tls.enabled is not None and not tls.with_clients:
+        field = "enabled" if tls.enabled is False else "clientTLSEnabled"
         yield FieldError(
             f"{here}.enabled",
-            "needs TLS, because the operator is known to etcd by its certificate",
-            f"Set {path}.tls.enabled to true, or this to false.",
+            "needs TLS with clients, because the operator is known to etcd by its certificate",
+            f"Set {path}.tls.{field} to true, or this to false.",
         )
     yield from _user_errors(auth, here)
     yield from _role_errors(auth, here)

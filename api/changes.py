@@ -22,6 +22,7 @@ class Kind(Enum):
     TEMPLATE = "by a roll: the members are restarted one after the other"
     IMAGE = "by an upgrade or a downgrade, behind its gates"
     VOLUME = "by growing the volumes, or by moving the members to new ones"
+    TLS = "in phases: both ways work while the members are restarted, one after the other"
     FIXED = "never"
 
 
@@ -43,6 +44,10 @@ _KINDS: Final = (
     ("spec.storage.migrationPolicy", Kind.LIVE),
     ("spec.size", Kind.LIVE),
     ("spec.paused", Kind.LIVE),
+    ("spec.security.tls.enabled", Kind.TLS),
+    ("spec.security.tls.clientTLSEnabled", Kind.TLS),
+    ("spec.security.tls.peerTLSEnabled", Kind.TLS),
+    ("spec.security.tls.autoTLS", Kind.LIVE),
     ("spec.security.tls.rotationGracePeriod", Kind.LIVE),
     ("spec.service", Kind.LIVE),
     ("spec.security.networkPolicy", Kind.LIVE),

@@ -66,13 +66,6 @@ def etcdrestore_not_supported_yet(spec: RestoreSpec) -> tuple[FieldError, ...]:
 
 
 def _not_supported(spec: RestoreSpec) -> Iterator[FieldError]:
-    if spec.restore_type == "Replace":
-        yield FieldError(
-            "spec.restoreType",
-            "asks to replace the data of a cluster in its place, which this version of the operator"
-            " does not do",
-            "Use New with another clusterName.",
-        )
     for field, asked, ours in (
         ("dataDir", spec.data_dir, DATA_DIRECTORY),
         ("walDir", spec.wal_dir, WAL_DIRECTORY),

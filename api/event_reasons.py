@@ -121,9 +121,26 @@ class EventReason(StrEnum):
         "AuthorityRotated",
         "A certificate authority was replaced: nobody trusts the old one any more.",
     )
+    TLS_SWITCHING = (
+        "TLSSwitching",
+        "TLS is being switched on or off, and comes to its next phase; clients read the endpoints.",
+    )
+    TLS_SWITCHED = "TLSSwitched", "TLS was switched on or off; the message has the endpoints."
     AUTH_CHANGED = "AuthChanged", "Users and roles in etcd were brought to what the spec says."
     AUTH_SWITCHED_ON = "AuthSwitchedOn", "From now on etcd asks who is calling."
     AUTH_SWITCHED_OFF = "AuthSwitchedOff", "From now on every client may do everything."
+    DATA_CHANGES = (
+        "DataChanges",
+        "The cluster's way to other data, or back to its own, has come to its next step.",
+    )
+    DATA_SET_ASIDE = (
+        "DataSetAside",
+        "Other data take the place of the members' own, whose volumes are kept.",
+    )
+    DATA_DISCARDED = (
+        "DataDiscarded",
+        "The volume claims of data that were set aside, or prepared in vain, were deleted.",
+    )
     WOKEN = "Woken", "spec.size is no longer 0: the recorded voters are being started."
     ADOPTED = "Adopted", "The volumes of an earlier cluster were taken over with their data."
     DELETING = "Deleting", "The deletion of the cluster has begun."

@@ -398,6 +398,11 @@ class Reason(StrEnum):
         "A certificate authority is being replaced by the next one, in steps that cut nobody off.",
         "Wait; the message says how far it is. status.authorities.rotation has it in full.",
     )
+    SWITCHING_TLS = (
+        "SwitchingTLS",
+        "TLS is being switched on or off, in steps that cut nobody off before it is over.",
+        "Have clients use status.clientEndpoints; the message says until when the old one serves.",
+    )
     AUTH_PENDING = (
         "AuthPending",
         "Users and roles are being changed, or authentication is being switched on or off.",
@@ -517,10 +522,25 @@ class Reason(StrEnum):
         "Make another EtcdBackup, or take the edit back.",
     )
     # --- restores
+    RESTORE_REFUSED = (
+        "RestoreRefused",
+        "The cluster can't be given a backup's data as it is just now: nothing was changed.",
+        "Do what the message says, then ask again: edit the EtcdRestore, or make another.",
+    )
     RESTORE_WITHDRAWN = (
         "RestoreWithdrawn",
         "The annotation that asked for a backup's data is gone, or asks for another one's.",
         "None.",
+    )
+    PREPARING_DATA = (
+        "PreparingData",
+        "A backup's data are prepared on a volume of their own; the members serve as before.",
+        "Wait; status.restore and status.nextEpoch say how far it is.",
+    )
+    OLD_DATA_UNUSABLE = (
+        "OldDataUnusable",
+        "The data that the cluster had before a restore can't be put back as it is just now.",
+        "Do what the message says, or set oldData to Keep.",
     )
     BACKUP_NOT_FOUND = (
         "BackupNotFound",

@@ -12,7 +12,7 @@ from api.v1alpha1.tls_fields import SHORTEST_ISSUED_DURATION
 
 def tls_errors(tls: TLS, path: str) -> Iterator[FieldError]:
     """Yield everything that is wrong with the encryption of a cluster."""
-    if tls.enabled is False:
+    if tls.enabled is False and not (tls.with_clients or tls.among_members):
         return
     server, peer, issuer = tls.certificate_secret, tls.peer_certificate_secret, tls.issuer_ref
     if tls.auto_tls is False and server is None and issuer is None:

@@ -42,7 +42,6 @@ MAX_ERRORS: Final = 20
 _WITHOUT_TLS: Final = "asks for certificates without TLS"
 _NOT_YET: Final = "which this version of the operator does not support yet"
 _USERS: Final = "asks for users where another authority than the operator's signs for clients"
-_HALF: Final = "asks for TLS with clients or among the members alone"
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -92,16 +91,12 @@ def validate_cluster(obj: object) -> tuple[FieldError, ...]:
 def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
     """Return the fields of a valid spec that ask for what this version cannot do.
 
-    Of TLS it can do all or none, and users only where it signs for clients itself: it has to come
-    as root.
+    Users it can have only where it signs for clients itself: it has to come as root.
     """
     tls = spec.security.tls
-    asked: dict[str, tuple[object, str]] = {
-        "clientTLSEnabled": (tls.client_tls_enabled, _HALF),
-        "peerTLSEnabled": (tls.peer_tls_enabled, _HALF),
-    }
-    if not tls.enabled:
-        asked |= {
+    asked: dict[str, tuple[object, str]] = {}
+    if not tls.with_clients and not tls.among_members:
+        asked = {
             "autoTLS": (tls.auto_tls, _WITHOUT_TLS),
             "certificateSecret": (tls.certificate_secret, _WITHOUT_TLS),
             "caSecret": (tls.ca_secret, _WITHOUT_TLS),

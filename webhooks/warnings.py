@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.quantity import parse_quantity
-from api.v1alpha1.cluster import ClusterSpec
+from api.v1alpha1.cluster import TLS, ClusterSpec
 
 # etcd.io/docs, dev-guide/limit: "8GB is a suggested maximum size".
 _LARGEST_ADVISED: Final = parse_quantity("8Gi")
@@ -29,12 +29,29 @@ def _warnings(spec: ClusterSpec, path: str) -> Iterator[str]:
             f"{path}.options.quotaBackendBytes is {quota}: etcd advises no more than"
             f" {_LARGEST_ADVISED}; larger databases start, move and compact slowly"
         )
-    if spec.security.tls.enabled is False:
-        yield (
-            f"{path}.security.tls.enabled is false: clients and members speak plain text, and"
-            " whoever reaches a member can read and change everything"
-        )
+    yield from _plain_text(spec.security.tls, f"{path}.security.tls")
     for index, volume in enumerate(spec.pod_template.spec.get("volumes") or ()):
         for kind, what in _FLEETING.items():
             if kind in volume:
                 yield f"{path}.podTemplate.spec.volumes[{index}] is {kind}: what is in it {what}"
+
+
+def _plain_text(tls: TLS, path: str) -> Iterator[str]:
+    """An undecided field is decided in favour of TLS, or of what the cluster has."""
+    if tls.enabled is None:
+        return
+    if not tls.with_clients and not tls.among_members:
+        yield (
+            f"{path}.enabled is false: clients and members speak plain text, and whoever reaches a"
+            " member can read and change everything"
+        )
+    elif not tls.with_clients:
+        yield (
+            f"{path}.clientTLSEnabled is false: clients speak plain text, and whoever reaches a"
+            " member can read and change everything"
+        )
+    elif not tls.among_members:
+        yield (
+            f"{path}.peerTLSEnabled is false: members speak plain text among themselves, and"
+            " whoever reaches one can read everything and pass for another"
+        )

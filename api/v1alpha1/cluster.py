@@ -250,8 +250,7 @@ class TLS(Model):
     enabled: Flag | None = Field(
         default=None,
         description="Whether the cluster speaks TLS, with clients and among its members; unset, a"
-        " new cluster does, and one that exists keeps what it was made with. It is decided when the"
-        " cluster is made: this version of the operator does not switch it on or off later.",
+        " new cluster does, and one that exists keeps what it has.",
     )
     auto_tls: Flag | None = Field(
         default=None,
@@ -264,14 +263,12 @@ class TLS(Model):
     client_tls_enabled: Flag | None = Field(
         default=None,
         alias="clientTLSEnabled",
-        description="Whether clients have to speak TLS; unset, as `enabled` says, and nothing else"
-        " is supported yet.",
+        description="Whether clients have to speak TLS; unset, as `enabled` says.",
     )
     peer_tls_enabled: Flag | None = Field(
         default=None,
         alias="peerTLSEnabled",
-        description="Whether members speak TLS among themselves; unset, as `enabled` says, and"
-        " nothing else is supported yet.",
+        description="Whether members speak TLS among themselves; unset, as `enabled` says.",
     )
     certificate_secret: OptionalObjectName = Field(
         default=None,
@@ -343,6 +340,16 @@ class TLS(Model):
             for key, value in data.items()
             if key not in _FOLLOW or enabled is None or value is not enabled
         }
+
+    @property
+    def with_clients(self) -> bool:
+        """Whether clients are to speak TLS."""
+        return bool(self.enabled if self.client_tls_enabled is None else self.client_tls_enabled)
+
+    @property
+    def among_members(self) -> bool:
+        """Whether members are to speak TLS among themselves."""
+        return bool(self.enabled if self.peer_tls_enabled is None else self.peer_tls_enabled)
 
     @property
     def certificate_life(self) -> timedelta:

@@ -193,8 +193,13 @@ class BootstrapStatus(Model):
     )
     scheme: Text = Field(
         default="http",
-        description="http, or https where members and clients speak TLS: how the members' URLs"
-        " begin.",
+        description="http, or https where clients speak TLS: how the URLs began that clients were"
+        " given first, and those among the members unless peerScheme says otherwise.",
+        max_length=5,
+    )
+    peer_scheme: Text = Field(
+        default="",
+        description="How the members' peer URLs began at first; empty where that was like scheme.",
         max_length=5,
     )
     network_policy: Flag = Field(
@@ -251,6 +256,40 @@ class JoiningMember(Model):
     )
 
 
+class OtherEpoch(Model):
+    """An epoch of the cluster's data that its members don't run on now: one that is to come, or one
+    that was set aside, with all that it takes to go back to it.
+    """
+
+    epoch: Integer = Field(description="Its number.", json_schema_extra=INT32)
+    since: Time = Field(description="When it was decided on, or set aside.")
+    claims: tuple[Text, ...] = Field(
+        default=(), description="The volume claims that its data are on, once it was set aside."
+    )
+    size: Integer = Field(
+        default=0,
+        description="spec.size at the time when it was set aside.",
+        json_schema_extra=INT32,
+    )
+    version: Text = Field(
+        default="", description="The etcd version that ran on it when it was set aside: v3.5.21."
+    )
+    cluster_id: Text = Field(
+        default="",
+        alias="clusterID",
+        description="As status.clusterID, of that epoch. Do not change.",
+    )
+    voter_ordinals: tuple[Integer, ...] = Field(
+        default=(), description="As status.voterOrdinals, of that epoch. Do not change."
+    )
+    joining: JoiningMember | None = Field(
+        default=None, description="As status.joining, of that epoch. Do not change."
+    )
+    bootstrap: BootstrapStatus = Field(
+        description="As status.bootstrap, of that epoch. Do not change."
+    )
+
+
 class WithdrawnMember(Model):
     """A member that did not manage to join in time and was taken back."""
 
@@ -269,6 +308,28 @@ class Replacement(Model):
     name: Text = Field(description="The member's name, which is its pod's.", max_length=253)
     reason: Text = Field(description="What was wrong with it.")
     time: Time = Field(description="When it was decided.")
+
+
+class TLSChange(Model):
+    """TLS being switched on or off with clients or among the members, while all of them go on."""
+
+    listener: Text = Field(description="With whom it is switched: client or peer.")
+    enabled: Flag = Field(description="Whether it is to be on.")
+    phase: Text = Field(
+        description="How far it is: Certifying first; then Opening, Serving and Closing with"
+        " clients, or Preparing, Switching and Settling among the members."
+    )
+    since: Time = Field(description="When this phase began.")
+
+
+class TLSStatus(Model):
+    """With whom members speak TLS: recorded before the first step towards a change of it."""
+
+    client: Flag = Field(
+        description="Whether the operator and the endpoints in clientEndpoints speak TLS."
+    )
+    peer: Flag = Field(description="Whether members are started to listen to each other by TLS.")
+    change: TLSChange | None = Field(default=None, description="The change that is under way.")
 
 
 class Rendering(Model):
@@ -510,6 +571,10 @@ class ClusterStatus(Model):
     rendered: Rendering | None = Field(
         default=None, description="What the operator made of the applied spec. Do not change."
     )
+    tls: TLSStatus | None = Field(
+        default=None,
+        description="With whom members speak TLS; only once that was changed. Do not change.",
+    )
     authorities: AuthorityStatus | None = Field(
         default=None,
         description="The certificate authorities that the members trust; only with TLS. Do not"
@@ -534,6 +599,21 @@ class ClusterStatus(Model):
     restore: RestoreAnswer | None = Field(
         default=None,
         description="How far the cluster is with what an EtcdRestore asked of it last.",
+    )
+    next_epoch: OtherEpoch | None = Field(
+        default=None,
+        description="The epoch of its data that the cluster is about to change to. Do not change.",
+    )
+    set_aside: tuple[OtherEpoch, ...] = Field(
+        default=(),
+        description="The epochs of its data that the cluster had before, whose volumes are kept:"
+        " the last one first. Do not change.",
+        json_schema_extra=keyed_by("epoch"),
+    )
+    last_epoch: Integer | None = Field(
+        default=None,
+        description="The highest number that an epoch was ever given. Do not change.",
+        json_schema_extra=INT32,
     )
     upgrade: UpgradeStatus | None = Field(
         default=None,

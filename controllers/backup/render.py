@@ -19,6 +19,7 @@ from api.labels import (
     client_secret_name,
     operator_secret_name,
 )
+from api.tls_decision import tls_of
 from api.v1alpha1.backup import BackupSpec
 from api.v1alpha1.cluster import DEFAULT_REPOSITORY
 from api.v1alpha1.cluster_status import BootstrapStatus
@@ -79,7 +80,7 @@ def snapshot_job(
         epoch=bootstrap.epoch,
         backup=folder_name(observed),
         members=members_to_ask(cluster.status),
-        tls=bootstrap.scheme == "https",
+        tls=tls_of(bootstrap, cluster.status.tls).client,
         compression=spec.compression,
         encrypted=spec.encryption is not None,
         **dict(store_of(spec)),

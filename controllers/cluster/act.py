@@ -16,6 +16,7 @@ from api.labels import (
 from api.objects import DELETES_DATA, read_deletion_policy
 from api.reasons import Reason
 from controllers.cluster.act_claims import ClaimStep, perform_on_claims
+from controllers.cluster.act_epochs import may_start_members, perform_on_epochs
 from controllers.cluster.act_etcd import perform_in_etcd
 from controllers.cluster.act_pods import PodStep, perform_on_pod
 from controllers.cluster.act_restore import perform_for_restore
@@ -36,6 +37,7 @@ from controllers.cluster.plan.certificate_steps import (
     RecordRotation,
     ReplaceAuthority,
 )
+from controllers.cluster.plan.epoch_steps import DeleteEpoch, RecordEpochs, SwitchEpoch
 from controllers.cluster.plan.restore_steps import (
     DeleteRestorePod,
     DeleteSeedClaim,
@@ -68,6 +70,7 @@ from controllers.cluster.plan.steps import (
     RemoveMember,
     SetFinalizer,
 )
+from controllers.cluster.plan.switching_steps import NameMember, RecordSwitch
 from controllers.cluster.plan.version_steps import (
     AdvanceLog,
     CancelDowngrade,
@@ -112,6 +115,12 @@ KubernetesStep = (
     | DeleteUnwanted
     | ClaimStep
     | SetFinalizer
+    | SwitchEpoch
+    | DeleteEpoch
+    | MakeSeedClaim
+    | DeleteSeedClaim
+    | MakeRestorePod
+    | DeleteRestorePod
 )
 
 
@@ -138,7 +147,9 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             | RecordUpgrade()
             | RecordAuthorities()
             | RecordRotation()
+            | RecordSwitch()
             | RecordAuth()
+            | RecordEpochs()
             | RecordRestore()
         ):
             return Done()  # their whole effect is the status that is written after this
@@ -146,6 +157,7 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
             AddLearner()
             | PromoteLearner()
             | MoveLeader()
+            | NameMember()
             | RemoveMember()
             | DisarmAlarm()
             | DiscardClaim()
@@ -177,21 +189,22 @@ async def _perform(action: Action, observed: Observed, writer: Writer, clients: 
 async def _perform_in_kubernetes(
     action: KubernetesStep, observed: Observed, writer: Writer
 ) -> Outcome:
+    outcome: Outcome = Done()
     match action:
         case ApplyObjects(objects=objects):
-            return await _apply_all(objects, observed, writer)
+            outcome = await _apply_all(objects, observed, writer)
         case DeleteClaims(claims=claims):
-            return await _delete_claims(claims, observed, writer)
-        case DeleteStatefulSet(name=name, uid=uid):
-            await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid)
-        case DeleteUnwanted(kind=kind, name=name, uid=uid):
-            await writer.delete(BY_KIND[kind], observed.namespace, name, uid=uid)
-        case ReleaseStatefulSet(name=name, uid=uid):
-            await writer.delete(STATEFUL_SETS, observed.namespace, name, uid=uid, orphan=True)
+            outcome = await _delete_claims(claims, observed, writer)
+        case DeleteStatefulSet() | ReleaseStatefulSet() | DeleteUnwanted():
+            await _delete_object(action, observed, writer)
         case ResizeClaims():
-            return await resize_claims(action, observed, writer)
+            outcome = await resize_claims(action, observed, writer)
         case DiscardLeftovers() | AdoptClaims() | AnnotateClaims():
-            return await perform_on_claims(action, observed, writer)
+            outcome = await perform_on_claims(action, observed, writer)
+        case SwitchEpoch() | DeleteEpoch():
+            outcome = await perform_on_epochs(action, observed, writer)
+        case MakeSeedClaim() | DeleteSeedClaim() | MakeRestorePod() | DeleteRestorePod():
+            outcome = await perform_for_restore(action, observed, writer)
         case (
             DeletePod()
             | ResizePod()
@@ -202,12 +215,23 @@ async def _perform_in_kubernetes(
             | DropRequest()
             | RefreshFiles()
         ):
-            return await perform_on_pod(action, observed, writer)
+            outcome = await perform_on_pod(action, observed, writer)
         case SetFinalizer(present=present):
             await _set_finalizer(observed, writer, present=present)
         case _:
             assert_never(action)
-    return Done()
+    return outcome
+
+
+async def _delete_object(
+    action: DeleteStatefulSet | ReleaseStatefulSet | DeleteUnwanted,
+    observed: Observed,
+    writer: Writer,
+) -> None:
+    """Delete an object of ours by its uid; of a StatefulSet that is released the pods stay."""
+    resource = BY_KIND[action.kind] if isinstance(action, DeleteUnwanted) else STATEFUL_SETS
+    orphan = isinstance(action, ReleaseStatefulSet)
+    await writer.delete(resource, observed.namespace, action.name, uid=action.uid, orphan=orphan)
 
 
 async def _try_spec(step: AcceptSpec | RecordSpec, observed: Observed, writer: Writer) -> Outcome:
@@ -244,6 +268,10 @@ async def _apply(desired: Mapping[str, Any], observed: Observed, writer: Writer)
     uid = await _uid_of_ours(resource, name, observed, writer)
     if isinstance(uid, Rejected):
         return uid
+    if uid is None and resource is STATEFUL_SETS:
+        outdated = await may_start_members(observed, writer)
+        if not isinstance(outdated, Done):
+            return outdated
     body = stamped(desired)
     if uid is not None:
         # With the uid, an object deleted meanwhile is an error and not created anew.

@@ -19,6 +19,7 @@ from api.labels import (
     selector_labels,
 )
 from api.reasons import Reason
+from controllers.cluster.members import is_at
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.steps import (
@@ -64,7 +65,7 @@ async def discard_claim(
     keeps it.
     """
     listed = await list_members()
-    if any(step.not_member in member.peer_urls and member.client_urls for member in listed):
+    if any(is_at(member, step.not_member) and member.client_urls for member in listed):
         return Changed(what=f"{step.name} belongs to a member that has started")
     claim = await _read(step.name, step.uid, observed, writer)
     if claim is None:

@@ -28,6 +28,7 @@ from controllers.cluster.plan.steps import (
     PromoteLearner,
     RemoveMember,
 )
+from controllers.cluster.plan.switching_steps import NameMember
 from controllers.cluster.plan.version_steps import (
     AdvanceLog,
     CancelDowngrade,
@@ -56,6 +57,7 @@ EtcdStep = (
     AddLearner
     | PromoteLearner
     | MoveLeader
+    | NameMember
     | RemoveMember
     | DisarmAlarm
     | DiscardClaim
@@ -97,8 +99,8 @@ async def _perform(
             return await _add_learner(step, observed, writer, client)
         case PromoteLearner(id=member_id):
             await client.cluster.member_promote(member_id, timeout_s=timeout_s)
-        case MoveLeader(target_id=target):
-            await client.maintenance.move_leader(target, timeout_s=timeout_s)
+        case MoveLeader() | NameMember() | DisarmAlarm():
+            await _change(step, client, timeout_s)
         case RemoveMember(id=member_id, voters=seen):
             listed = await _list_members(client, writer)
             if sum(not member.is_learner for member in listed) != seen:
@@ -109,9 +111,6 @@ async def _perform(
         ):
             asked = _voters(observed, clients)
             return await perform_on_version(step, asked, client, timeout_s=timeout_s)
-        case DisarmAlarm(id=member_id, kind=kind):
-            alarm = Alarm(member_id=member_id, kind=kind)
-            await client.maintenance.disarm(alarm, timeout_s=timeout_s)
         case ChangeAuth() | SwitchAuth():
             return await perform_on_auth(step, observed, writer, client)
         case DiscardClaim():
@@ -119,6 +118,19 @@ async def _perform(
                 step, observed, writer, list_members=lambda: _list_members(client, writer)
             )
     return Done()
+
+
+async def _change(
+    step: MoveLeader | NameMember | DisarmAlarm, client: EtcdClient, timeout_s: float
+) -> None:
+    match step:
+        case MoveLeader(target_id=target):
+            await client.maintenance.move_leader(target, timeout_s=timeout_s)
+        case NameMember(id=member_id, peer_urls=urls):
+            await client.cluster.member_update(member_id, peer_urls=urls, timeout_s=timeout_s)
+        case DisarmAlarm(id=member_id, kind=kind):
+            alarm = Alarm(member_id=member_id, kind=kind)
+            await client.maintenance.disarm(alarm, timeout_s=timeout_s)
 
 
 async def _add_learner(
@@ -136,7 +148,7 @@ async def _add_learner(
             " be added until it is gone",
         )
     await client.cluster.member_add(
-        peer_urls=[step.peer_url], is_learner=True, timeout_s=writer.timeout_s(CHANGE_TIMEOUT_S)
+        peer_urls=step.peer_urls, is_learner=True, timeout_s=writer.timeout_s(CHANGE_TIMEOUT_S)
     )
     return Done()
 

@@ -8,9 +8,11 @@ from the server.  It must be the one that the step was planned by, and must not 
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from api.labels import CLUSTER_UID_LABEL
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapStatus
 from api.validation import parse_cluster
+from controllers.cluster.epochs import bootstrap_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected
 from controllers.cluster.plan.restore_steps import (
@@ -34,7 +36,7 @@ async def perform_for_restore(step: PreparingStep, observed: Observed, writer: W
             await writer.delete(PODS, observed.namespace, name, uid=uid)
             return Done()
         case MakeSeedClaim() | DeleteSeedClaim() | MakeRestorePod():
-            planned_by = _bootstrap_of(observed, step.epoch)
+            planned_by = bootstrap_of(observed.status, step.epoch)
             if await _live_bootstrap(observed, step.epoch, writer) != planned_by:
                 return Changed(what="the record of the restore")
             return await _perform(step, observed, writer)
@@ -47,7 +49,7 @@ async def _perform(
 ) -> Outcome:
     match step:
         case MakeSeedClaim(claim=claim):
-            return await _create(CLAIMS, claim, Reason.VOLUME_REFUSED, writer)
+            return await _create(CLAIMS, claim, Reason.VOLUME_REFUSED, observed, writer)
         case DeleteSeedClaim(name=name, uid=uid):
             await writer.delete(CLAIMS, observed.namespace, name, uid=uid)
             return Done()
@@ -57,14 +59,9 @@ async def _perform(
                 return Changed(what=f"volume claim {name}")
             if "deletionTimestamp" in live["metadata"]:
                 return Changed(what=f"volume claim {name} is being deleted")
-            return await _create(PODS, pod, Reason.PODS_REFUSED, writer)
+            return await _create(PODS, pod, Reason.PODS_REFUSED, observed, writer)
         case _:
             assert_never(step)
-
-
-def _bootstrap_of(observed: Observed, epoch: int) -> BootstrapStatus | None:
-    bootstrap = observed.status.bootstrap
-    return bootstrap if bootstrap is not None and bootstrap.epoch == epoch else None
 
 
 async def _live_bootstrap(observed: Observed, epoch: int, writer: Writer) -> BootstrapStatus | None:
@@ -74,8 +71,7 @@ async def _live_bootstrap(observed: Observed, epoch: int, writer: Writer) -> Boo
         return None
     if cluster["metadata"]["uid"] != observed.uid:
         return None
-    bootstrap = parse_cluster(cluster).status.bootstrap
-    return bootstrap if bootstrap is not None and bootstrap.epoch == epoch else None
+    return bootstrap_of(parse_cluster(cluster).status, epoch)
 
 
 async def _get(
@@ -88,13 +84,25 @@ async def _get(
 
 
 async def _create(
-    resource: Resource, body: Mapping[str, Any], refused: Reason, writer: Writer
+    resource: Resource,
+    body: Mapping[str, Any],
+    refused: Reason,
+    observed: Observed,
+    writer: Writer,
 ) -> Outcome:
     name = body["metadata"]["name"]
     try:
         await writer.create(resource, body)
     except AlreadyExistsError:
-        return Changed(what=f"{resource.kind} {name} exists")
+        found = await _get(resource, name, observed, writer)
+        labels = (found or {}).get("metadata", {}).get("labels") or {}
+        if found is None or labels.get(CLUSTER_UID_LABEL) == observed.uid:
+            return Changed(what=f"{resource.kind} {name} exists")
+        # The caches hold only what is ours: a stranger is met here.
+        return Rejected(
+            reason=Reason.LEFTOVER_VOLUMES if resource is CLAIMS else Reason.NAME_CONFLICT,
+            message=f"{resource.kind} {name} exists and is not of this cluster: delete it",
+        )
     except StatusError as error:
         if not is_final(error):
             raise

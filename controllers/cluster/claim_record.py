@@ -9,7 +9,9 @@ import json
 from dataclasses import dataclass
 from typing import Self
 
+from api.tls_decision import tls_of
 from api.version import normal_version
+from controllers.cluster.listeners import scheme
 from controllers.cluster.membership import voters_of
 from controllers.cluster.observed import Observed
 
@@ -22,7 +24,7 @@ class ClaimRecord:
     voters: tuple[int, ...]  # ordinals, without gaps from 0 on
     namespace: str
     cluster_domain: str
-    scheme: str
+    scheme: str  # http, or https where members speak TLS among themselves
     version: str  # of etcd, that wrote the data: v3.5.21
 
     @property
@@ -70,7 +72,7 @@ def record_of(observed: Observed) -> ClaimRecord | None:
         voters=voters_of(status),
         namespace=observed.namespace,
         cluster_domain=status.bootstrap.cluster_domain,
-        scheme=status.bootstrap.scheme,
+        scheme=scheme(tls=tls_of(status.bootstrap, status.tls).peer),
         version=applied.version,
     )
 

@@ -25,6 +25,7 @@ from controllers.cluster.plan.restoring import IN_VAIN
 from controllers.cluster.plan.roll import coming_back, wait_for_turn
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.plan.template import is_taking_its_turn
+from controllers.cluster.plan.tls_switching import wait_for_switch
 from controllers.cluster.plan.upgrade import wait_for_version
 from controllers.cluster.plan.volumes import (
     resize_claims,
@@ -220,6 +221,7 @@ def _not_there_yet(observed: Observed) -> _Verdict | None:
         or coming_back(observed)
         or wait_for_version(observed)
         or wait_for_window(observed)
+        or wait_for_switch(observed)
         or wait_to_migrate(observed)
         or wait_for_size(observed)
         or not_there_yet(observed)

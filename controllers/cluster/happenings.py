@@ -34,6 +34,7 @@ from controllers.cluster.plan.steps import (
     SetFinalizer,
     Wait,
 )
+from controllers.cluster.plan.switching_steps import RecordSwitch
 from controllers.cluster.render.normal import hash_of
 from controllers.cluster.version_events import of_version_step
 from controllers.events import Happening
@@ -104,6 +105,9 @@ def _of_certificates(step: Action | Wait) -> Iterator[Happening]:
                 yield event(EventReason.CERTIFICATE_COPIED, message)
         case RecordRotation(why=why):
             yield event(EventReason.AUTHORITY_ROTATING, why)
+        case RecordSwitch(tls=tls, endpoints=endpoints, why=why):
+            reason = EventReason.TLS_SWITCHING if tls.change else EventReason.TLS_SWITCHED
+            yield event(reason, f"{why}. Endpoints: {', '.join(endpoints)}")
         case ReplaceAuthority(secret=secret):
             message = f"Secret {secret} holds the new authority alone: back it up anew"
             yield event(EventReason.AUTHORITY_ROTATED, message)

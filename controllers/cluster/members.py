@@ -12,6 +12,7 @@ from api.labels import pod_name
 from controllers.cluster.membership import ordinals_of, quorum, voters_of
 from controllers.cluster.observed import Observed, Pod, derived
 from controllers.cluster.render import Identity, identity
+from controllers.cluster.render.identity import address_of
 from etcd.cluster import Member
 from etcd.ids import MemberID, member_id_hex
 from etcd.maintenance import AlarmKind, Status
@@ -57,7 +58,11 @@ def members_of(observed: Observed) -> tuple[ViewOfMember, ...]:
     if bootstrap is None:
         return ()
     who = identity(observed, bootstrap)
-    listed = {url: member for member in observed.etcd.members or () for url in member.peer_urls}
+    listed = {
+        address_of(url): member
+        for member in observed.etcd.members or ()
+        for url in member.peer_urls
+    }
     leader = observed.etcd.leader
     return tuple(_view(observed, n, who, listed, leader) for n in ordinals_of(observed.status))
 
@@ -70,8 +75,13 @@ def voters(observed: Observed) -> tuple[ViewOfMember, ...]:
 
 
 def at_url(observed: Observed, url: str) -> Member | None:
-    """The entry of etcd's list under this peer URL."""
-    return next((m for m in observed.etcd.members or () if url in m.peer_urls), None)
+    """The entry of etcd's list under this peer URL, however it begins."""
+    return next((m for m in observed.etcd.members or () if is_at(m, url)), None)
+
+
+def is_at(member: Member, url: str) -> bool:
+    """Whether etcd lists the member under this peer URL, however it begins."""
+    return address_of(url) in map(address_of, member.peer_urls)
 
 
 def keeps_quorum_without(observed: Observed, ordinal: int) -> bool:
@@ -116,10 +126,14 @@ def strangers(observed: Observed) -> tuple[Member, ...]:
     if bootstrap is None:
         return ()
     who = identity(observed, bootstrap)
-    ours = {who.peer_url(n) for n in voters_of(observed.status)}
+    ours = [who.peer_url(n) for n in voters_of(observed.status)]
     if joining is not None:
-        ours.add(who.peer_url(joining.ordinal))
-    return tuple(m for m in observed.etcd.members or () if ours.isdisjoint(m.peer_urls))
+        ours.append(who.peer_url(joining.ordinal))
+    return tuple(
+        member
+        for member in observed.etcd.members or ()
+        if not any(is_at(member, url) for url in ours)
+    )
 
 
 def _view(
@@ -130,7 +144,7 @@ def _view(
     leader: MemberID | None,
 ) -> ViewOfMember:
     name, peer_url = pod_name(observed.name, ordinal), who.peer_url(ordinal)
-    pod, member = observed.pod(ordinal), listed.get(peer_url)
+    pod, member = observed.pod(ordinal), listed.get(address_of(peer_url))
     status = observed.etcd.statuses.get(name)
     return ViewOfMember(
         name=name,

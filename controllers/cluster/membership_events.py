@@ -6,11 +6,18 @@ when it is complete; what a step waits for is in status.plan.
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import assert_never
 
 from api.event_reasons import EventReason
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus, JoiningMember
 from controllers.cluster.membership import replaces, voters_of
+from controllers.cluster.plan.epoch_steps import (
+    DeleteEpoch,
+    EpochStep,
+    RecordEpochs,
+    SwitchEpoch,
+)
 from controllers.cluster.plan.steps import (
     Action,
     AddLearner,
@@ -43,8 +50,26 @@ def of_membership_step(step: Action | Wait) -> Iterator[Happening]:
             yield event(EventReason.MEMBER_REMOVED, message)
         case MoveLeader(leader=leader, target=target):
             yield event(EventReason.LEADER_MOVED, f"{leader} handed leadership to {target}")
+        case RecordEpochs() | SwitchEpoch() | DeleteEpoch():
+            yield _of_epochs(step)
         case _:
             yield from _of_volume_step(step)
+
+
+def _of_epochs(step: EpochStep) -> Happening:
+    match step:
+        case RecordEpochs(why=why):
+            return event(EventReason.DATA_CHANGES, why)
+        case SwitchEpoch(former=former, next_epoch=begins):
+            return event(
+                EventReason.DATA_SET_ASIDE,
+                f"The data of epoch {former.epoch} were set aside: {', '.join(former.claims)};"
+                f" the members go on with epoch {begins.epoch}",
+            )
+        case DeleteEpoch():
+            return event(EventReason.DATA_DISCARDED, str(step))
+        case _:
+            assert_never(step)
 
 
 def _of_volume_step(step: Action | Wait) -> Iterator[Happening]:

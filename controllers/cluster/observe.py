@@ -30,9 +30,12 @@ from api.objects import DELETES_DATA, Invalid, ParsedCluster
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from api.v1alpha1.restore_request import RestoreRequest
+from api.v1alpha1.restore_source import RestoreSource
 from api.validation import parse_cluster
 from controllers.cluster.ask_etcd import ask_etcd
 from controllers.cluster.certificates.holder import Holder
+from controllers.cluster.epochs import answers
 from controllers.cluster.known_backups import BY_CLUSTER_NAME, known_backup
 from controllers.cluster.lost_nodes import lost_nodes
 from controllers.cluster.membership import voters_of
@@ -53,8 +56,10 @@ from controllers.cluster.render.identity import Identity, identity_of
 from controllers.cluster.requests import (
     asked_to_replace,
     asked_to_restart,
+    asked_to_restore,
     asked_to_rotate,
     asked_unsaved,
+    old_data_asked,
 )
 from controllers.cluster.restore_pods import restore_pods_of
 from controllers.cluster.shown_certificates import shown_certificates
@@ -108,6 +113,7 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
     live = await _live(metadata, sources, ask_server=unborn)
     pod_objects = _pod_objects(metadata, sources)
     pods = _pods(metadata, pod_objects)
+    request = asked_to_restore(metadata)
     claims, other_claims = await _claims(metadata, status, sources, ask_server=unborn)
     applied = None if unborn else ClusterSpec.model_validate(status.applied_spec)
     who = _holder(metadata, status, applied)
@@ -161,6 +167,9 @@ async def observe(obj: JsonObject, sources: Sources, *, now: datetime) -> Observ
         asked_to_replace=asked_to_replace(metadata, pod_objects),
         rotation_asked=asked_to_rotate(metadata),
         restart_asked=asked_to_restart(metadata),
+        restore_request=request,
+        requested_source=await _requested_source(metadata, status, request, sources),
+        old_data_asked=old_data_asked(metadata),
         backups=_backups(metadata, sources),
         unsaved_asked=asked_unsaved(metadata),
     )
@@ -186,7 +195,9 @@ def _deletion_policy(parsed: ParsedCluster | Invalid[ClusterStatus]) -> str:
 def _identity(metadata: JsonObject, status: ClusterStatus) -> Identity | None:
     if status.bootstrap is None:
         return None
-    return identity_of(metadata["namespace"], metadata["name"], metadata["uid"], status.bootstrap)
+    return identity_of(
+        metadata["namespace"], metadata["name"], metadata["uid"], status.bootstrap, status.tls
+    )
 
 
 def _holder(
@@ -202,7 +213,7 @@ async def _etcd(
     who = _identity(metadata, status)
     if who is None:
         return Etcd(error="the cluster has not been started")
-    if who.has_tls and not sources.channels.trusts(f"{who.namespace}/{who.name}"):
+    if who.serves_tls and not sources.channels.trusts(f"{who.namespace}/{who.name}"):
         why = f"Secret {operator_secret_name(who.name)} holds nothing to dial with"
         return Etcd(error=why, errors={pod.name: why for pod in pods if pod.running})
     return await ask_etcd(sources.channels, who, pods, cluster_id=status.cluster_id)
@@ -311,7 +322,25 @@ async def _restore_source(
     source = spec.bootstrap.restore_from if spec else None
     if source is None or (applied is not None and source == applied.bootstrap.restore_from):
         return None
-    namespace, backup = metadata["namespace"], None
+    return await _resolved(metadata["namespace"], source, sources)
+
+
+async def _requested_source(
+    metadata: JsonObject,
+    status: ClusterStatus,
+    request: RestoreRequest | None,
+    sources: Sources,
+) -> Resolved | Unresolved | None:
+    """The backup that a request names, while it is not answered."""
+    if request is None or answers(status, request):
+        return None
+    return await _resolved(metadata["namespace"], request.source, sources)
+
+
+async def _resolved(
+    namespace: str, source: RestoreSource, sources: Sources
+) -> Resolved | Unresolved:
+    backup = None
     if source.backup_name is not None:
         where = source.backup_namespace or namespace
         backup = sources.informers[BACKUPS].get(f"{where}/{source.backup_name}")

@@ -17,6 +17,7 @@ from api.quantity import Quantity
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from api.v1alpha1.restore_request import RestoreRequest
 from controllers.cluster.auth.facts import Authentication
 from controllers.cluster.certificates.facts import Facts, Role
 from controllers.cluster.certificates.sources import OrderFacts, SourceFacts
@@ -218,6 +219,7 @@ class Observed:
     image: str = ""  # the operator's own; empty when it is not known
     # Of the spec's backup, while it matters: where it is, or why it can't be told.
     restore_source: Resolved | Unresolved | None = None
+    requested_source: Resolved | Unresolved | None = None  # the same of `restore_request`
     restore_pods: tuple[RestorePod, ...] = ()
     nodes_lost: tuple[LostNode, ...] = ()  # of those that our pods were bound to
     asked_to_replace: tuple[str, ...] = ()  # pods named by an annotation
@@ -226,6 +228,8 @@ class Observed:
     rotation_asked: str = ""  # the annotation that asks for other certificate authorities
     auth: Authentication = field(default_factory=Authentication)  # empty where nobody asked for it
     restart_asked: str = ""  # the annotation that asks for a restart of all members
+    restore_request: RestoreRequest | None = None  # the annotation that asks for other data
+    old_data_asked: str = ""  # the annotation that says what becomes of the data it had before
     saves_first: bool = False  # storage.deletionPolicy is exactly SnapshotThenDelete
     backups: tuple[KnownBackup, ...] = ()
     unsaved_asked: str = ""  # the annotation that names a version to go to without a backup

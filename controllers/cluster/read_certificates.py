@@ -152,15 +152,17 @@ async def read_certificates(
     if who is None:
         return Certificates()
     key = f"{who.namespace}/{who.name}"
-    if not who.has_tls:
+    if not who.serves_tls:
         channels.trust(key, None)
+    if not who.has_certificates:
         return Certificates()
     waits = any(not pod.running for pod in pods)  # perhaps for a Secret that is not there
     rotation = status.authorities.rotation if status.authorities else None
     waits = waits or (rotation is not None and rotation.phase == Phase.PREPARING)
     read = await reader.read(who, status.authorities, now=now, anew=waits)
     # Clients have not the rights of the operator: theirs will do while nothing better was there.
-    if read.tls is not None and not (read.borrowed and channels.trusts(key)):
+    worse = read.tls is None or (read.borrowed and channels.trusts(key))
+    if who.serves_tls and not worse:
         channels.trust(key, read.tls)
     return read.certificates
 

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from api.v1alpha1.cluster_status import RefusedCertificate, RefusedEdit, UpgradeStatus
 from controllers.cluster.auth_records import recorded_auth
+from controllers.cluster.epoch_records import recorded_epochs, refused_preparation
+from controllers.cluster.epochs import bootstrap_of
 from controllers.cluster.membership import late_of, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Done, Hashed, NotYet, Outcome, Rejected
@@ -22,8 +24,9 @@ from controllers.cluster.plan.certificate_steps import (
     ReplaceAuthority,
     names_of,
 )
+from controllers.cluster.plan.epoch_steps import RecordEpochs, SwitchEpoch
 from controllers.cluster.plan.repair import WITHIN
-from controllers.cluster.plan.restore_steps import RecordRestore
+from controllers.cluster.plan.restore_steps import MakeRestorePod, MakeSeedClaim, RecordRestore
 from controllers.cluster.plan.steps import (
     AcceptSpec,
     Action,
@@ -32,6 +35,7 @@ from controllers.cluster.plan.steps import (
     RecordStarted,
     Wait,
 )
+from controllers.cluster.plan.switching_steps import RecordSwitch
 from controllers.cluster.plan.version_steps import CompareHashes, RecordUpgrade
 from controllers.cluster.plan.volume_steps import ResizeClaims
 from controllers.cluster.render import identity
@@ -57,10 +61,14 @@ def _recorded(observed: Observed, step: Action | Wait, outcome: Outcome | None) 
             fields = _started(observed, step)
         case RecordMembership():
             fields = _membership(observed, step)
+        case RecordEpochs() | SwitchEpoch():
+            fields = recorded_epochs(observed, step)
         case RecordRestore():
             fields = _restore(observed, step)
         case RecordUpgrade(upgrade=upgrade):
             fields = {"upgrade": upgrade}
+        case RecordSwitch():
+            fields = _switch(step)
         case CompareHashes(then=then) if isinstance(outcome, Hashed):
             then = (
                 then.model_copy(update={"before": outcome.hash, "comparing_since": None})
@@ -109,6 +117,8 @@ def _comparing(upgrade: UpgradeStatus, now: datetime) -> UpgradeStatus:
 def _refused(observed: Observed, step: Action | Wait, outcome: Rejected) -> Fields:
     if names_of(step):
         return _written(observed, step, outcome)
+    if isinstance(step, MakeSeedClaim | MakeRestorePod):
+        return refused_preparation(observed, step.epoch, outcome)
     if not isinstance(step, AcceptSpec | RecordSpec | ResizeClaims) or observed.applied is None:
         return {}
     return {
@@ -133,17 +143,28 @@ def _spec(observed: Observed, step: AcceptSpec | RecordSpec) -> Fields:
         "rendered": step.rendered,
         "refused_edit": None,
         "bootstrap": step.bootstrap,
-        "client_endpoints": (who.client_endpoint(),),
+        "client_endpoints": who.client_endpoints(),
         "cluster_id": step.adopted or observed.status.cluster_id,
         "voter_ordinals": tuple(m.ordinal for m in members) if step.adopted else (),
     }
 
 
+def _switch(step: RecordSwitch) -> Fields:
+    return {
+        "tls": step.tls,
+        "client_endpoints": step.endpoints,
+        **({"rendered": step.rendered} if step.rendered else {}),
+        **({"authorities": None, "refused_certificates": ()} if step.without_authorities else {}),
+    }
+
+
 def _restore(observed: Observed, step: RecordRestore) -> Fields:
-    bootstrap = observed.status.bootstrap
+    bootstrap, coming = bootstrap_of(observed.status, step.epoch), observed.status.next_epoch
     assert bootstrap is not None
-    assert bootstrap.epoch == step.epoch
-    return {"bootstrap": bootstrap.model_copy(update={"restore": step.restore})}
+    after = bootstrap.model_copy(update={"restore": step.restore})
+    if coming is not None and coming.epoch == step.epoch:
+        return {"next_epoch": coming.model_copy(update={"bootstrap": after})}
+    return {"bootstrap": after}
 
 
 def _started(observed: Observed, step: RecordStarted) -> Fields:

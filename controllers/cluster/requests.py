@@ -1,5 +1,5 @@
 """Reads the annotations that ask for something: a member's replacement, a restart of them all,
-another certificate authority, a change of version without a backup.
+another certificate authority, a change of version without a backup, other data.
 
 Pure.  For a replacement the EtcdCluster's is a list of pod names, a pod's is `true`; a restart is
 asked for by any new value on the EtcdCluster; the authorities are named.
@@ -9,11 +9,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api.labels import (
+    OLD_DATA_ANNOTATION,
     REPLACE_ANNOTATION,
     RESTART_ANNOTATION,
+    RESTORE_ANNOTATION,
     ROTATE_ANNOTATION,
     UNSAVED_ANNOTATION,
 )
+from api.v1alpha1.restore_request import RestoreRequest, read_request
 
 
 def requested(cluster_metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -42,6 +45,21 @@ def asked_to_restart(cluster_metadata: Mapping[str, Any]) -> str:
 def asked_to_rotate(cluster_metadata: Mapping[str, Any]) -> str:
     """Which authorities the annotation names: `client`, `peer`, `all`, or something unknown."""
     return str((cluster_metadata.get("annotations") or {}).get(ROTATE_ANNOTATION, "")).strip()
+
+
+def asked_to_restore(cluster_metadata: Mapping[str, Any]) -> RestoreRequest | None:
+    """Which backup the cluster is to begin anew from; None where nobody asks, or nobody can read
+    what was asked.
+    """
+    text = (cluster_metadata.get("annotations") or {}).get(RESTORE_ANNOTATION, "")
+    return read_request(text) if text else None
+
+
+def old_data_asked(cluster_metadata: Mapping[str, Any]) -> str:
+    """What is to become of the data that the cluster had before: Keep, Discard, PutBack, or
+    something unknown.
+    """
+    return str((cluster_metadata.get("annotations") or {}).get(OLD_DATA_ANNOTATION, "")).strip()
 
 
 def asked_unsaved(cluster_metadata: Mapping[str, Any]) -> str:

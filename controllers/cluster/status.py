@@ -14,6 +14,7 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus, MemberStatus, PlanStatus
 from controllers.cluster.certificate_status import certificates_of
 from controllers.cluster.conditions import NEEDS_SOMEONE, conditions_of
+from controllers.cluster.epochs import is_switching
 from controllers.cluster.members import ViewOfMember, members_of
 from controllers.cluster.membership import replaces, voters_of
 from controllers.cluster.observed import Observed
@@ -43,6 +44,8 @@ _SAYS_NOTHING_OF_HEALTH: Final = frozenset(
         Reason.VOLUME_RESIZING,
         Reason.VOLUME_MIGRATION,
         Reason.ROTATING_AUTHORITY,
+        Reason.PREPARING_DATA,
+        Reason.SWITCHING_TLS,
     }
 )
 
@@ -89,6 +92,8 @@ def _phase(observed: Observed, shown: Wait) -> Phase:
         return Phase.DELETING
     if Reason.STOPPED in {shown.reason, health.verdict(observed).reason}:
         return Phase.STOPPED
+    if is_switching(observed.status):
+        return Phase.RECOVERING
     if not is_formed(observed):
         return Phase.FAILED if shown.reason in NEEDS_SOMEONE else Phase.CREATING
     return _phase_of_formed(observed)

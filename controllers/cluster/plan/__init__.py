@@ -16,6 +16,7 @@ from controllers.cluster.plan import (
     deletion,
     downgrade,
     edits,
+    epochs,
     growing,
     health,
     joining,
@@ -30,6 +31,8 @@ from controllers.cluster.plan import (
     rotation,
     saving,
     scale,
+    switching,
+    tls_switching,
     upgrade,
     volumes,
 )
@@ -86,6 +89,18 @@ RULES: tuple[Rule, ...] = (
     upgrade.accept_image_at_once,
     upgrade.redirect,
     downgrade.stay_newer,
+    # Which data the members are to have comes before any care for those that they have.
+    epochs.take_restore_request,
+    epochs.give_up_restore,
+    epochs.clear_failed_restore,
+    epochs.prepare_epoch,
+    epochs.begin_switch,
+    epochs.put_back_old_data,
+    switching.stop_members,
+    switching.switch_epoch,
+    switching.drop_former_members,
+    switching.complete_switch,
+    epochs.discard_old_data,
     # From here on there is a recorded cluster: remember what happened, then make it so.
     bootstrap.record_started,
     joining.track_joining,
@@ -116,6 +131,7 @@ RULES: tuple[Rule, ...] = (
     roll.restart_down,
     health.wait_for_access,
     health.wait_for_quorum,
+    tls_switching.name_members,
     # Who may do what touches no member and waits for none.
     auth.record_auth,
     auth.switch_auth_off,
@@ -161,7 +177,9 @@ RULES: tuple[Rule, ...] = (
     repair.wait_to_replace,
     roll.wait_for_turn,
     upgrade.wait_for_version,
-    # Between rolls an authority's rotation comes to its next phase; while it waits, others go on.
+    # Between rolls a switch of TLS, or an authority's rotation, comes to its next phase; while it
+    # waits, others go on.
+    tls_switching.switch,
     rotation.begin_rotation,
     rotation.rotate,
     scale.wait_to_shrink,
@@ -181,6 +199,8 @@ RULES: tuple[Rule, ...] = (
     edits.wait_for_window,
     volumes.wait_for_size,
     health.wait_for_members,
+    epochs.wait_for_next_epoch,
+    tls_switching.wait_for_switch,
     rotation.wait_for_rotation,
     health.settled,
 )

@@ -116,6 +116,7 @@ def fixed_by_bootstrap(observed: Observed) -> tuple[FieldError, ...]:
         wanted,
         Kind.FIXED,
         Kind.VOLUME,
+        Kind.TLS,
         problem="cannot be changed while the cluster forms",
     )
     if not is_being_restored(observed):

@@ -153,8 +153,8 @@ def _obstacle(observed: Observed, auth: Auth) -> Wait | None:
 def _own_certificate(observed: Observed) -> str:
     """Why the operator is not root by its certificate; empty when it is."""
     who, authorities = tls_identity(observed), observed.status.authorities
-    if who is None:
-        return "The operator has no certificate, for the cluster has no TLS"
+    if who is None or not who.serves_tls:
+        return "The operator can't show its certificate, for clients don't speak TLS"
     if authorities is None:
         return "The operator's certificate waits for the cluster's authorities"
     facts = observed.certificates.facts

@@ -8,6 +8,7 @@ bootstrap over data of others.  Both are decided here, before the first object e
 from api.labels import FIRST_EPOCH, pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
+from controllers.cluster.listeners import made_with
 from controllers.cluster.members import voters
 from controllers.cluster.membership import late_of
 from controllers.cluster.observed import Observed
@@ -16,7 +17,6 @@ from controllers.cluster.plan.restoring import record_for
 from controllers.cluster.plan.steps import AcceptSpec, DeletePod, RecordStarted, RefreshFiles, Wait
 from controllers.cluster.plan.template import is_behind
 from controllers.cluster.render import identity, rendered_for, stateful_set_for
-from controllers.cluster.render.identity import scheme_of
 from etcd.ids import cluster_id_hex, member_id_hex
 
 
@@ -43,7 +43,7 @@ def accept_spec(observed: Observed) -> AcceptSpec | None:
             epoch=FIRST_EPOCH,
             size=size,
             cluster_domain=observed.spec.cluster_domain or observed.cluster_domain,
-            scheme=scheme_of(observed.spec),
+            **made_with(observed.spec.security.tls),
             network_policy=True,
             members=tuple(
                 # One with a backup's data has its log: its file is closed before it first starts.

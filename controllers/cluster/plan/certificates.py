@@ -24,6 +24,7 @@ from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, 
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import signer_of
+from controllers.cluster.listeners import begins_with_tls
 from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificate_steps import (
@@ -50,7 +51,7 @@ _STRANGE: Final = "exists and is not controlled by this EtcdCluster: delete or r
 def make_authorities(observed: Observed) -> IssueCertificates | None:
     """The authorities that are missing while none is recorded and no pod can trust one yet."""
     who = _to_begin(observed)
-    if who is None or observed.pods:
+    if who is None or _may_be_trusted(observed):
         return None
     missing = {
         role: Due(why="it is new")
@@ -105,7 +106,7 @@ def wait_for_certificates(observed: Observed) -> Wait | None:
     """No pod is made before what it mounts is there; a cluster that runs is cared for anyway."""
     if is_formed(observed) and observed.status.authorities is not None:
         return None
-    return certificate_trouble(observed)
+    return None if begins_with_tls(observed.status.tls) else certificate_trouble(observed)
 
 
 def certificate_trouble(observed: Observed) -> Wait | None:
@@ -140,12 +141,12 @@ def due(observed: Observed, who: Holder) -> dict[Role, Due]:
 
 @derived
 def tls_identity(observed: Observed) -> Holder | None:
-    """Whose certificates they are, if the cluster is recorded and speaks TLS."""
+    """Whose certificates they are, if the cluster is recorded and speaks TLS, or is about to."""
     bootstrap = observed.status.bootstrap
     if bootstrap is None or observed.applied is None:
         return None
     who = Holder.of(identity(observed, bootstrap), observed.applied.security.tls)
-    return who if who.has_tls else None
+    return who if who.has_certificates else None
 
 
 def _to_begin(observed: Observed) -> Holder | None:
@@ -153,6 +154,11 @@ def _to_begin(observed: Observed) -> Holder | None:
     if observed.status.authorities is not None or observed.certificates.unread:
         return None
     return tls_identity(observed)
+
+
+def _may_be_trusted(observed: Observed) -> bool:
+    """Whether pods run that may trust an authority, recorded or not."""
+    return bool(observed.pods) and not begins_with_tls(observed.status.tls)
 
 
 def _authority_to_record(observed: Observed, who: Holder, role: Role) -> str:
@@ -224,7 +230,7 @@ def _unrecorded(observed: Observed, who: Holder) -> Wait:
     facts = observed.certificates.facts
     for role in who.own_authorities:
         name = secret_name(who.name, role)
-        if role not in facts and observed.pods:
+        if role not in facts and _may_be_trusted(observed):
             return Wait(
                 reason=Reason.AUTHORITY_LOST,
                 message=f"Secret {name} is missing and no authority is recorded, but pods run that"

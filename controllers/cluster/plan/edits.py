@@ -31,14 +31,15 @@ from controllers.cluster.render import rendered_for, restarted, stateful_set_for
 from controllers.cluster.windows import is_open, may_disrupt, next_opening
 
 _MOST_SHOWN: Final = 20
+_AT_ONCE: Final = (Kind.LIVE, Kind.TLS)
 
 
 def accept_live(observed: Observed) -> RecordSpec | None:
-    """What takes effect without touching a member."""
+    """What takes effect without touching a member; TLS is then switched by rules of its own."""
     wanted, applied = accepted_edit(observed), observed.applied
-    if wanted is None or applied is None or Kind.LIVE not in edited_kinds(observed):
+    if wanted is None or applied is None or edited_kinds(observed).isdisjoint(_AT_ONCE):
         return None
-    return RecordSpec(spec=taken(applied, wanted, Kind.LIVE).to_json(), why="Accept the new spec")
+    return RecordSpec(spec=taken(applied, wanted, *_AT_ONCE).to_json(), why="Accept the new spec")
 
 
 def accept_template(observed: Observed) -> RecordSpec | None:

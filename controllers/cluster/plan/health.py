@@ -17,7 +17,9 @@ from controllers.cluster.plan.template import is_taking_its_turn
 _FORMING_RECHECK_S = 0.5
 _HEALING_RECHECK_S = 2.0
 # What Ready says before all members of a cluster that has formed are started at once.
-_STARTS_FROM = frozenset({Reason.STOPPED, Reason.WAITING_FOR_PODS, Reason.CREATING})
+_STARTS_FROM = frozenset(
+    {Reason.STOPPED, Reason.WAITING_FOR_PODS, Reason.CREATING, Reason.RESTORING}
+)
 # A member that joins in the place of a healthy one.
 _WISHED = frozenset({Reason.VOLUME_MIGRATION.value, Reason.REPLACEMENT_REQUESTED.value})
 

@@ -33,7 +33,7 @@ from controllers.cluster.plan.steps import (
     RemoveMember,
     Wait,
 )
-from controllers.cluster.render import identity
+from controllers.cluster.render import Identity, identity
 from etcd.cluster import Member
 from etcd.ids import member_id_hex
 from etcd.maintenance import AlarmKind
@@ -118,9 +118,7 @@ def _has_started(observed: Observed, joining: JoiningMember, member: Member) -> 
 
 def _listed(observed: Observed, joining: JoiningMember) -> tuple[int, ...]:
     """Who is in etcd's list, by ordinal; `add_learner` saw to it that there is nobody else."""
-    bootstrap = observed.status.bootstrap
-    assert bootstrap is not None
-    who = identity(observed, bootstrap)
+    who = _identity(observed)
     everyone = sorted({*voters_of(observed.status), joining.ordinal})
     return tuple(n for n in everyone if at_url(observed, who.peer_url(n)))
 
@@ -292,7 +290,7 @@ def add_learner(observed: Observed) -> AddLearner | Wait | None:
         return unknown_members(others)
     return AddLearner(
         name=joining.name,
-        peer_url=_peer_url(observed, joining),
+        peer_urls=_identity(observed).peer_urls(joining.ordinal),
         claim=volume_claim_name(observed.name, joining.ordinal, observed.epoch),
         old_claim=joining.old_claim,
     )
@@ -405,9 +403,13 @@ def _view(observed: Observed, joining: JoiningMember) -> ViewOfMember:
 
 
 def _peer_url(observed: Observed, joining: JoiningMember) -> str:
+    return _identity(observed).peer_url(joining.ordinal)
+
+
+def _identity(observed: Observed) -> Identity:
     bootstrap = observed.status.bootstrap
     assert bootstrap is not None
-    return identity(observed, bootstrap).peer_url(joining.ordinal)
+    return identity(observed, bootstrap)
 
 
 def _deadline(observed: Observed) -> timedelta:

@@ -12,6 +12,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapMember, BootstrapStatus
 from api.version import parse_version
 from controllers.cluster.claim_record import ClaimRecord, record_of
+from controllers.cluster.listeners import made_with, scheme
 from controllers.cluster.membership import replaces
 from controllers.cluster.observed import Claim, Observed
 from controllers.cluster.plan.steps import (
@@ -23,7 +24,6 @@ from controllers.cluster.plan.steps import (
 )
 from controllers.cluster.pods import of_epoch
 from controllers.cluster.render import rendered_for, stateful_set_for
-from controllers.cluster.render.identity import scheme_of
 
 _FIELD = "spec.storage.existingVolumes"
 
@@ -158,10 +158,11 @@ def _against(
         )
         return
     yield from _against_claims(observed, record, claims)
-    if record.scheme != scheme_of(spec):
+    wanted = scheme(tls=spec.security.tls.among_members)
+    if record.scheme != wanted:
         yield (
             f"their members' peer URLs begin with {record.scheme}, and this cluster's would begin"
-            f" with {scheme_of(spec)}: set spec.security.tls.enabled accordingly"
+            f" with {wanted}: set spec.security.tls.enabled or peerTLSEnabled accordingly"
         )
     if record.namespace != observed.namespace:
         yield (
@@ -232,7 +233,7 @@ def _resume(
         epoch=epoch,
         size=len(record.voters),
         cluster_domain=record.cluster_domain,
-        scheme=record.scheme,
+        **made_with(spec.security.tls),
         network_policy=True,
         closed=True,
         members=tuple(

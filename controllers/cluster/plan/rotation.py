@@ -115,6 +115,8 @@ def begin_rotation(observed: Observed) -> RecordRotation | None:
     authorities = observed.status.authorities
     if authorities is None or authorities.rotation is not None or disturbance(observed):
         return None
+    if observed.status.tls is not None and observed.status.tls.change is not None:
+        return None
     asked = _asked(observed)
     wanted = asked or _due(observed)
     if not wanted:

@@ -55,6 +55,14 @@ def disturbance(observed: Observed) -> str:
     """What else is going on that a rotation would have to be told apart from; empty when nothing
     is.
     """
+    trouble = certificate_trouble(observed)
+    return unrest(observed) or (trouble.message if trouble else "")
+
+
+def unrest(observed: Observed) -> str:
+    """What keeps members from being as they should be, but for certificates; empty when nothing
+    does.
+    """
     status, bootstrap = observed.status, observed.status.bootstrap
     if not is_formed(observed) or bootstrap is None or not bootstrap.closed:
         return "waiting for all members to have started"
@@ -67,8 +75,7 @@ def disturbance(observed: Observed) -> str:
         (status.upgrade is not None, "waiting for the change of version to end"),
         (not all(view.healthy for view in voters(observed)), "waiting for all members to be well"),
     )
-    trouble = certificate_trouble(observed)
-    return next((words for holds, words in members if holds), trouble.message if trouble else "")
+    return next((words for holds, words in members if holds), "")
 
 
 def waits_for(observed: Observed) -> str:

@@ -22,7 +22,9 @@ from api.v1alpha1.cluster_status import (
 from controllers.cluster.observed import JsonObject
 from controllers.cluster.plan.auth_steps import AuthStep
 from controllers.cluster.plan.certificate_steps import CertificateStep
+from controllers.cluster.plan.epoch_steps import EpochStep
 from controllers.cluster.plan.restore_steps import RestoreStep
+from controllers.cluster.plan.switching_steps import SwitchingStep
 from controllers.cluster.plan.version_steps import VersionStep
 from controllers.cluster.plan.volume_steps import ReleaseStatefulSet, ResizeClaims, VolumeTrial
 from etcd.ids import MemberID, member_id_hex
@@ -145,14 +147,14 @@ class RecordMembership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddLearner:
-    """Add a member to etcd's list as a learner, under its peer URL (MemberAdd).
+    """Add a member to etcd's list as a learner, under its peer URLs (MemberAdd).
 
     Harmless when repeated: a URL can be in the list once.  `claim` is the name its volume claim
     will have: a claim of somebody else under it must not be started on.
     """
 
     name: str
-    peer_url: str
+    peer_urls: tuple[str, ...]
     claim: str
     old_claim: str  # the uid of a claim under that name that is given up anyway; may be empty
 
@@ -367,7 +369,9 @@ Action = (
     | RecordMembership
     | VersionStep
     | CertificateStep
+    | SwitchingStep
     | AuthStep
+    | EpochStep
     | RestoreStep
     | NudgeLearner
     | AddLearner

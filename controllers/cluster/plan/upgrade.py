@@ -82,6 +82,8 @@ def begin(observed: Observed) -> RecordUpgrade | None:
     hops = _wished(observed)
     if observed.status.upgrade is not None or not hops or not may_restart(observed):
         return None
+    if observed.status.next_epoch is not None:
+        return None  # its data are made for the version that runs
     return _begin(observed, hops)
 
 

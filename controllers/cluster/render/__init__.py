@@ -43,7 +43,8 @@ _REMEMBERED: Final = 4096
 
 def identity(observed: Observed, bootstrap: BootstrapStatus) -> Identity:
     """The names and addresses of the observed cluster."""
-    return identity_of(observed.namespace, observed.name, observed.uid, bootstrap)
+    status = observed.status
+    return identity_of(observed.namespace, observed.name, observed.uid, bootstrap, status.tls)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
@@ -51,7 +52,7 @@ def _rendering(
     who: Identity, spec_json: str, restart: str, bundles: tuple[tuple[str, str], ...]
 ) -> Rendering:
     spec = ClusterSpec.model_validate_json(spec_json)
-    options = options_of(spec)
+    options = options_of(spec, who.listeners)
     digest = digest_of(options, spec.version)
     template = pod_template(who, spec, digest, restart=restart, bundles=dict(bundles))
     return Rendering(pod_template=template, options=options, digest=digest)

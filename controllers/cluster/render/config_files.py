@@ -23,6 +23,7 @@ import yaml
 
 from api.labels import DATA_MOUNT_PATH, pod_name
 from api.v1alpha1.cluster import ClusterSpec
+from controllers.cluster.listeners import Listeners
 from controllers.cluster.membership import Membership
 from controllers.cluster.options import file_keys
 from controllers.cluster.render.identity import (
@@ -30,9 +31,8 @@ from controllers.cluster.render.identity import (
     METRICS_PORT,
     PEER_PORT,
     Identity,
-    scheme_of,
 )
-from controllers.cluster.render.tls import tls_keys
+from controllers.cluster.render.tls import client_tls_keys, peer_tls_keys
 from etcd.config_file import render_config, yaml_text
 from etcd.versions import parse_version
 
@@ -43,24 +43,21 @@ DATA_DIRECTORY: Final = f"{DATA_MOUNT_PATH}/data"
 _REMEMBERED: Final = 4096
 
 
-def options_of(spec: ClusterSpec) -> dict[str, Any]:
+def options_of(spec: ClusterSpec, listeners: Listeners) -> dict[str, Any]:
     """What all members have in common, as keys of the file: our settings, then the user's."""
-    tls = spec.security.tls
-    named_callers = tls.peer_certificate_secret is not None
-    scheme = scheme_of(spec)
+    version = parse_version(spec.version)
+    named_callers = spec.security.tls.peer_certificate_secret is not None
+    client_urls = (f"{scheme}://0.0.0.0:{CLIENT_PORT}" for scheme in listeners.client)
     return {
         "data-dir": DATA_DIRECTORY,
-        "listen-peer-urls": f"{scheme}://0.0.0.0:{PEER_PORT}",
-        "listen-client-urls": f"{scheme}://0.0.0.0:{CLIENT_PORT}",
+        "listen-peer-urls": f"{listeners.peer}://0.0.0.0:{PEER_PORT}",
+        "listen-client-urls": ",".join(client_urls),
         # Always plain: kubelet has no certificate for its probes.
         "listen-metrics-urls": f"http://0.0.0.0:{METRICS_PORT}",
         "strict-reconfig-check": True,
         **file_keys(spec),
-        **(
-            tls_keys(parse_version(spec.version), named_callers=named_callers)
-            if tls.enabled
-            else {}
-        ),
+        **(client_tls_keys() if "https" in listeners.client else {}),
+        **(peer_tls_keys(version, named_callers=named_callers) if listeners.calls_by_tls else {}),
     }
 
 
@@ -115,7 +112,7 @@ def closed_anew(text: str, identity: Identity, membership: Membership, ordinal: 
 def _addresses(identity: Identity, ordinal: int) -> dict[str, Any]:
     return {
         "name": pod_name(identity.name, ordinal),
-        "initial-advertise-peer-urls": identity.peer_url(ordinal),
+        "initial-advertise-peer-urls": ",".join(identity.peer_urls(ordinal)),
         "advertise-client-urls": identity.client_url(ordinal),
     }
 
@@ -127,7 +124,7 @@ def _membership(identity: Identity, membership: Membership, ordinal: int) -> dic
         listed = membership.ordinals
     else:
         listed = (ordinal,)
-    names = (f"{pod_name(identity.name, n)}={identity.peer_url(n)}" for n in listed)
+    names = (f"{pod_name(identity.name, n)}={url}" for n in listed for url in identity.peer_urls(n))
     return {
         "initial-cluster": ",".join(names),
         "initial-cluster-state": "existing" if membership.formed else "new",

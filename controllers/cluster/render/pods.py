@@ -189,10 +189,10 @@ def _pod_spec(identity: Identity, spec: ClusterSpec, digest: str) -> dict[str, A
         # flags.
         "enableServiceLinks": False,
         "securityContext": pod_security_context(),
-        "containers": [_container(spec, digest)],
+        "containers": [_container(identity, spec, digest)],
         "volumes": [
             {"name": CONFIG_VOLUME, "configMap": {"name": config_map_name(identity.name)}},
-            *(tls_volumes(identity.name) if spec.security.tls.enabled else ()),
+            *(tls_volumes(identity.name) if identity.listeners.mounts else ()),
         ],
     }
 
@@ -209,8 +209,8 @@ def _apart(identity: Identity, *, required: bool) -> dict[str, Any]:
     return {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}
 
 
-def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
-    tls = spec.security.tls.enabled
+def _container(identity: Identity, spec: ClusterSpec, digest: str) -> dict[str, Any]:
+    listeners = identity.listeners
     container: dict[str, Any] = {
         "name": ETCD_CONTAINER,
         "image": f"{spec.repository}:{spec.version}",
@@ -218,7 +218,7 @@ def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
         "args": [f"--config-file={CONFIG_MOUNT_PATH}/$(POD_NAME)-{digest}.yaml"],
         "env": [
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            *(etcdctl_environment() if tls else ()),
+            *(etcdctl_environment() if "https" in listeners.client else ()),
         ],
         "ports": [
             {"name": "client", "containerPort": CLIENT_PORT, "protocol": "TCP"},
@@ -229,7 +229,7 @@ def _container(spec: ClusterSpec, digest: str) -> dict[str, Any]:
             {"name": DATA_VOLUME, "mountPath": DATA_MOUNT_PATH},
             # Whole, not by subPath: a subPath never sees the files that are closed later.
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_MOUNT_PATH, "readOnly": True},
-            *(tls_mounts() if tls else ()),
+            *(tls_mounts() if listeners.mounts else ()),
         ],
         # The condition of a member that ends quotes etcd's last words.
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -44,10 +44,8 @@ BUNDLE_VOLUMES: Final = (SERVER_TLS_VOLUME, PEER_TLS_VOLUME)
 _MODE: Final = 0o440
 
 
-def tls_keys(version: Version, *, named_callers: bool) -> FileKeys:
-    """The keys of a configuration file. `named_callers`: members call with names in their
-    certificates, which is so only where these are the user's.
-    """
+def client_tls_keys() -> FileKeys:
+    """The keys of a configuration file for a client port that speaks TLS."""
     return {
         "client-transport-security": {
             "cert-file": f"{_SERVER}/{CERTIFICATE_KEY}",
@@ -55,6 +53,14 @@ def tls_keys(version: Version, *, named_callers: bool) -> FileKeys:
             "trusted-ca-file": f"{_SERVER}/{AUTHORITY_KEY}",
             "client-cert-auth": True,
         },
+    }
+
+
+def peer_tls_keys(version: Version, *, named_callers: bool) -> FileKeys:
+    """Those for members that speak TLS among themselves. `named_callers`: they call with names in
+    their certificates, which is so only where these are the user's.
+    """
+    return {
         "peer-transport-security": {
             "cert-file": f"{_PEER}/{CERTIFICATE_KEY}",
             "key-file": f"{_PEER}/{PRIVATE_KEY_KEY}",
