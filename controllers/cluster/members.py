@@ -85,7 +85,7 @@ def is_at(member: Member, url: str) -> bool:
 
 
 def keeps_quorum_without(observed: Observed, ordinal: int) -> bool:
-    """Whether the healthy voters but this one are a quorum of all voters but this one."""
+    """Whether the sound voters but this one are a quorum of all voters but this one."""
     leaving = next((view for view in members_of(observed) if view.ordinal == ordinal), None)
     listed = [m for m in observed.etcd.members or () if not m.is_learner]
     rest = [m for m in listed if leaving is None or leaving.member != m]
@@ -113,10 +113,21 @@ def serves(observed: Observed, view: ViewOfMember) -> bool:
 
 def _can_vote(observed: Observed, view: ViewOfMember) -> bool:
     """Healthy; or kept from being ready by the alarm CORRUPT alone, which fails every member's
-    `/readyz` until the corrupt one is gone (server/etcdserver/api/etcdhttp/health.go).
+    `/readyz` until the corrupt one is gone (server/etcdserver/api/etcdhttp/health.go).  The one it
+    names may still vote, but those who stay must be able to do without its data.
     """
+    if is_corrupt(observed, view):
+        return False
     alarmed = any(alarm.kind is AlarmKind.CORRUPT for alarm in observed.etcd.alarms)
     return view.healthy or (alarmed and view.reason == _NOT_READY)
+
+
+def is_corrupt(observed: Observed, view: ViewOfMember) -> bool:
+    """Whether the alarm CORRUPT names it: its data differs from the others'."""
+    return view.member is not None and any(
+        alarm.kind is AlarmKind.CORRUPT and alarm.member_id == view.member.id
+        for alarm in observed.etcd.alarms
+    )
 
 
 @derived

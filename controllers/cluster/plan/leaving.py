@@ -4,7 +4,7 @@ Used by the rules that shrink and by those that replace.  What must never happen
 stay are no quorum.
 """
 
-from controllers.cluster.members import ViewOfMember, keeps_quorum_without, voters
+from controllers.cluster.members import ViewOfMember, is_corrupt, keeps_quorum_without, voters
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.steps import MoveLeader, RemoveMember
 
@@ -32,8 +32,13 @@ def leave(observed: Observed, view: ViewOfMember, why: str) -> MoveLeader | Remo
 
 
 def _successor(observed: Observed, leaving: ViewOfMember) -> ViewOfMember | None:
-    """The healthy voter that has most of the log; of equals the first, which stays longest."""
-    able = [v for v in voters(observed) if v.healthy and v.member and v.ordinal != leaving.ordinal]
+    """The sound voter that has most of the log; of equals the first, which stays longest."""
+    able = [
+        view
+        for view in voters(observed)
+        if view.healthy and view.member and view.ordinal != leaving.ordinal
+        if not is_corrupt(observed, view)
+    ]
     return max(
         able, key=lambda v: (v.status.raft_index if v.status else 0, -v.ordinal), default=None
     )

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from api.reasons import Reason
-from controllers.cluster.members import ViewOfMember
+from controllers.cluster.members import ViewOfMember, is_corrupt
 from controllers.cluster.observed import Observed, Problem
 from etcd.ids import member_id_hex
-from etcd.maintenance import AlarmKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +41,9 @@ def _removed(observed: Observed, view: ViewOfMember) -> Proof | None:
 
 
 def _corrupt(observed: Observed, view: ViewOfMember) -> Proof | None:
-    for alarm in observed.etcd.alarms:
-        if alarm.kind is AlarmKind.CORRUPT and view.member and alarm.member_id == view.member.id:
-            return Proof(reason=Reason.DATA_CORRUPT, message="the alarm CORRUPT names it")
-    return None
+    if not is_corrupt(observed, view):
+        return None
+    return Proof(reason=Reason.DATA_CORRUPT, message="the alarm CORRUPT names it")
 
 
 def _foreign(view: ViewOfMember) -> Proof | None:

@@ -7,7 +7,7 @@ nobody leaves, only the pods end.
 from api.labels import pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import JoiningMember
-from controllers.cluster.members import ViewOfMember, at_url, strangers, voters
+from controllers.cluster.members import ViewOfMember, at_url, is_corrupt, strangers, voters
 from controllers.cluster.membership import SCALE_OUT, is_asleep, late_of, quorum, voters_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.joining import unknown_members
@@ -86,7 +86,9 @@ def _next_to_leave(
 ) -> ViewOfMember:
     """Of those that are to leave the sick ones first: the others may be needed for quorum."""
     beyond = [view for view in reversed(members) if view.ordinal >= size and view.member]
-    return next((view for view in beyond if not view.healthy), members[-1])
+    corrupt = (view for view in beyond if is_corrupt(observed, view))
+    sick = (view for view in beyond if not view.healthy)
+    return next(corrupt, None) or next(sick, members[-1])
 
 
 def wait_to_shrink(observed: Observed) -> Wait | None:
