@@ -10,7 +10,7 @@ from typing import Final
 
 from api.cluster_rules import spec_errors
 from api.errors import FieldError
-from api.labels import DATA_MOUNT_PATH
+from api.labels import CONFIRM_SKIP_HASH_CHECK_ANNOTATION, DATA_MOUNT_PATH
 from api.names import cluster_name_errors
 from api.restore_rules import restore_not_supported_yet, restore_source_errors
 from api.v1alpha1.cluster import ClusterSpec
@@ -76,9 +76,17 @@ def _not_supported(spec: RestoreSpec) -> Iterator[FieldError]:
                 f"is {asked}, and the members of every cluster keep it at {ours}",
                 "Leave it out.",
             )
-    if spec.skip_hash_check:
-        yield FieldError(
+
+
+def unconfirmed_errors(name: str, spec: RestoreSpec, *, confirmed: str) -> tuple[FieldError, ...]:
+    """Return what only an annotation allows, whose value is `confirmed`, and it does not."""
+    if not spec.skip_hash_check or confirmed == name:
+        return ()
+    return (
+        FieldError(
             "spec.skipHashCheck",
-            "asks to restore what is damaged, which this version of the operator does not do",
-            "Leave it out; a snapshot file without a hash can be restored with etcdutl.",
-        )
+            "asks to restore a backup although its hash is wrong: what is damaged is served then",
+            f"To confirm that, set the annotation {CONFIRM_SKIP_HASH_CHECK_ANNOTATION} to"
+            f" {name}; otherwise leave it out.",
+        ),
+    )

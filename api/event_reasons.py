@@ -175,6 +175,11 @@ class EventReason(StrEnum):
     )
     RESTORE_STARTED = "RestoreStarted", "A Job was made that examines the backup."
     BACKUP_EXAMINED = "BackupExamined", "The whole backup was read and is as it was written."
+    HASH_CHECK_SKIPPED = (
+        "HashCheckSkipped",
+        "A backup is restored although its hash may be wrong, as spec.skipHashCheck asks.",
+        "Check the data that the cluster serves; status.notes names what was damaged.",
+    )
     RESTORE_CLUSTER_MADE = "RestoreClusterMade", "The EtcdCluster was made that begins from it."
     RESTORE_CLUSTER_ASKED = (
         "RestoreClusterAsked",
@@ -185,6 +190,7 @@ class EventReason(StrEnum):
     # --- the conditions that also deserve an event when they set in
     INVALID_SPEC = _of(Reason.INVALID_SPEC)
     NOT_SUPPORTED_YET = _of(Reason.NOT_SUPPORTED_YET)
+    NOT_CONFIRMED = _of(Reason.NOT_CONFIRMED)
     TEMPLATE_REFUSED = _of(Reason.TEMPLATE_REFUSED)
     NOT_ALLOWED = _of(Reason.NOT_ALLOWED)
     NAME_CONFLICT = _of(Reason.NAME_CONFLICT)

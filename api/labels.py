@@ -43,6 +43,10 @@ REPLACE_ANNOTATION: Final = f"{GROUP}/replace"
 RESTART_ANNOTATION: Final = f"{GROUP}/restart"
 # Confirms that an EtcdCluster may be deleted together with its data: its own name.
 CONFIRM_DELETION_ANNOTATION: Final = f"{GROUP}/confirm-deletion"
+# Confirms that a backup may be restored although its hash is wrong: the EtcdRestore's own name.
+CONFIRM_SKIP_HASH_CHECK_ANNOTATION: Final = f"{GROUP}/confirm-skip-hash-check"
+# On an EtcdCluster that such an EtcdRestore made: with the value "true", the same.
+SKIP_HASH_CHECK_ANNOTATION: Final = f"{GROUP}/skip-hash-check"
 # Names a version that the cluster may go to although no backup could be taken before.
 UNSAVED_ANNOTATION: Final = f"{GROUP}/upgrade-without-backup"
 # Asks for another certificate authority: client, peer or all. Taken away when it is recorded.

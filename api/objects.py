@@ -60,11 +60,14 @@ class ParsedBackup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRestore:
-    """A valid EtcdRestore, with all defaults."""
+    """A valid EtcdRestore, with all defaults. confirmed: what its annotation says that allows to
+    skip the check of hashes.
+    """
 
     identity: Identity
     spec: RestoreSpec
     status: RestoreStatus
+    confirmed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

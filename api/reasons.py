@@ -167,6 +167,11 @@ class Reason(StrEnum):
         "A field asks for something that this version of the operator cannot do.",
         "Take the field that the message names back to what it was, or use a newer operator.",
     )
+    NOT_CONFIRMED = (
+        "NotConfirmed",
+        "A field asks for something dangerous, and the annotation that confirms it is not there.",
+        "Set the annotation that the message names, or take the field back.",
+    )
     TEMPLATE_REFUSED = (
         "TemplateRefused",
         "The API server refuses the objects made from this spec.",

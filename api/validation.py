@@ -15,6 +15,7 @@ from api.bootstrap_decision import with_bootstrap_decided
 from api.cluster_rules import spec_errors
 from api.errors import FieldError
 from api.etcdrestore_rules import restore_errors
+from api.labels import CONFIRM_SKIP_HASH_CHECK_ANNOTATION
 from api.model_errors import field_errors
 from api.names import cluster_name_errors
 from api.objects import (
@@ -23,6 +24,7 @@ from api.objects import (
     ParsedCluster,
     ParsedRestore,
     StatusT,
+    read_annotation,
     read_deletion_policy,
     read_identity,
     read_status,
@@ -76,7 +78,12 @@ def parse_restore(obj: object) -> ParsedRestore | Invalid[RestoreStatus]:
         errors += tuple(restore_errors(restore.spec))
     if restore is None or errors:
         return _invalid(obj, RestoreStatus, errors)
-    return ParsedRestore(identity=read_identity(obj), spec=restore.spec, status=restore.status)
+    return ParsedRestore(
+        identity=read_identity(obj),
+        spec=restore.spec,
+        status=restore.status,
+        confirmed=read_annotation(obj, CONFIRM_SKIP_HASH_CHECK_ANNOTATION).strip(),
+    )
 
 
 def validate_cluster(obj: object) -> tuple[FieldError, ...]:

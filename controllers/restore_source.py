@@ -18,9 +18,12 @@ from controllers.backup.place import folder_of, path_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """Where the backup is. store: with the names of all credentials."""
+    """Where the backup is. store: with the names of all credentials. skip_hash_check: whether it
+    is taken although its hash is wrong.
+    """
 
     store: StoreSource
+    skip_hash_check: bool = False
 
     @property
     def place(self) -> Place:

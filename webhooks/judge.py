@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from api.backup_rules import backup_not_supported_yet
 from api.errors import FieldError
-from api.etcdrestore_rules import etcdrestore_not_supported_yet
+from api.etcdrestore_rules import etcdrestore_not_supported_yet, unconfirmed_errors
 from api.labels import CONFIRM_DELETION_ANNOTATION, GROUP
 from api.objects import (
     Invalid,
@@ -27,7 +27,7 @@ from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.restore import RestoreStatus
 from api.validation import parse_backup, parse_cluster, parse_restore
 from webhooks.review import ALLOWED, JsonObject, Review, Verdict
-from webhooks.warnings import spec_warnings
+from webhooks.warnings import restore_warnings, spec_warnings
 
 Parsed = (
     ParsedCluster
@@ -100,7 +100,9 @@ def _errors(parsed: Parsed, stored: JsonObject | None, rules: Rules) -> tuple[Fi
         case ParsedBackup():
             return backup_not_supported_yet(parsed.spec, parsed.identity.namespace)
         case ParsedRestore():
-            return etcdrestore_not_supported_yet(parsed.spec)
+            name, confirmed = parsed.identity.name, parsed.confirmed
+            unconfirmed = unconfirmed_errors(name, parsed.spec, confirmed=confirmed)
+            return (*etcdrestore_not_supported_yet(parsed.spec), *unconfirmed)
         case _:
             return ()
 
@@ -109,8 +111,10 @@ def _warnings(parsed: Parsed, stored: JsonObject | None, rules: Rules) -> tuple[
     match parsed:
         case ParsedCluster():
             return (*spec_warnings(parsed.spec, "spec"), *rules.advice(parsed, stored))
-        case ParsedRestore() if parsed.spec.cluster_template is not None:
-            return spec_warnings(parsed.spec.cluster_template, "spec.clusterTemplate")
+        case ParsedRestore():
+            template = parsed.spec.cluster_template
+            of_template = spec_warnings(template, "spec.clusterTemplate") if template else ()
+            return (*restore_warnings(parsed.spec), *of_template)
         case _:
             return ()
 

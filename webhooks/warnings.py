@@ -5,6 +5,7 @@ from typing import Final
 
 from api.quantity import parse_quantity
 from api.v1alpha1.cluster import TLS, ClusterSpec
+from api.v1alpha1.restore import RestoreSpec
 
 # etcd.io/docs, dev-guide/limit: "8GB is a suggested maximum size".
 _LARGEST_ADVISED: Final = parse_quantity("8Gi")
@@ -18,6 +19,17 @@ _FLEETING: Final = {
 def spec_warnings(spec: ClusterSpec, path: str) -> tuple[str, ...]:
     """The warnings, each with the path of its field; `path` is where the spec stands."""
     return tuple(_warnings(spec, path))
+
+
+def restore_warnings(spec: RestoreSpec) -> tuple[str, ...]:
+    """The warnings about an EtcdRestore, but for its cluster template."""
+    if not spec.skip_hash_check:
+        return ()
+    warning = (
+        "spec.skipHashCheck is true: a backup whose hash is wrong is restored, and what is damaged"
+        " is served"
+    )
+    return (warning,)
 
 
 def _warnings(spec: ClusterSpec, path: str) -> Iterator[str]:

@@ -136,6 +136,9 @@ class RestoreRecord(Model):
     bump_revision: Integer = Field(
         default=0, description="How far revisions are to jump ahead.", json_schema_extra=INT64
     )
+    skip_hash_check: Flag = Field(
+        default=False, description="Whether the backup is taken although its hash is wrong."
+    )
     since: Time = Field(description="When the restore began.")
     claim: Text = Field(
         default="", description="The uid of the volume claim that the data are put on."

@@ -50,8 +50,9 @@ class RestoreSpec(RestoreSource):
     )
     skip_hash_check: Flag = Field(
         default=False,
-        description="Whether a backup is restored although its hash is wrong. Not supported:"
-        " what is damaged is not restored.",
+        description="Whether a backup is restored although its hash is wrong: what is damaged is"
+        " served then. The annotation etcd.etcd.io/confirm-skip-hash-check has to confirm it, by"
+        " the EtcdRestore's own name.",
     )
 
     @property

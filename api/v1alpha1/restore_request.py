@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
-from api.v1alpha1.common import INT32, Integer, Model, Text
+from api.v1alpha1.common import INT32, Flag, Integer, Model, Text, Time
 from api.v1alpha1.restore_source import RestoreSource
 
 # Phases of a RestoreAnswer, in their order; the last three end it.
@@ -28,6 +28,14 @@ class RestoreRequest(Model):
     uid: Text = Field(description="Its uid.")
     attempt: Text = Field(description="Changes with every edit of it that asks anew.")
     source: RestoreSource = Field(description="What the cluster is to begin from.")
+    skip_hash_check: Flag = Field(
+        default=False, description="Whether it is taken although its hash is wrong."
+    )
+    asked_at: Time | None = Field(
+        default=None,
+        description="When it asked. A request that was not heard for an hour is refused; without"
+        " a time it stands for ever.",
+    )
 
 
 class RestoreAnswer(Model):

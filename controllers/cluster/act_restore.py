@@ -37,7 +37,9 @@ async def perform_for_restore(step: PreparingStep, observed: Observed, writer: W
             return Done()
         case MakeSeedClaim() | DeleteSeedClaim() | MakeRestorePod():
             planned_by = bootstrap_of(observed.status, step.epoch)
-            if await _live_bootstrap(observed, step.epoch, writer) != planned_by:
+            live = await _live_bootstrap(observed, step.epoch, writer)
+            # Two that are not there are not the same record.
+            if live is None or live != planned_by:
                 return Changed(what="the record of the restore")
             return await _perform(step, observed, writer)
         case _:

@@ -60,6 +60,7 @@ from controllers.cluster.requests import (
     asked_to_rotate,
     asked_unsaved,
     old_data_asked,
+    skips_hash_check,
 )
 from controllers.cluster.restore_pods import restore_pods_of
 from controllers.cluster.shown_certificates import shown_certificates
@@ -322,7 +323,8 @@ async def _restore_source(
     source = spec.bootstrap.restore_from if spec else None
     if source is None or (applied is not None and source == applied.bootstrap.restore_from):
         return None
-    return await _resolved(metadata["namespace"], source, sources)
+    found = await _resolved(metadata["namespace"], source, sources)
+    return _skipping(found, skips=skips_hash_check(metadata))
 
 
 async def _requested_source(
@@ -334,7 +336,14 @@ async def _requested_source(
     """The backup that a request names, while it is not answered."""
     if request is None or answers(status, request):
         return None
-    return await _resolved(metadata["namespace"], request.source, sources)
+    found = await _resolved(metadata["namespace"], request.source, sources)
+    return _skipping(found, skips=request.skip_hash_check)
+
+
+def _skipping(found: Resolved | Unresolved, *, skips: bool) -> Resolved | Unresolved:
+    if isinstance(found, Resolved):
+        return dataclasses.replace(found, skip_hash_check=skips)
+    return found
 
 
 async def _resolved(

@@ -14,6 +14,7 @@ from api.labels import (
     RESTART_ANNOTATION,
     RESTORE_ANNOTATION,
     ROTATE_ANNOTATION,
+    SKIP_HASH_CHECK_ANNOTATION,
     UNSAVED_ANNOTATION,
 )
 from api.v1alpha1.restore_request import RestoreRequest, read_request
@@ -65,3 +66,9 @@ def old_data_asked(cluster_metadata: Mapping[str, Any]) -> str:
 def asked_unsaved(cluster_metadata: Mapping[str, Any]) -> str:
     """The version that the annotation names."""
     return str((cluster_metadata.get("annotations") or {}).get(UNSAVED_ANNOTATION, "")).strip()
+
+
+def skips_hash_check(cluster_metadata: Mapping[str, Any]) -> bool:
+    """Whether the EtcdRestore that made the cluster may take a backup whose hash is wrong."""
+    annotations = cluster_metadata.get("annotations") or {}
+    return str(annotations.get(SKIP_HASH_CHECK_ANNOTATION, "")).strip() == "true"

@@ -10,6 +10,7 @@ from controllers.restore.observed import Observed
 from controllers.restore.steps import (
     Accept,
     AskCluster,
+    Begin,
     Complete,
     MakeCluster,
     MakeJob,
@@ -23,7 +24,15 @@ def happenings(
 ) -> tuple[Happening, ...]:
     """What was done, and that help is needed, when that begins."""
     told = () if isinstance(outcome, Rejected | Changed) else _of_step(step)
-    return (*told, *newly_stalled(observed.status.conditions, status.conditions))
+    stalled = newly_stalled(observed.status.conditions, status.conditions)
+    return (*_skipping(observed, step), *told, *stalled)
+
+
+def _skipping(observed: Observed, step: Step) -> Iterator[Happening]:
+    """Something dangerous begins: said once, whatever comes of it."""
+    if isinstance(step, Begin) and observed.spec is not None and observed.spec.skip_hash_check:
+        message = "spec.skipHashCheck: the backup is restored although its hash may be wrong"
+        yield happening(EventReason.HASH_CHECK_SKIPPED, message)
 
 
 def _of_step(step: Step) -> Iterator[Happening]:
@@ -32,7 +41,7 @@ def _of_step(step: Step) -> Iterator[Happening]:
             message = f"Made Job {body['metadata']['name']}, which examines the backup"
             yield happening(EventReason.RESTORE_STARTED, message)
         case Accept(answer=answer):
-            message = f"{answer.backup_size} bytes are as they were written"
+            message = f"{answer.backup_size} bytes were read and checked"
             yield happening(EventReason.BACKUP_EXAMINED, message)
         case MakeCluster(body=body):
             message = f"Made EtcdCluster {body['metadata']['name']}"

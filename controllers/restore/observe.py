@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from api.labels import (
+    CONFIRM_SKIP_HASH_CHECK_ANNOTATION,
     OLD_DATA_ANNOTATION,
     RESTORE_ANNOTATION,
     RESTORE_ATTEMPT_ANNOTATION,
@@ -73,6 +74,7 @@ def observe(obj: dict[str, Any], sources: Sources, *, now: datetime) -> Observed
         errors=parsed.errors if isinstance(parsed, Invalid) else (),
         status=parsed.status,
         image=sources.image,
+        confirmed=read_annotation(obj, CONFIRM_SKIP_HASH_CHECK_ANNOTATION).strip() == who.name,
         source=resolve(spec.source, who.namespace, backup) if spec else None,
         recorded=None if backup is None else parse_backup(backup).status.cluster_spec,
         target=_target(who.namespace, spec, informers) if spec else None,

@@ -50,6 +50,7 @@ class Observed:
     errors: tuple[FieldError, ...]
     status: RestoreStatus
     image: str
+    confirmed: bool = False
     source: Resolved | Unresolved | None = None
     recorded: dict[str, Any] | None = None
     target: Target | None = None

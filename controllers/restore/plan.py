@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from api.etcdrestore_rules import etcdrestore_not_supported_yet
+from api.etcdrestore_rules import etcdrestore_not_supported_yet, unconfirmed_errors
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.restore import RestoreSpec
@@ -91,6 +91,9 @@ def _begin(observed: Observed, spec: RestoreSpec) -> Step | None:
     """Before anything else is done with this state of the spec, the moment is recorded."""
     if _is_current(observed, spec):
         return None
+    if spec.skip_hash_check and not observed.confirmed:
+        message = "; ".join(map(str, unconfirmed_errors(observed.name, spec, confirmed="")))
+        return Refuse(reason=Reason.NOT_CONFIRMED, message=message)
     if spec.old_data == "PutBack":
         message = (
             "spec.oldData is PutBack, which goes back from a restore that was carried out, and"

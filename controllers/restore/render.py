@@ -11,6 +11,7 @@ from api.labels import (
     API_VERSION,
     RESTORE_ATTEMPT_ANNOTATION,
     RESTORE_UID_LABEL,
+    SKIP_HASH_CHECK_ANNOTATION,
     restore_labels,
 )
 from api.v1alpha1.cluster import ClusterSpec
@@ -45,6 +46,7 @@ def examine_job(
         etcd_version=str(wanted.etcd_version).removeprefix("v"),
         volume_size=int(wanted.storage.size.value),
         encrypted=source.store.encryption is not None,
+        skip_hash_check=spec.skip_hash_check,
     )
     args = ["examine", "--order", order.model_dump_json(by_alias=True)]
     labels = {**restore_labels(spec.cluster_name), RESTORE_UID_LABEL: observed.uid}
@@ -60,6 +62,7 @@ def examine_job(
 def cluster(observed: Observed, spec: RestoreSpec, wanted: dict[str, Any]) -> dict[str, Any]:
     """The EtcdCluster. It has no owner: deleting the EtcdRestore leaves it alone."""
     source = spec.source.to_json()
+    skipping = {SKIP_HASH_CHECK_ANNOTATION: "true"} if spec.skip_hash_check else {}
     return {
         "apiVersion": API_VERSION,
         "kind": "EtcdCluster",
@@ -67,7 +70,7 @@ def cluster(observed: Observed, spec: RestoreSpec, wanted: dict[str, Any]) -> di
             "name": spec.cluster_name,
             "namespace": observed.namespace,
             "labels": {RESTORE_UID_LABEL: observed.uid},
-            "annotations": {RESTORE_ATTEMPT_ANNOTATION: attempt_of(spec)},
+            "annotations": {RESTORE_ATTEMPT_ANNOTATION: attempt_of(spec), **skipping},
         },
         "spec": {**wanted, "bootstrap": {"restoreFrom": source}},
     }

@@ -166,7 +166,7 @@ def _verdict(observed: Observed, step: Step, outcome: Outcome | None) -> _Verdic
         case AskCluster() if observed.status.phase == "Completed" or outcome == Changed():
             return None  # what becomes of old data changes nothing of the restore
         case _:
-            return "False", "True", "False", *_told(step)
+            return "False", "True", "False", *_told(observed, step)
 
 
 def _end(observed: Observed, step: Complete | PutBack | Rest) -> _Verdict | None:
@@ -184,6 +184,8 @@ def _end(observed: Observed, step: Complete | PutBack | Rest) -> _Verdict | None
         case _:
             # Also once an edit that came too late is taken back.
             told = f"EtcdCluster {_cluster_name(observed)} serves the backup's data"
+            if _skips(observed):
+                told += ", whose hashes may be wrong, as spec.skipHashCheck asked: see status.notes"
             return "True", "False", "False", Reason.RESTORE_COMPLETED, told
 
 
@@ -191,7 +193,12 @@ def _stalled(reason: Reason, message: str) -> _Verdict:
     return "False", "False", "True", reason, message
 
 
+def _skips(observed: Observed) -> bool:
+    return observed.spec is not None and observed.spec.skip_hash_check
+
+
 def _told(
+    observed: Observed,
     step: MakeJob | DeleteJob | MakeCluster | AskCluster | Begin | Accept,
 ) -> tuple[Reason, str]:
     match step:
@@ -203,8 +210,13 @@ def _told(
         case DeleteJob(name=name, why=why):
             return Reason.EXAMINING_BACKUP, f"Deleting Job {name}: {why}"
         case Accept(answer=answer):
-            size = answer.backup_size
-            return Reason.RESTORING, f"The backup is whole: {size} bytes were read and checked"
+            told = f"The backup is whole: {answer.backup_size} bytes were read and checked"
+            if _skips(observed):
+                told = (
+                    f"{answer.backup_size} bytes were read, and wrong hashes are only noted, as"
+                    " spec.skipHashCheck asks"
+                )
+            return Reason.RESTORING, told
         case MakeCluster(body=body):
             return Reason.RESTORING, f"Made EtcdCluster {body['metadata']['name']}"
         case AskCluster(name=name):

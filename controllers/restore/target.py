@@ -73,6 +73,8 @@ def request_of(observed: Observed, spec: RestoreSpec) -> dict[str, str]:
         uid=observed.uid,
         attempt=attempt_of(spec),
         source=spec.source,
+        skip_hash_check=spec.skip_hash_check,
+        asked_at=observed.now,
     )
     return {RESTORE_ANNOTATION: write_request(request), OLD_DATA_ANNOTATION: spec.old_data}
 

@@ -25,6 +25,7 @@ from api.v1alpha1.restore_request import (
     PUT_BACK,
     SWITCHING,
     RestoreAnswer,
+    RestoreRequest,
 )
 from controllers.cluster.epochs import answers, claims_of_epoch, is_switching, next_number
 from controllers.cluster.observed import Observed
@@ -44,6 +45,8 @@ _BUMP: Final = 1_000_000_000
 _MOST_ATTEMPTS: Final = 8
 # As long as a backup's Job has.
 _DEADLINE: Final = timedelta(hours=6)
+# Far longer than a change of operators takes.
+_UNHEARD: Final = timedelta(hours=1)
 
 
 def take_restore_request(observed: Observed) -> RecordEpochs | None:
@@ -66,7 +69,7 @@ def take_restore_request(observed: Observed) -> RecordEpochs | None:
         epoch=number,
     )
     found = observed.requested_source
-    refusal = _against_restoring(observed)
+    refusal = _forgotten(observed, request) or _against_restoring(observed)
     if refusal or not isinstance(found, Resolved):
         reason, message = Reason.RESTORE_REFUSED, refusal
         if not message and isinstance(found, Unresolved):
@@ -191,6 +194,17 @@ def discard_old_data(observed: Observed) -> DeleteEpoch | RecordEpochs | None:
     )
 
 
+def _forgotten(observed: Observed, request: RestoreRequest) -> str:
+    """A request that waited, for the end of a pause say, may not surprise whoever forgot it."""
+    asked = request.asked_at
+    if asked is None or observed.now < asked + _UNHEARD:
+        return ""
+    return (
+        f"it was asked for at {asked:%Y-%m-%d %H:%M:%S} UTC, and could not be begun within an hour:"
+        " edit the EtcdRestore to ask again"
+    )
+
+
 def _against_restoring(observed: Observed) -> str:
     """What speaks against it, and what would help; empty when nothing does.
 
@@ -245,15 +259,15 @@ def _in_vain(observed: Observed, coming: OtherEpoch) -> tuple[Reason, str] | Non
     record, applied = coming.bootstrap.restore, observed.applied
     assert record is not None
     assert applied is not None
-    if record.restored is not None:
-        if record.restored.auth_enabled and not applied.security.auth.enabled:
-            return Reason.AUTH_RESTORED, (
-                "the backup has etcd ask who is calling, and spec.security.auth.enabled is false:"
-                " set it to true first"
-            )
-        return None
+    restored = record.restored
+    if restored is not None and restored.auth_enabled and not applied.security.auth.enabled:
+        return Reason.AUTH_RESTORED, (
+            "the backup has etcd ask who is calling, and spec.security.auth.enabled is false:"
+            " set it to true first"
+        )
     if record.failure and (record.stalled or record.attempts >= _MOST_ATTEMPTS):
         return reason_of(record.failure), record.message
+    # Also with data that are ready, as long as their pod does not end: see `begin_switch`.
     if observed.now >= coming.since + _DEADLINE:
         hours = _DEADLINE // timedelta(hours=1)
         return Reason.RESTORE_FAILED, f"its data were not ready within {hours} hours"

@@ -131,6 +131,7 @@ def record_for(observed: Observed, source: RestoreSource, *, default_bump: int) 
         revision=source.revision,
         point_in_time=source.point_in_time,
         bump_revision=default_bump if source.bump_revision is None else source.bump_revision,
+        skip_hash_check=found.skip_hash_check,
         since=observed.now.replace(microsecond=0),
     )
 

@@ -85,6 +85,7 @@ def restore_order(identity: Identity, spec: ClusterSpec, record: RestoreRecord) 
         revision=record.revision,
         point_in_time=record.point_in_time,
         encrypted=store.encryption is not None,
+        skip_hash_check=record.skip_hash_check,
     )
 
 
