@@ -48,6 +48,19 @@ def tls_errors(tls: TLS, path: str) -> Iterator[FieldError]:
     yield from _duration_errors(tls, f"{path}.certificateDuration")
 
 
+def undecided_errors(said: TLS, decided: TLS, path: str) -> Iterator[FieldError]:
+    """Yield what is wrong where `enabled` is left out: who names certificates wants TLS, and a
+    cluster in plain text would quietly go on without. Said to be off, they wait for it to be on.
+    """
+    names_some = said.certificate_secret or said.issuer_ref or said.peer_certificate_secret
+    if said.enabled is None and names_some and not (decided.with_clients or decided.among_members):
+        yield FieldError(
+            f"{path}.enabled",
+            "is left out, certificates are named, and the cluster speaks plain text",
+            "Set it to true to switch TLS on, or to false to leave it off.",
+        )
+
+
 def _duration_errors(tls: TLS, path: str) -> Iterator[FieldError]:
     if tls.certificate_duration is None:
         return

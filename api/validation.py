@@ -31,6 +31,7 @@ from api.objects import (
 )
 from api.restore_rules import restore_not_supported_yet
 from api.tls_decision import with_tls_decided
+from api.tls_rules import undecided_errors
 from api.v1alpha1.backup import BackupStatus, EtcdBackup
 from api.v1alpha1.cluster import ClusterSpec, EtcdCluster
 from api.v1alpha1.cluster_status import ClusterStatus
@@ -40,8 +41,6 @@ from api.v1alpha1.restore import EtcdRestore, RestoreStatus
 # A condition's message is for people, and its length has a limit.
 MAX_ERRORS: Final = 20
 
-# What a field of spec.security.tls asks for that can't be had yet.
-_WITHOUT_TLS: Final = "asks for certificates without TLS"
 _NOT_YET: Final = "which this version of the operator does not support yet"
 _USERS: Final = "asks for users where another authority than the operator's signs for clients"
 
@@ -54,8 +53,10 @@ def parse_cluster(obj: object) -> ParsedCluster | Invalid[ClusterStatus]:
     errors += tuple(cluster_name_errors(read_identity(obj).name, "metadata.name"))
     if cluster is None:
         return _invalid(obj, ClusterStatus, errors)
+    said = cluster.spec.security.tls
     spec = with_bootstrap_decided(with_tls_decided(cluster.spec, cluster.status), cluster.status)
     errors += tuple(spec_errors(spec, "spec"))
+    errors += tuple(undecided_errors(said, spec.security.tls, "spec.security.tls"))
     if errors:
         return _invalid(obj, ClusterStatus, errors)
     return ParsedCluster(identity=read_identity(obj), spec=spec, status=cluster.status)
@@ -100,24 +101,7 @@ def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
 
     Users it can have only where it signs for clients itself: it has to come as root.
     """
-    tls = spec.security.tls
-    asked: dict[str, tuple[object, str]] = {}
-    if not tls.with_clients and not tls.among_members:
-        asked = {
-            "autoTLS": (tls.auto_tls, _WITHOUT_TLS),
-            "certificateSecret": (tls.certificate_secret, _WITHOUT_TLS),
-            "caSecret": (tls.ca_secret, _WITHOUT_TLS),
-            "issuerRef": (tls.issuer_ref, _WITHOUT_TLS),
-            "peerCertificateSecret": (tls.peer_certificate_secret, _WITHOUT_TLS),
-            "clientCertificateSecret": (tls.client_certificate_secret, _WITHOUT_TLS),
-            "subjectAltNames": (tls.subject_alt_names or None, _WITHOUT_TLS),
-            "certificateDuration": (tls.certificate_duration, _WITHOUT_TLS),
-        }
-    errors = [
-        FieldError(f"spec.security.tls.{name}", f"{problem}, {_NOT_YET}", "Leave it out.")
-        for name, (value, problem) in asked.items()
-        if value is not None
-    ]
+    tls, errors = spec.security.tls, list[FieldError]()
     if spec.bootstrap.restore_from is not None:
         source = spec.bootstrap.restore_from
         errors += restore_not_supported_yet(source, "spec.bootstrap.restoreFrom")

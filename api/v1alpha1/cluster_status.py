@@ -366,21 +366,33 @@ class AuthorityRotation(Model):
         " is being made.",
         max_length=64,
     )
+    given: Flag = Field(
+        default=False,
+        description="Whether the next authority is yours, or cert-manager's, and not the"
+        " operator's.",
+    )
     then: Text = Field(
         default="", description="The authority whose turn comes after; empty when none's does."
     )
 
 
 class AuthorityStatus(Model):
-    """The cluster's own certificate authorities: recorded before anything trusts them."""
+    """The cluster's certificate authorities: recorded before anything trusts them."""
 
     client: Text = Field(
-        description="The SHA-256 fingerprint of the CA of servers and clients, in hexadecimal.",
+        description="The SHA-256 fingerprint of the CA of servers and clients, in hexadecimal; of"
+        " several in one ca.crt, a hash of theirs.",
         max_length=64,
     )
     peer: Text = Field(
         description="The SHA-256 fingerprint of the CA of the members among themselves.",
         max_length=64,
+    )
+    given: tuple[Text, ...] | None = Field(
+        default=None,
+        description="Which of them, client or peer, are yours or cert-manager's; left out where"
+        " that is as the spec says.",
+        max_length=2,
     )
     rotation: AuthorityRotation | None = Field(
         default=None, description="The replacement of one of them that is under way."

@@ -10,7 +10,6 @@ Not through the writer, which waits for an echo in a cache: Secrets are in none.
 """
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any, assert_never
 
 from cryptography import x509
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from api.labels import FIELD_MANAGER, ROTATE_ANNOTATION, SHOW_ANNOTATION
 from api.reasons import Reason
 from controllers.cluster.act_pods import hint
-from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER
+from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.issue import (
     authority_from,
@@ -33,13 +32,13 @@ from controllers.cluster.certificates.issue import (
     trust_data,
 )
 from controllers.cluster.certificates.parse import (
+    authorities_in,
     bundles_in,
-    certificates_in,
     decoded,
     read_facts,
 )
 from controllers.cluster.certificates.subjects import secret_name
-from controllers.cluster.certificates.trust import trust_of
+from controllers.cluster.certificates.trust import SHOWN, trust_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, Outcome, Rejected, first_failure
 from controllers.cluster.plan.certificate_steps import (
@@ -125,25 +124,23 @@ def _new_authority(wanted: WantedCertificate, who: Holder) -> Mapping[str, Any]:
 async def _leaf(
     wanted: WantedCertificate, who: Holder, observed: Observed, writer: Writer
 ) -> dict[str, Any] | None:
-    """A leaf's Secret, from what is on the server now; None when that is not what was planned from.
-
-    While an authority is replaced, pods may mount any bundle that is in the Secret: all stay.
+    """A leaf's Secret, from what is on the server now; None when that is not what it was when this
+    was planned.
     """
     role, authorities = wanted.role, observed.status.authorities
     assert authorities is not None
     old = await _get(wanted.secret, observed, writer) if wanted.uid else None
-    source = await _get(secret_name(who.name, ISSUER[role]), observed, writer)
-    if source is None or (wanted.uid and old is None):
-        return None
-    bundles = bundles_in(old) if old is not None else {}
-    known = [*certificates_in(source), *certificates_in(old or {}), *chain(*bundles.values())]
-    signer = authority_from(source, trust_of(authorities, ISSUER[role]).signer)
-    if signer is None:
+    if wanted.uid and old is None:
         return None
     try:
         if wanted.keeps and old is not None:
             data = kept_data(role, old)
         else:
+            source = await _get(secret_name(who.name, ISSUER[role]), observed, writer)
+            wanted_signer = trust_of(authorities, ISSUER[role]).signer
+            signer = authority_from(source, wanted_signer) if source is not None else None
+            if signer is None:
+                return None
             data = leaf_data(
                 who,
                 role,
@@ -152,11 +149,34 @@ async def _leaf(
                 serials=(x509.random_serial_number(), x509.random_serial_number()),
                 life=(wanted.not_before, wanted.not_after),
             )
-        trusted = trust_data(role, authorities, known)
+        return await with_trust(role, data, old, observed, writer)
     except (ValueError, KeyError):
         return None
-    stay = {key: decoded(old, key) for key in bundles} if old and authorities.rotation else {}
-    body = leaf_secret(who, role, {**data, **stay, **trusted})
+
+
+async def with_trust(
+    role: Role,
+    data: Mapping[str, bytes],
+    old: Mapping[str, Any] | None,
+    observed: Observed,
+    writer: Writer,
+) -> dict[str, Any]:
+    """A leaf's Secret with these certificates, and with whom its owner is to trust.
+
+    `old`: what is there. While an authority is replaced, pods may mount any bundle that is in it:
+    all stay. Raises KeyError for an authority that is nowhere to be found.
+    """
+    who, authorities = tls_identity(observed), observed.status.authorities
+    assert who is not None
+    assert authorities is not None
+    names = [secret_name(who.name, one) for one in (ISSUER[role], SHOWN[ISSUER[role]])]
+    for source in who.sources:
+        names += source.authorities if ISSUER[source.role] is ISSUER[role] else ()
+    found = [await _get(name, observed, writer) for name in dict.fromkeys(names)]
+    known = [one for secret in (old, *found) if secret for one in authorities_in(secret)]
+    keys = bundles_in(old) if old and authorities.rotation else {}
+    stay = {key: decoded(old, key) for key in keys} if old else {}
+    body = leaf_secret(who, role, {**data, **stay, **trust_data(role, authorities, known)})
     if old is not None:
         version = {"resourceVersion": old["metadata"]["resourceVersion"]}
         body = {**body, "metadata": {**body["metadata"], **version}}

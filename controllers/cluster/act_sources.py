@@ -9,8 +9,12 @@ from typing import Any
 
 from api.labels import FIELD_MANAGER
 from api.reasons import Reason
-from controllers.cluster.act_certificates import SecretStep, perform_on_certificates, write_secret
-from controllers.cluster.certificates.issue import leaf_secret
+from controllers.cluster.act_certificates import (
+    SecretStep,
+    perform_on_certificates,
+    with_trust,
+    write_secret,
+)
 from controllers.cluster.certificates.sources import Source
 from controllers.cluster.certificates.validate import Secrets, examine
 from controllers.cluster.observed import Observed
@@ -22,7 +26,8 @@ from controllers.cluster.plan.certificate_steps import (
     WantedOrder,
 )
 from controllers.cluster.plan.certificates import tls_identity
-from controllers.cluster.plan.sources import recorded_authority
+from controllers.cluster.plan.sources import signing_authority
+from controllers.cluster.render.tls import AUTHORITY_KEY
 from controllers.resources import CERTIFICATES, SECRETS
 from controllers.writer import Writer, namespace_is_going
 from informers.errors import ConflictError, NotFoundError, StatusError
@@ -55,9 +60,14 @@ async def _copy_one(wanted: WantedCopy, observed: Observed, writer: Writer) -> O
     examined = examine(source, await _read(source, observed, writer), who, observed.now)
     certificate = examined.facts.certificate
     is_same = certificate is not None and certificate.fingerprint == wanted.fingerprint
-    if not is_same or examined.facts.authority != recorded_authority(observed, wanted.role):
+    if not is_same or examined.facts.authority != signing_authority(observed, wanted.role):
         return Changed(what=f"Secret {wanted.source}")
-    body = leaf_secret(who, wanted.role, examined.data)
+    old = await _get(wanted.secret, observed, writer) if wanted.uid else None
+    data = {key: value for key, value in examined.data.items() if key != AUTHORITY_KEY}
+    try:
+        body = await with_trust(wanted.role, data, old, observed, writer)
+    except KeyError:
+        return Changed(what=f"the authority of Secret {wanted.source}")
     return await write_secret(wanted.secret, wanted.uid, body, writer)
 
 

@@ -12,7 +12,13 @@ from api.reasons import Reason
 from api.v1alpha1.cluster_status import CertificateStatus
 from api.v1alpha1.tls_fields import DEFAULT_CERTIFICATE_DURATION
 from controllers.cluster.certificates.due import renew_after, rotate_after
-from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, CertificateFacts, Role
+from controllers.cluster.certificates.facts import (
+    AUTHORITIES,
+    ISSUER,
+    LEAVES,
+    CertificateFacts,
+    Role,
+)
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import signer_of
@@ -32,7 +38,8 @@ def certificates_of(observed: Observed) -> tuple[CertificateStatus, ...]:
         return ()
     if observed.certificates.unread:
         return observed.status.certificates
-    sources = {source.role: source.secret for source in who.sources}
+    copied = (one for one in who.sources if ISSUER[one.role] in who.given)
+    sources = {source.role: source.secret for source in copied}
     return tuple(
         CertificateStatus(
             secret=secret_name(observed.name, role),

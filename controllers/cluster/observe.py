@@ -205,7 +205,9 @@ def _holder(
     metadata: JsonObject, status: ClusterStatus, applied: ClusterSpec | None
 ) -> Holder | None:
     who = _identity(metadata, status)
-    return None if who is None or applied is None else Holder.of(who, applied.security.tls)
+    if who is None or applied is None:
+        return None
+    return Holder.of(who, applied.security.tls, status.authorities)
 
 
 async def _etcd(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
 from controllers.cluster.certificates.due import authority_trouble, due_leaves, leaf_trouble
-from controllers.cluster.certificates.facts import Role
+from controllers.cluster.certificates.facts import Facts, Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.issue import encoded
 from controllers.cluster.certificates.orders import read_order
@@ -88,11 +88,12 @@ class CertificateReader:
         except ForbiddenError as error:
             unread = f"The operator may not read Secrets ({error.message}): grant it get on secrets"
             return ReadCertificates(certificates=Certificates(unread=unread))
+        facts = read_facts(secrets)
         own = _credentials(secrets.get(Role.OPERATOR))
         read = ReadCertificates(
             certificates=Certificates(
-                facts=read_facts(secrets),
-                sources=_sources(who, secrets, theirs, now),
+                facts=facts,
+                sources=_sources(who, secrets, facts, theirs, now),
                 orders=orders,
             ),
             tls=own or _credentials(secrets.get(Role.CLIENT)),
@@ -106,7 +107,8 @@ class CertificateReader:
         self._memories.pop(key, None)
 
     async def _secrets(self, who: Holder) -> dict[Role, Mapping[str, Any]]:
-        names = {role: secret_name(who.name, role) for role in (*who.own_authorities, *who.leaves)}
+        roles = (*who.own_authorities, *who.coming_authorities, *who.leaves)
+        names = {role: secret_name(who.name, role) for role in roles}
         found = {role: await self._get(who, name) for role, name in names.items()}
         return {role: secret for role, secret in found.items() if secret is not None}
 
@@ -168,13 +170,20 @@ async def read_certificates(
 
 
 def _sources(
-    who: Holder, secrets: Mapping[Role, Mapping[str, Any]], theirs: Secrets, now: datetime
+    who: Holder,
+    secrets: Mapping[Role, Mapping[str, Any]],
+    facts: Facts,
+    theirs: Secrets,
+    now: datetime,
 ) -> dict[Role, SourceFacts]:
+    """Whom a copy trusts is not looked at here: it follows from the record of authorities."""
     found = {}
     for source in who.sources:
         examined = examine(source, theirs, who, now)
         there = secrets.get(source.role, {}).get("data") or {}
-        copied = bool(examined.data) and encoded(examined.data).items() <= there.items()
+        wanted = {k: v for k, v in encoded(examined.data).items() if k != AUTHORITY_KEY}
+        is_fit = source.role in facts and not facts[source.role].problem
+        copied = bool(wanted) and is_fit and wanted.items() <= there.items()
         found[source.role] = replace(examined.facts, copied=copied)
     return found
 

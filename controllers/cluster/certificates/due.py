@@ -8,6 +8,7 @@ whenever it is not exactly what it should be, and long before it ends.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final
 
 from api.v1alpha1.cluster_status import AuthorityStatus
@@ -25,6 +26,7 @@ from controllers.cluster.certificates.trust import (
     held,
     rotation_of,
     signer_of,
+    stands_for,
     trust_of,
 )
 from controllers.cluster.render.tls import bundle_key
@@ -36,6 +38,7 @@ _BACKDATED: Final = timedelta(minutes=5)
 _GAIN: Final = timedelta(hours=1)
 # Of a short life both are a small part of it.
 _SMALL: Final = 12
+_ANOTHER_TRUST: Final = "whom it trusts changes"
 _TOO_LONG: Final = "it is valid for longer than spec.security.tls.certificateDuration"
 
 
@@ -100,7 +103,9 @@ def authority_trouble(who: Holder, role: Role, facts: Facts, authorities: Author
     if signer_of(role, facts, authorities) is None:
         return f"Secret {name} holds another authority than the one that the members trust"
     rotation = rotation_of(authorities, role)
-    if rotation is not None and rotation.next and held(role, facts, rotation.next) is None:
+    if rotation is None or rotation.given:
+        return ""
+    if rotation.next and held(role, facts, rotation.next) is None:
         return f"Secret {name} does not hold the next authority"
     return ""
 
@@ -108,13 +113,18 @@ def authority_trouble(who: Holder, role: Role, facts: Facts, authorities: Author
 def due_leaves(
     who: Holder, facts: Facts, authorities: AuthorityStatus, now: datetime
 ) -> dict[Role, Due]:
-    """The leaves to be made now, each with the reason; only those whose authority can be used."""
+    """The leaves to be made now, each with the reason; only those whose authority can be used.
+
+    What is the user's is copied elsewhere, but whom it trusts is written as with the others.
+    """
     usable = [
         role
         for role in who.own_leaves
         if not authority_trouble(who, ISSUER[role], facts, authorities)
     ]
     found = {role: _due(who, role, facts, authorities, now) for role in usable}
+    copied = [role for role in who.leaves if ISSUER[role] in who.given]
+    found |= {role: _due_copy(who, role, facts, authorities) for role in copied}
     return {role: due for role, due in found.items() if due is not None}
 
 
@@ -152,9 +162,18 @@ def _due(
     late = _why_renewed(who, certificates, signer, now)
     if late:
         return Due(why=late)
-    if not _trusts(role, secret, authorities):
-        return Due(why="whom it trusts changes", keeps=True)
+    if not trusts(role, facts, authorities):
+        return Due(why=_ANOTHER_TRUST, keeps=True)
     return None
+
+
+def _due_copy(who: Holder, role: Role, facts: Facts, authorities: AuthorityStatus) -> Due | None:
+    secret = facts.get(role)
+    if secret is None or secret.problem or is_strange(who, secret):
+        return None
+    if trusts(role, facts, authorities):
+        return None
+    return Due(why=_ANOTHER_TRUST, keeps=True)
 
 
 def _why_renewed(
@@ -171,11 +190,20 @@ def _why_renewed(
     return _TOO_LONG if max(lives) > who.leaf_life + gain else ""
 
 
-def _trusts(role: Role, secret: SecretFacts, authorities: AuthorityStatus) -> bool:
+def trusts(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
     """Whether ca.crt is what it should be, and what members mount in its place is there as well."""
-    trust = trust_of(authorities, ISSUER[role])
-    wanted = {bundle_key(bundle): bundle for bundle in mountable(role, authorities)}
-    return secret.trusts == trust.bundle and wanted.items() <= secret.bundles.items()
+    secret, known = facts[role], stands_for(facts)
+
+    def holds(found: tuple[str, ...], bundle: Bundle) -> bool:
+        wanted = [known.get(one) for one in bundle]
+        return None not in wanted and {*found} == {
+            *chain.from_iterable(one or () for one in wanted)
+        }
+
+    return holds(secret.trusts, trust_of(authorities, ISSUER[role]).bundle) and all(
+        holds(secret.bundles.get(bundle_key(bundle), ()), bundle)
+        for bundle in mountable(role, authorities)
+    )
 
 
 def mountable(role: Role, authorities: AuthorityStatus) -> tuple[Bundle, ...]:

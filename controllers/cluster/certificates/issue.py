@@ -5,7 +5,7 @@ Pure but for the signature's own randomness.  Called by `act_certificates`, whic
 
 import base64
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -34,7 +34,7 @@ from controllers.cluster.certificates.subjects import (
     secret_name,
     subject_of,
 )
-from controllers.cluster.certificates.trust import Bundle, trust_of
+from controllers.cluster.certificates.trust import Bundle, authority_print, trust_of
 from controllers.cluster.render.identity import Identity
 from controllers.cluster.render.meta import metadata
 from controllers.cluster.render.tls import (
@@ -179,16 +179,17 @@ def succeeded(authority: Authority) -> dict[str, str | None]:
 
 
 def trust_data(
-    role: Role, authorities: AuthorityStatus, known: Iterable[x509.Certificate]
+    role: Role, authorities: AuthorityStatus, known: Iterable[Sequence[x509.Certificate]]
 ) -> dict[str, bytes]:
     """Whom the owner of a leaf trusts, under every key of its Secret that members or clients read.
 
-    Raises KeyError for an authority whose certificate is not among the known ones.
+    `known`: authorities, each of one certificate or more. Raises KeyError for one that is not among
+    them.
     """
-    by_print = {fingerprint(one): _pem(one) for one in known}
+    by_print = {authority_print(map(fingerprint, one)): one for one in known}
 
     def pems(bundle: Bundle) -> bytes:
-        return b"".join(by_print[one] for one in bundle)
+        return b"".join(dict.fromkeys(_pem(one) for name in bundle for one in by_print[name]))
 
     return {
         AUTHORITY_KEY: pems(trust_of(authorities, ISSUER[role]).bundle),

@@ -86,9 +86,13 @@ def bundles_in(secret: Mapping[str, Any]) -> dict[str, tuple[x509.Certificate, .
     return {key: bundle for key in keys if (bundle := _bundle(secret, key))}
 
 
-def certificates_in(secret: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
-    """What is in tls.crt, ca.crt and that of a next authority, as far as it can be read."""
-    return (*_authorities(secret), *_bundle(secret, AUTHORITY_KEY))
+def authorities_in(secret: Mapping[str, Any]) -> tuple[tuple[x509.Certificate, ...], ...]:
+    """What is in tls.crt, ca.crt and that of a next authority, and in bundles, as far as it can be
+    read.
+    """
+    alone = tuple((one,) for one in _authorities(secret))
+    bundles = (_bundle(secret, AUTHORITY_KEY), *bundles_in(secret).values())
+    return (*alone, *filter(None, bundles))
 
 
 def _bundle(secret: Mapping[str, Any], key: str) -> tuple[x509.Certificate, ...]:

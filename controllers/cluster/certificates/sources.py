@@ -46,7 +46,7 @@ class SourceFacts:
     certificate: CertificateFacts | None = None
     authority: str = ""  # what status.authorities records of its ca.crt
     ends: datetime | None = None  # the first end, of the certificate or of one above it
-    copied: bool = False  # the role's own Secret holds exactly this
+    copied: bool = False  # the role's own Secret holds exactly this certificate and key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

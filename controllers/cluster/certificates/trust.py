@@ -10,8 +10,14 @@ trusts once, at its start, and its own certificate at every handshake.
   Issuing    every certificate is made anew, by the next authority
   Replacing  members and applications take up the new certificates
   Dropping   ca.crt is the next one alone; members restart once more, and the next one is the one
+
+An authority is one certificate of the operator's, or all that a ca.crt of the user's holds: either
+is recorded as one value.  While it is the user's, a certificate that its Secret no longer holds
+stays with the members as it is, until the next authority is trusted.
 """
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,7 +28,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import AuthorityRotation, AuthorityStatus
 from controllers.cluster.certificates.facts import CertificateFacts, Facts, Role
 
-Bundle = tuple[str, ...]  # fingerprints of authorities, in the order of ca.crt
+Bundle = tuple[str, ...]  # authorities as status records them, in the order of ca.crt
 
 
 class Phase(StrEnum):
@@ -80,6 +86,56 @@ def trust_of(authorities: AuthorityStatus, role: Role) -> Trust:
         bundle=new if rotation.phase == Phase.DROPPING else both,
         mounted=((old,), both, new),
     )
+
+
+def authority_print(fingerprints: Iterable[str]) -> str:
+    """What is recorded of whom a ca.crt trusts: 64 hexadecimal digits; of one authority, its
+    fingerprint.
+    """
+    prints = sorted({*fingerprints})
+    return prints[0] if len(prints) == 1 else hashlib.sha256("".join(prints).encode()).hexdigest()
+
+
+def stands_for(facts: Facts) -> Mapping[str, frozenset[str]]:
+    """By what is recorded of an authority, the fingerprints of its certificates, as far as they are
+    in the cluster's Secrets.
+    """
+    found = [
+        frozenset(some) for one in facts.values() for some in (one.trusts, *one.bundles.values())
+    ]
+    for role in (role for role in NAMES if role in facts):
+        known = (facts[role].certificate, facts[role].next)
+        found += [frozenset({one.fingerprint}) for one in known if one is not None]
+    return {authority_print(prints): prints for prints in found if prints}
+
+
+def given_now(authorities: AuthorityStatus | None, named: frozenset[Role]) -> frozenset[Role]:
+    """The authorities that are the user's while they sign. `named`: those that the spec asks for,
+    which is what holds until anything else is recorded.
+    """
+    if authorities is None:
+        return named
+    rotation, given = authorities.rotation, named
+    if authorities.given is not None:
+        given = frozenset(ROLES[name] for name in authorities.given if name in ROLES)
+    if rotation is None or rotation.authority not in ROLES or rotation.phase in _OLD_SIGNS:
+        return given
+    role = ROLES[rotation.authority]
+    return given | {role} if rotation.given else given - {role}
+
+
+def callers_have_names(authorities: AuthorityStatus | None, *, named: bool) -> bool:
+    """Whether members may be called by certificates with names in them: those of the user's.
+
+    `named`: whether the spec asks for such, which is what holds until anything else is recorded.
+    """
+    if authorities is None or authorities.given is None:
+        return named
+    had = NAMES[Role.PEER_CA] in authorities.given
+    rotation = rotation_of(authorities, Role.PEER_CA)
+    if rotation is None or rotation.phase in {Phase.PREPARING, Phase.SPREADING}:
+        return had
+    return rotation.given if rotation.phase == Phase.DROPPING else had or rotation.given
 
 
 def signer_of(role: Role, facts: Facts, authorities: AuthorityStatus) -> CertificateFacts | None:

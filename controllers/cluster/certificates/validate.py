@@ -5,7 +5,6 @@ in a member that does not start or a client that is turned away, is refused here
 No text repeats anything of a Secret's data but the names of certificates' fields.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,6 +33,7 @@ from controllers.cluster.certificates.parse import (
 )
 from controllers.cluster.certificates.sources import Source, SourceFacts
 from controllers.cluster.certificates.subjects import needed_of
+from controllers.cluster.certificates.trust import authority_print
 from controllers.cluster.render.tls import (
     AUTHORITY_KEY,
     CALLER_KEY,
@@ -80,16 +80,6 @@ def examine(source: Source, secrets: Secrets, who: Holder, now: datetime) -> Exa
         return _unfit(f"Secret {source.secret} ({source.field}) can't be used: {error}")
 
 
-def authority_print(bundle: tuple[x509.Certificate, ...]) -> str:
-    """What is recorded of whom a bundle trusts: 64 hexadecimal digits; of one authority, its
-    fingerprint.
-    """
-    prints = sorted({fingerprint(authority) for authority in bundle})
-    if len(prints) == 1:
-        return prints[0]
-    return hashlib.sha256("".join(prints).encode()).hexdigest()
-
-
 def _unfit(problem: str, *, missing: str = "") -> Examined:
     return Examined(facts=SourceFacts(problem=problem, missing=missing))
 
@@ -119,7 +109,7 @@ def _examined(
         data[CALLER_KEY] = certificate
     facts = SourceFacts(
         certificate=certificate_facts(leaf),
-        authority=authority_print(bundle),
+        authority=authority_print(map(fingerprint, bundle)),
         ends=min(one.not_valid_after_utc for one in (leaf, *chain)),
     )
     return Examined(facts=facts, data=data)

@@ -64,17 +64,11 @@ def refused_edit(observed: Observed) -> tuple[FieldError, ...]:
     if is_formed(observed):
         return (
             *refused_changes(applied, wanted, Kind.FIXED),
-            *_refused_sources(observed, wanted),
             *refused_volumes(observed, wanted),
             *refused_version(observed),
         )
-    sources = _refused_sources(observed, wanted)
+    sources = refused_sources(observed, applied.security.tls, wanted.security.tls)
     return (*too_early(observed), *fixed_by_bootstrap(observed), *sources)
-
-
-def _refused_sources(observed: Observed, wanted: ClusterSpec) -> tuple[FieldError, ...]:
-    assert observed.applied is not None
-    return refused_sources(observed, observed.applied.security.tls, wanted.security.tls)
 
 
 def refused_for_good(observed: Observed) -> tuple[FieldError, ...]:

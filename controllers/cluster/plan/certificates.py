@@ -23,10 +23,10 @@ from controllers.cluster.certificates.due import (
 from controllers.cluster.certificates.facts import AUTHORITIES, ISSUER, LEAVES, Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
-from controllers.cluster.certificates.trust import signer_of
+from controllers.cluster.certificates.trust import NAMES, signer_of
 from controllers.cluster.listeners import begins_with_tls
 from controllers.cluster.observed import Observed, derived
-from controllers.cluster.plan.accepted import is_formed
+from controllers.cluster.plan.accepted import accepted_edit, is_formed
 from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
     IssueCertificates,
@@ -36,8 +36,10 @@ from controllers.cluster.plan.certificate_steps import (
 )
 from controllers.cluster.plan.refusals import refusal, was_refused_just_now
 from controllers.cluster.plan.sources import (
-    authority_of_sources,
+    changes_owner,
     copy_pending,
+    lost_copy,
+    offered_authority,
     source_trouble,
     wanted_copies,
     wanted_orders,
@@ -61,6 +63,22 @@ def make_authorities(observed: Observed) -> IssueCertificates | None:
     return _issue(observed, who, missing)
 
 
+def make_authority(observed: Observed, who: Holder, role: Role) -> IssueCertificates | None:
+    """One authority of the operator's where there is none, beside one of the user's."""
+    name = secret_name(who.name, role)
+    if role in observed.certificates.facts or was_refused_just_now(observed, name):
+        return None
+    return _issue(observed, who, {role: Due(why="it takes the place of yours")})
+
+
+def usable_authority(observed: Observed, who: Holder, role: Role) -> str:
+    """The fingerprint of the operator's authority; empty while it is not there or is of no use."""
+    secret = observed.certificates.facts.get(role)
+    if secret is None or is_strange(who, secret) or secret.problem or secret.certificate is None:
+        return ""
+    return secret.certificate.fingerprint if secret.certificate.is_authority else ""
+
+
 def record_authorities(observed: Observed) -> RecordAuthorities | None:
     """Both are there and can be used: from now on no other ones will do."""
     who = _to_begin(observed)
@@ -70,6 +88,22 @@ def record_authorities(observed: Observed) -> RecordAuthorities | None:
     if not client or not peer:
         return None
     return RecordAuthorities(authorities=AuthorityStatus(client=client, peer=peer))
+
+
+def record_owners(observed: Observed) -> RecordAuthorities | None:
+    """Whose the authorities are, before an edit that changes it is in force."""
+    wanted, applied, recorded = (
+        accepted_edit(observed),
+        observed.applied,
+        observed.status.authorities,
+    )
+    who = tls_identity(observed)
+    if wanted is None or applied is None or recorded is None or who is None:
+        return None
+    if recorded.given is not None or not changes_owner(applied.security.tls, wanted.security.tls):
+        return None
+    given = tuple(NAMES[role] for role in AUTHORITIES if role in who.given)
+    return RecordAuthorities(authorities=recorded.model_copy(update={"given": given}))
 
 
 def issue_leaves(observed: Observed) -> IssueCertificates | None:
@@ -116,7 +150,8 @@ def certificate_trouble(observed: Observed) -> Wait | None:
         return None
     if observed.certificates.unread:
         return Wait(reason=Reason.NOT_ALLOWED, message=observed.certificates.unread)
-    strange = _strange(observed, who, who.leaves if authorities else who.own_authorities)
+    roles = (*who.leaves, *who.coming_authorities) if authorities else who.own_authorities
+    strange = _strange(observed, who, roles)
     if strange:
         return Wait(reason=Reason.NAME_CONFLICT, message=f"{strange} {_STRANGE}", recheck_s=3.0)
     unfit = source_trouble(observed, who)
@@ -128,6 +163,7 @@ def certificate_trouble(observed: Observed) -> Wait | None:
         _authority_trouble(observed, who, authorities)
         or _leaf_trouble(observed, who, authorities)
         or copy_pending(observed, who)
+        or _copy_trouble(observed, who)
     )
 
 
@@ -145,7 +181,8 @@ def tls_identity(observed: Observed) -> Holder | None:
     bootstrap = observed.status.bootstrap
     if bootstrap is None or observed.applied is None:
         return None
-    who = Holder.of(identity(observed, bootstrap), observed.applied.security.tls)
+    tls, authorities = observed.applied.security.tls, observed.status.authorities
+    who = Holder.of(identity(observed, bootstrap), tls, authorities)
     return who if who.has_certificates else None
 
 
@@ -164,13 +201,10 @@ def _may_be_trusted(observed: Observed) -> bool:
 def _authority_to_record(observed: Observed, who: Holder, role: Role) -> str:
     """Its fingerprint; empty while it is not there or can't be used."""
     if role not in who.own_authorities:
-        return authority_of_sources(observed, who, role)
+        return offered_authority(observed, who, role)
     if _is_being_dropped(observed, role):
         return ""
-    secret = observed.certificates.facts.get(role)
-    if secret is None or is_strange(who, secret) or secret.problem or secret.certificate is None:
-        return ""
-    return secret.certificate.fingerprint if secret.certificate.is_authority else ""
+    return usable_authority(observed, who, role)
 
 
 def _is_being_dropped(observed: Observed, role: Role) -> bool:
@@ -211,7 +245,8 @@ def _life(observed: Observed, who: Holder, role: Role) -> tuple[datetime, dateti
         return authority_life(observed.now)
     assert observed.status.authorities is not None
     signer = signer_of(ISSUER[role], observed.certificates.facts, observed.status.authorities)
-    assert signer is not None
+    if signer is None:  # it is copied, and only whom its owner trusts is written
+        return observed.now, observed.now
     return leaf_life(signer, observed.now, who.leaf_life)
 
 
@@ -286,6 +321,11 @@ def _leaf_trouble(observed: Observed, who: Holder, authorities: AuthorityStatus)
                 recheck_s=1.0,
             )
     return None
+
+
+def _copy_trouble(observed: Observed, who: Holder) -> Wait | None:
+    lost = lost_copy(observed, who)
+    return Wait(reason=Reason.CERTIFICATE_REFUSED, message=lost, recheck_s=5.0) if lost else None
 
 
 def _what_still_works(observed: Observed) -> str:

@@ -7,13 +7,15 @@ interrupted anywhere, and a pod that restarts at any moment is one legal step.  
 happen: a member restarts with a trust that leaves out who has signed what another one shows.
 """
 
+import dataclasses
 from typing import Final
 
 from api.labels import SHOW_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import AuthorityRotation, AuthorityStatus, Rendering
 from controllers.cluster.certificates.due import authority_life, rotate_after
-from controllers.cluster.certificates.facts import Role
+from controllers.cluster.certificates.facts import AUTHORITIES, Role
+from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import (
     NAMES,
@@ -28,11 +30,16 @@ from controllers.cluster.observed import Observed
 from controllers.cluster.plan.certificate_steps import (
     AnnounceCertificate,
     DropRotationRequest,
+    IssueCertificates,
     MakeNextAuthority,
     RecordRotation,
     ReplaceAuthority,
 )
-from controllers.cluster.plan.certificates import tls_identity
+from controllers.cluster.plan.certificates import (
+    make_authority,
+    tls_identity,
+    usable_authority,
+)
 from controllers.cluster.plan.refusals import refusal, was_refused_just_now
 from controllers.cluster.plan.rotation_waits import (
     VOLUMES,
@@ -42,8 +49,9 @@ from controllers.cluster.plan.rotation_waits import (
     under_way,
     waits_for,
 )
+from controllers.cluster.plan.sources import offered_authority
 from controllers.cluster.plan.steps import Wait
-from controllers.cluster.render import trusting
+from controllers.cluster.render import rendered_for, trusting
 from controllers.cluster.render.tls import bundle_key
 
 # Which phase follows; the first begins with what is made for it, and the last one ends it all.
@@ -74,18 +82,37 @@ def drop_rotation_request(observed: Observed) -> RecordRotation | DropRotationRe
     )
 
 
-def make_next_authority(observed: Observed) -> MakeNextAuthority | RecordRotation | None:
-    """The next authority, beside the old one: recorded before it is trusted by anything."""
-    found = under_way(observed)
-    if found is None or found[1].phase != Phase.PREPARING:
+def make_next_authority(
+    observed: Observed,
+) -> IssueCertificates | MakeNextAuthority | RecordRotation | None:
+    """The next authority: recorded before it is trusted by anything.
+
+    One of the operator's is made beside its old one, or where there was one of the user's so far.
+    """
+    found, who = under_way(observed), tls_identity(observed)
+    if found is None or who is None or found[1].phase != Phase.PREPARING:
         return None
-    authorities, _, role = found
-    facts, old = observed.certificates.facts, recorded(authorities, role)
+    rotation, role = found[1:]
+    if role in who.named:
+        offered = offered_authority(observed, who, role)
+        return _spread(observed, who, offered, given=True) if offered else None
+    if role in who.given:
+        usable = usable_authority(observed, who, role)
+        return _spread(observed, who, usable) if usable else make_authority(observed, who, role)
+    if rotation.given:
+        return _spread(observed, who, recorded(found[0], role))
+    return _make_beside(observed, who, recorded(found[0], role), role)
+
+
+def _make_beside(
+    observed: Observed, who: Holder, old: str, role: Role
+) -> MakeNextAuthority | RecordRotation | None:
+    facts = observed.certificates.facts
     if held(role, facts, old) is None:
         return None
     made = facts[role].next
     if made is not None and made.fingerprint != old:
-        return _entered(observed, Phase.SPREADING, next=made.fingerprint)
+        return _spread(observed, who, made.fingerprint)
     if was_refused_just_now(observed, secret_name(observed.name, role)):
         return None
     begin, end = authority_life(observed.now)
@@ -99,13 +126,23 @@ def make_next_authority(observed: Observed) -> MakeNextAuthority | RecordRotatio
 
 
 def forget_lost_authority(observed: Observed) -> RecordRotation | None:
-    """A next authority that is lost before it has signed anything: another one can be made."""
-    found = under_way(observed)
-    if found is None or found[1].phase not in {Phase.SPREADING, Phase.TRUSTING}:
+    """A next authority that is lost, or no longer wanted, before it has signed anything: another
+    one can be next.
+    """
+    found, who = under_way(observed), tls_identity(observed)
+    if found is None or who is None or found[1].phase not in {Phase.SPREADING, Phase.TRUSTING}:
         return None
     authorities, rotation, role = found
     facts = observed.certificates.facts
-    if held(role, facts, rotation.next) or not held(role, facts, recorded(authorities, role)):
+    is_wanted = rotation.given is (role in who.named)
+    if is_wanted and rotation.given:
+        offered = offered_authority(observed, who, role)
+        if offered == rotation.next or (not offered and rotation.phase == Phase.TRUSTING):
+            return None
+    elif is_wanted and (
+        held(role, facts, rotation.next)
+        or (role not in who.given and not held(role, facts, recorded(authorities, role)))
+    ):
         return None
     return _entered(observed, Phase.PREPARING, next="")
 
@@ -117,13 +154,18 @@ def begin_rotation(observed: Observed) -> RecordRotation | None:
         return None
     if observed.status.tls is not None and observed.status.tls.change is not None:
         return None
-    asked = _asked(observed)
-    wanted = asked or _due(observed)
+    asked, others = _asked(observed), _others(observed)
+    wanted = others or asked or _due(observed)
     if not wanted:
         return None
     why = f"as the annotation asks ({observed.rotation_asked})" if asked else "it nears its end"
+    if others:
+        why = "another one is to take its place"
     words = f"Rotate the {wanted[0]} authority: {why}"
-    return _recorded(authorities, _first(observed, wanted), words)
+    who = tls_identity(observed)
+    given = [NAMES[role] for role in AUTHORITIES if who and role in who.given]
+    owned = authorities.model_copy(update={"given": tuple(given)})
+    return _recorded(owned, _first(observed, wanted), words)
 
 
 def rotate(observed: Observed) -> RecordRotation | ReplaceAuthority | None:
@@ -143,18 +185,42 @@ def rotate(observed: Observed) -> RecordRotation | ReplaceAuthority | None:
     return _entered(observed, after, trust=trusted.get(after, ())) if after else None
 
 
+def _spread(
+    observed: Observed, who: Holder, following: str, *, given: bool = False
+) -> RecordRotation:
+    """What is next is known; it may be what the members trusted before it all began."""
+    found = under_way(observed)
+    assert found is not None
+    authorities, _, role = found
+    old = recorded(authorities, role)
+    if following != old:
+        return _entered(observed, Phase.SPREADING, next=following, given=given)
+    return _entered(observed, Phase.DROPPING, trust=(old,), next=old, given=role in who.given)
+
+
 def _replace(
     observed: Observed, authorities: AuthorityStatus, rotation: AuthorityRotation, role: Role
-) -> ReplaceAuthority | None:
+) -> ReplaceAuthority | RecordRotation | None:
     if was_refused_just_now(observed, secret_name(observed.name, role)):
         return None
+    name, given = NAMES[role], authorities.given or ()
+    was_given = name in given
+    others = [one for one in given if one != name]
     then = _first(observed, (rotation.then,)) if rotation.then else None
-    update = {NAMES[role]: rotation.next, "rotation": then}
+    update = {
+        name: rotation.next,
+        "given": (*others, name) if rotation.given else tuple(others),
+        "rotation": then,
+    }
+    after = authorities.model_copy(update=update)
+    if was_given or rotation.given or rotation.next == recorded(authorities, role):
+        words = f"The {name} authority has been replaced: all trust the one that is wanted, alone"
+        return RecordRotation(authorities=after, why=words)
     return ReplaceAuthority(
         role=role,
         secret=secret_name(observed.name, role),
         by=rotation.next,
-        then=authorities.model_copy(update=update),
+        then=after,
     )
 
 
@@ -215,6 +281,21 @@ def _due(observed: Observed) -> tuple[str, ...]:
     )
 
 
+def _others(observed: Observed) -> tuple[str, ...]:
+    """The authorities in whose place the user has put others, in the spec or in a Secret."""
+    who, authorities = tls_identity(observed), observed.status.authorities
+    if who is None or authorities is None:
+        return ()
+    offered = {role: offered_authority(observed, who, role) for role in who.named}
+    others = [
+        role
+        for role in AUTHORITIES
+        if role in who.coming_authorities
+        or offered.get(role, "") not in {"", recorded(authorities, role)}
+    ]
+    return tuple(NAMES[role] for role in others)
+
+
 def _first(observed: Observed, names: tuple[str, ...]) -> AuthorityRotation:
     return AuthorityRotation(
         authority=names[0],
@@ -225,7 +306,7 @@ def _first(observed: Observed, names: tuple[str, ...]) -> AuthorityRotation:
 
 
 def _entered(
-    observed: Observed, phase: Phase, *, trust: Bundle = (), **changes: str
+    observed: Observed, phase: Phase, *, trust: Bundle = (), **changes: str | bool
 ) -> RecordRotation:
     """`trust`: members are restarted to trust exactly these authorities."""
     found = under_way(observed)
@@ -233,16 +314,34 @@ def _entered(
     authorities, rotation, role = found
     since = observed.now.replace(microsecond=0)
     update = {"phase": phase.value, "since": since, **changes}
-    rendered = None
-    if trust:
-        assert observed.status.rendered is not None
-        rendered = trusting(observed.status.rendered, {VOLUMES[role]: bundle_key(trust)})
+    new = rotation.model_copy(update=update)
+    rendered = _trusting(observed, authorities, new, role, trust) if trust else None
     return _recorded(
         authorities,
-        rotation.model_copy(update=update),
+        new,
         _WORDS[phase].format(rotation.authority),
         rendered=rendered,
     )
+
+
+def _trusting(
+    observed: Observed,
+    authorities: AuthorityStatus,
+    rotation: AuthorityRotation,
+    role: Role,
+    trust: Bundle,
+) -> Rendering:
+    """The template with which members trust these, and nothing else anew; but where members are
+    called by other certificates from now on, their options may have to say so.
+    """
+    made, bootstrap, applied = observed.status.rendered, observed.status.bootstrap, observed.applied
+    assert made is not None
+    had_names = NAMES[role] in (authorities.given or ())
+    if role is Role.PEER_CA and rotation.given is not had_names and bootstrap and applied:
+        after = authorities.model_copy(update={"rotation": rotation})
+        status = observed.status.model_copy(update={"authorities": after})
+        made = rendered_for(dataclasses.replace(observed, status=status), applied, bootstrap)
+    return trusting(made, {VOLUMES[role]: bundle_key(trust)})
 
 
 def _recorded(

@@ -2,7 +2,8 @@
 
 Pure; a part of the rules in `certificates`.  What must never happen: a certificate reaching the
 members that some of them, or their clients, don't know the authority of.  Members read whom they
-trust at their start, so the authority is recorded, and nothing under another one is ever copied.
+trust at their start, so the authority is recorded, and nothing under another one is ever copied;
+`rotation` has another one trusted first, and recorded then.
 """
 
 import json
@@ -16,8 +17,14 @@ from controllers.cluster.certificates.due import is_strange
 from controllers.cluster.certificates.facts import ISSUER, Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.orders import order_of
-from controllers.cluster.certificates.sources import OrderFacts, Source, SourceFacts
+from controllers.cluster.certificates.sources import (
+    OrderFacts,
+    Source,
+    SourceFacts,
+    sources_of,
+)
 from controllers.cluster.certificates.subjects import secret_name
+from controllers.cluster.certificates.trust import ROLES, Phase, trust_of
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.certificate_steps import (
     CopyCertificates,
@@ -32,20 +39,19 @@ from controllers.cluster.plan.steps import Wait
 _RECHECK_S: Final = 5.0
 
 
-def recorded_authority(observed: Observed, role: Role) -> str:
-    """What status has of the authority of a leaf; empty before that is recorded."""
+def signing_authority(observed: Observed, role: Role) -> str:
+    """Which authority a leaf is to be of, as status records them; empty before it does."""
     authorities = observed.status.authorities
-    if authorities is None:
-        return ""
-    return authorities.client if ISSUER[role] is Role.CLIENT_CA else authorities.peer
+    return trust_of(authorities, ISSUER[role]).signer if authorities else ""
 
 
-def authority_of_sources(observed: Observed, who: Holder, authority: Role) -> str:
-    """What is to be recorded of an authority that is the user's; empty while that is not known."""
-    for source in who.sources:
-        if ISSUER[source.role] is authority:
-            return _facts(observed, source).authority
-    return ""
+def offered_authority(observed: Observed, who: Holder, authority: Role) -> str:
+    """What is to be recorded of an authority that is the user's; empty while its Secrets can't be
+    used, or don't agree.
+    """
+    found = [_facts(observed, one) for one in who.sources if ISSUER[one.role] is authority]
+    prints = {facts.authority for facts in found}
+    return prints.pop() if len(prints) == 1 and not any(one.problem for one in found) else ""
 
 
 def wanted_orders(observed: Observed, who: Holder) -> OrderCertificates | None:
@@ -67,7 +73,7 @@ def wanted_copies(observed: Observed, who: Holder) -> CopyCertificates | None:
 
     A Secret for two roles has to be fit for both.
     """
-    unfit = {source.secret for source in who.sources if _trouble(observed, source)}
+    unfit = {source.secret for source in who.sources if not _signs(observed, who, source)}
     wanted = []
     for source in who.sources:
         facts, there = _facts(observed, source), observed.certificates.facts.get(source.role)
@@ -103,7 +109,7 @@ def source_trouble(observed: Observed, who: Holder) -> Wait | None:
             )
             if late is not None:
                 return late
-        trouble = _trouble(observed, source)
+        trouble = _trouble(observed, who, source)
         if trouble:
             missing = _facts(observed, source).missing
             reason = Reason.CERTIFICATE_SECRET_MISSING if missing else Reason.CERTIFICATE_REFUSED
@@ -114,7 +120,7 @@ def source_trouble(observed: Observed, who: Holder) -> Wait | None:
 def copy_pending(observed: Observed, who: Holder) -> Wait | None:
     """What is about to be copied."""
     for source in who.sources:
-        if not _facts(observed, source).copied:
+        if _signs(observed, who, source) and not _facts(observed, source).copied:
             return _refused(observed, secret_name(who.name, source.role)) or Wait(
                 reason=Reason.CERTIFICATES_PENDING,
                 message=f"Secret {source.secret} is being copied to"
@@ -139,9 +145,31 @@ def running_out(observed: Observed, who: Holder) -> tuple[Source, datetime] | No
     return min(late, key=lambda one: one[1], default=None)
 
 
+def lost_copy(observed: Observed, who: Holder) -> str:
+    """A certificate that has to stay for now, as its Secret already has one of another authority,
+    and that is gone; empty when there is none.
+    """
+    kept = [role for role in who.leaves if ISSUER[role] in who.given]
+    signing = {source.role for source in who.sources if _signs(observed, who, source)}
+    for role in kept:
+        found = observed.certificates.facts.get(role)
+        if role not in signing and (found is None or found.problem):
+            return (
+                f"Secret {secret_name(who.name, role)} is missing or spoilt, and nobody has a"
+                " certificate of the authority that the members trust: put one into your Secret"
+            )
+    return ""
+
+
+def changes_owner(applied: TLS, wanted: TLS) -> bool:
+    """Whether an edit makes an authority the user's that is not, or the other way round."""
+    before, after = (sources_of("", tls) for tls in (applied, wanted))
+    return {ISSUER[one.role] for one in before} != {ISSUER[one.role] for one in after}
+
+
 def refused_sources(observed: Observed, applied: TLS, wanted: TLS) -> tuple[FieldError, ...]:
-    """What an edit can't change once an authority is trusted: whose it is, the operator's or the
-    user's.  Another Secret by the same authority is fine.
+    """What an edit can't change while the cluster forms, once an authority is recorded: whose it
+    is, the operator's or the user's.  Another Secret by the same authority is fine.
     """
     if observed.status.authorities is None:
         return ()
@@ -153,8 +181,8 @@ def refused_sources(observed: Observed, applied: TLS, wanted: TLS) -> tuple[Fiel
     return tuple(
         FieldError(
             f"spec.security.tls.{field}",
-            "can't be set or unset on a cluster that exists: the members trust the authority that"
-            " they started with",
+            "can't be set or unset while the cluster forms: the members trust the authority that"
+            " they start with",
             "Leave it out, as it was." if before is None else f"Set it back to {_shown(before)}.",
         )
         for field, before, after in pairs
@@ -205,10 +233,28 @@ def _facts(observed: Observed, source: Source) -> SourceFacts:
     return observed.certificates.sources.get(source.role, SourceFacts(problem="It was not read"))
 
 
-def _trouble(observed: Observed, source: Source) -> str:
-    facts, known = _facts(observed, source), recorded_authority(observed, source.role)
-    if facts.problem or not known or facts.authority == known:
+def _signs(observed: Observed, who: Holder, source: Source) -> bool:
+    """Whether what a source holds can be used now: it is fit, and of the authority that signs."""
+    facts = _facts(observed, source)
+    if facts.problem or ISSUER[source.role] not in who.given:
+        return False
+    return facts.authority == signing_authority(observed, source.role)
+
+
+def _trouble(observed: Observed, who: Holder, source: Source) -> str:
+    """What is wrong with a source; nothing where its authority is only to be trusted first."""
+    facts, known = _facts(observed, source), signing_authority(observed, source.role)
+    if facts.problem or not known:
         return facts.problem
+    others = [one for one in who.sources if ISSUER[one.role] is ISSUER[source.role]]
+    unlike = [one.secret for one in others if _facts(observed, one).authority != facts.authority]
+    if unlike and not any(_facts(observed, one).problem for one in others):
+        return f"Secrets {source.secret} and {unlike[0]} have different authorities: use one"
+    rotation = observed.status.authorities.rotation if observed.status.authorities else None
+    waits = rotation is not None and rotation.phase == Phase.ISSUING and rotation.given
+    waits = waits and ROLES.get(rotation.authority if rotation else "") is ISSUER[source.role]
+    if facts.authority == known or (observed.status.cluster_id and not waits):
+        return ""
     return (
         f"Secret {source.secret} ({source.field}) can't be used: its ca.crt is not the authority"
         " that the members trust since they started: put the same certificates there as before"

@@ -12,7 +12,8 @@ import orjson
 
 from api.labels import RESTART_ANNOTATION, config_map_name, stateful_set_name
 from api.v1alpha1.cluster import ClusterSpec
-from api.v1alpha1.cluster_status import BootstrapStatus, Rendering
+from api.v1alpha1.cluster_status import AuthorityStatus, BootstrapStatus, Rendering
+from controllers.cluster.certificates.trust import callers_have_names
 from controllers.cluster.membership import (
     Membership,
     is_asleep,
@@ -49,10 +50,15 @@ def identity(observed: Observed, bootstrap: BootstrapStatus) -> Identity:
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _rendering(
-    who: Identity, spec_json: str, restart: str, bundles: tuple[tuple[str, str], ...]
+    who: Identity,
+    spec_json: str,
+    restart: str,
+    bundles: tuple[tuple[str, str], ...],
+    *,
+    named_callers: bool,
 ) -> Rendering:
     spec = ClusterSpec.model_validate_json(spec_json)
-    options = options_of(spec, who.listeners)
+    options = options_of(spec, who.listeners, named_callers=named_callers)
     digest = digest_of(options, spec.version)
     template = pod_template(who, spec, digest, restart=restart, bundles=dict(bundles))
     return Rendering(pod_template=template, options=options, digest=digest)
@@ -64,10 +70,18 @@ def rendering(
     *,
     restart: str = "",
     bundles: Mapping[str, str] | None = None,
+    authorities: AuthorityStatus | None = None,
 ) -> Rendering:
     """What this version of the operator makes of a spec. Nobody may change it: it is shared."""
     mounted = tuple(sorted((bundles or {}).items()))
-    return _rendering(who, spec.model_dump_json(), restart, mounted)
+    named = spec.security.tls.peer_certificate_secret is not None
+    return _rendering(
+        who,
+        spec.model_dump_json(),
+        restart,
+        mounted,
+        named_callers=callers_have_names(authorities, named=named),
+    )
 
 
 def rendered_for(observed: Observed, spec: ClusterSpec, bootstrap: BootstrapStatus) -> Rendering:
@@ -76,8 +90,13 @@ def rendered_for(observed: Observed, spec: ClusterSpec, bootstrap: BootstrapStat
     """
     recorded = observed.status.rendered
     bundles = mounted_bundles(recorded.pod_template["spec"]) if recorded else {}
-    restart = restart_asked(observed)
-    return rendering(identity(observed, bootstrap), spec, restart=restart, bundles=bundles)
+    return rendering(
+        identity(observed, bootstrap),
+        spec,
+        restart=restart_asked(observed),
+        bundles=bundles,
+        authorities=observed.status.authorities,
+    )
 
 
 def restart_asked(observed: Observed) -> str:

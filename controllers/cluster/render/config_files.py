@@ -43,10 +43,12 @@ DATA_DIRECTORY: Final = f"{DATA_MOUNT_PATH}/data"
 _REMEMBERED: Final = 4096
 
 
-def options_of(spec: ClusterSpec, listeners: Listeners) -> dict[str, Any]:
-    """What all members have in common, as keys of the file: our settings, then the user's."""
+def options_of(spec: ClusterSpec, listeners: Listeners, *, named_callers: bool) -> dict[str, Any]:
+    """What all members have in common, as keys of the file: our settings, then the user's.
+
+    `named_callers`: members may be called by certificates with names in them.
+    """
     version = parse_version(spec.version)
-    named_callers = spec.security.tls.peer_certificate_secret is not None
     client_urls = (f"{scheme}://0.0.0.0:{CLIENT_PORT}" for scheme in listeners.client)
     return {
         "data-dir": DATA_DIRECTORY,
