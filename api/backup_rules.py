@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from api.duration import parse_duration
 from api.errors import FieldError
 from api.v1alpha1.backup import BackupSpec
 from api.v1alpha1.backup_stores import S3
 from api.v1alpha1.restore_source import StoreSource
 
+_SHORTEST_NS: Final = 10**9
+_LONGEST_NS: Final = 600 * 10**9
 _FIELDS: Final = {"S3": "s3", "GCS": "gcs", "Azure": "azure", "Local": "local"}
 
 
@@ -33,6 +36,20 @@ def backup_errors(spec: BackupSpec) -> Iterator[FieldError]:
             "says which backups of a schedule are kept, and there is no spec.schedule",
             "Leave one out, or add the other.",
         )
+    yield from _continuous_errors(spec)
+
+
+def _continuous_errors(spec: BackupSpec) -> Iterator[FieldError]:
+    if spec.continuous is None or not spec.continuous.enabled:
+        return
+    if spec.schedule is None:
+        yield FieldError(
+            "spec.continuous.enabled",
+            "keeps the changes between the backups of a schedule, and there is no spec.schedule",
+            "Add one, such as 0 */6 * * *.",
+        )
+    if not _SHORTEST_NS <= parse_duration(spec.continuous.flush_interval) <= _LONGEST_NS:
+        yield FieldError("spec.continuous.flushInterval", "must be from 1s to 10m")
 
 
 def store_errors(spec: BackupSpec | StoreSource, path: str) -> Iterator[FieldError]:
@@ -96,20 +113,7 @@ def backup_not_supported_yet(spec: BackupSpec, namespace: str) -> tuple[FieldErr
                 "Name a PersistentVolumeClaim in spec.local.claimName.",
             )
         )
-    errors += [
-        FieldError(
-            f"spec.{field}", f"{problem}, which this version of the operator does not do", remedy
-        )
-        for field, asked, problem, remedy in _not_done(spec)
-        if asked
-    ]
     return tuple(errors)
-
-
-def _not_done(spec: BackupSpec) -> Iterator[tuple[str, bool, str, str]]:
-    """Yield each field, whether it asks for anything, for what, and what to do instead."""
-    archive = spec.continuous is not None and spec.continuous.enabled
-    yield "continuous.enabled", archive, "asks for the changes in between", "Leave it out."
 
 
 def _is_address(url: str) -> bool:

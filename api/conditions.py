@@ -39,6 +39,11 @@ class ConditionType(StrEnum):
     SPACE_AVAILABLE = "SpaceAvailable", "True", "No member's database is near its quota."
     DATA_CONSISTENT = "DataConsistent", "True", "No member's data differs from the others'."
     VERIFIED = "Verified", "True", "Of an EtcdBackup: it was restored, and is what was saved."
+    ARCHIVER_READY = (
+        "ArchiverReady",
+        "True",
+        "The changes of the cluster are kept as they come; only with spec.continuous.enabled.",
+    )
     PAUSED = "Paused", "False", "spec.paused is true: the operator changes nothing."
 
 

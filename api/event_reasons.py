@@ -168,6 +168,18 @@ class EventReason(StrEnum):
     )
     BACKUP_VERIFYING = _of(Reason.BACKUP_VERIFYING)
     BACKUP_VERIFIED = _of(Reason.BACKUP_VERIFIED)
+    ARCHIVER_APPLIED = (
+        "ArchiverApplied",
+        "The Deployment that keeps the changes was made, or corrected.",
+    )
+    ARCHIVER_DELETED = (
+        "ArchiverDeleted",
+        "The Deployment that keeps the changes was deleted.",
+    )
+    BASE_MADE = (
+        "BaseMade",
+        "An EtcdBackup was made between two times of the schedule, for changes to go on from.",
+    )
     SCHEDULE_MISSED = (
         "ScheduleMissed",
         "A time of the schedule passed by more than startingDeadlineSeconds: it is not made up.",
@@ -242,6 +254,8 @@ class EventReason(StrEnum):
     STORE_FULL = _of(Reason.STORE_FULL)
     STORE_UNAVAILABLE = _of(Reason.STORE_UNAVAILABLE)
     STORE_REFUSED = _of(Reason.STORE_REFUSED)
+    ARCHIVER_FAILING = _of(Reason.ARCHIVER_FAILING)
+    BASE_NEEDED = _of(Reason.BASE_NEEDED)
     OPERATOR_IMAGE_UNKNOWN = _of(Reason.OPERATOR_IMAGE_UNKNOWN)
     CLOCK_BEHIND = _of(Reason.CLOCK_BEHIND)
     EDITED_TOO_LATE = _of(Reason.EDITED_TOO_LATE)

@@ -24,6 +24,8 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 CLUSTER_UID_LABEL: Final = f"{GROUP}/cluster-uid"
 # On the Job of an EtcdBackup and its pods.
 BACKUP_UID_LABEL: Final = f"{GROUP}/backup-uid"
+# The component of what keeps the changes between backups.
+ARCHIVER_COMPONENT: Final = "archiver"
 # On the Job of an EtcdRestore and its pods, and on the EtcdCluster that it made.
 RESTORE_UID_LABEL: Final = f"{GROUP}/restore-uid"
 # On an EtcdBackup that a schedule made: the uid of the one with the schedule.
@@ -136,6 +138,17 @@ def selector_labels(cluster: str) -> dict[str, str]:
 def backup_labels(cluster: str) -> dict[str, str]:
     """Return the labels of the pods that take backups of one cluster in its namespace."""
     return {NAME_LABEL: "etcd-backup", INSTANCE_LABEL: cluster, MANAGED_BY_LABEL: MANAGED_BY}
+
+
+def archiver_labels(cluster: str, backup_uid: str) -> dict[str, str]:
+    """Return the labels of the pod that keeps the changes for one EtcdBackup: where backups may
+    call the members, it may.
+    """
+    return {
+        **backup_labels(cluster),
+        COMPONENT_LABEL: ARCHIVER_COMPONENT,
+        BACKUP_UID_LABEL: backup_uid,
+    }
 
 
 def restore_labels(cluster: str) -> dict[str, str]:

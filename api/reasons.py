@@ -516,6 +516,27 @@ class Reason(StrEnum):
         "Backups were made for times that, by the operator's clock, are still to come.",
         "Correct the clock; if it was ahead once, make another EtcdBackup with the schedule.",
     )
+    ARCHIVING = "Archiving", "Changes are kept as they come.", "None."
+    ARCHIVER_STARTING = (
+        "ArchiverStarting",
+        "The pod that keeps the changes is being made, or has just begun.",
+        "Wait; when it lasts, look at the pods of the Deployment in status.archive.name.",
+    )
+    ARCHIVER_SILENT = (
+        "ArchiverSilent",
+        "The pod that keeps the changes does not say how far it is.",
+        "Read its log; a NetworkPolicy has to let the operator in to port 8080 of it.",
+    )
+    ARCHIVER_FAILING = (
+        "ArchiverFailing",
+        "Changes can't be kept at the moment, in the words of etcd or of the store.",
+        "Correct what the message names; it is tried again all the time.",
+    )
+    BASE_NEEDED = (
+        "BaseNeeded",
+        "Changes can't be kept before there is a backup that they go on from.",
+        "Wait: one is made at once, and when it fails another one some minutes later.",
+    )
     BACKUP_EXPIRED = (
         "BackupExpired",
         "The backup is beyond the retention policy of its schedule: its data are deleted.",

@@ -24,8 +24,9 @@ from api.labels import (
 )
 from cli.admission import Admission, assemble_admission
 from cli.environment import discover_cluster_domain
-from cli.etcd_dialer import make_dialer, runs_inside
+from cli.etcd_dialer import make_dialer, make_pages, runs_inside
 from cli.settings import Settings
+from controllers.backup.archive.metrics import ArchiveMetrics
 from controllers.backup.metrics import BackupMetrics
 from controllers.backup.observe import BY_BACKUP_UID, BY_SCHEDULE_UID
 from controllers.backup.observe import Sources as BackupSources
@@ -50,7 +51,16 @@ from controllers.loop_lag import LoopLag
 from controllers.manager import Manager
 from controllers.metrics import ReconcileCollector, new_registry
 from controllers.metrics_auth import MetricsAuth
-from controllers.resources import BACKUPS, CLAIMS, CLUSTERS, JOBS, OWNED, PODS, RESTORES
+from controllers.resources import (
+    BACKUPS,
+    CLAIMS,
+    CLUSTERS,
+    DEPLOYMENTS,
+    JOBS,
+    OWNED,
+    PODS,
+    RESTORES,
+)
 from controllers.restore.metrics import RestoreMetrics
 from controllers.restore.observe import (
     BY_BACKUP,
@@ -97,6 +107,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
     etcd_calls, lag = EtcdCallMetrics(), LoopLag()
     cluster_metrics = ClusterMetrics()
     backup_metrics, restore_metrics = BackupMetrics(), RestoreMetrics()
+    archive_metrics = ArchiveMetrics(_now)
     channels = ChannelPool(make_dialer(settings, api), observer=etcd_calls)
     informers = _informers(settings, api)
     elector = _elector(settings, api)
@@ -107,7 +118,9 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
     }
     controllers = (
         _cluster_controller(settings, shared, queues, informers, cluster_metrics),
-        _backup_controller(settings, shared, queues, informers, backup_metrics),
+        _backup_controller(
+            settings, shared, queues, informers, backup_metrics, archive_metrics=archive_metrics
+        ),
         _restore_controller(settings, shared, queues, informers, restore_metrics),
     )
     admission = assemble_admission(settings, api, informers[CLAIMS], _now)
@@ -121,6 +134,7 @@ def assemble(settings: Settings, api: KubeApi, requests: RequestMetrics) -> Oper
         etcd_calls,
         cluster_metrics,
         backup_metrics,
+        archive_metrics,
         restore_metrics,
         lag,
         *([ElectionCollector(elector)] if isinstance(elector, LeaderElector) else []),
@@ -187,7 +201,7 @@ def _informers(settings: Settings, api: KubeApi) -> Informers:
                 BY_RESTORE_UID: by_label(RESTORE_UID_LABEL),
             },
         )
-        for resource in (*OWNED, PODS, CLAIMS, JOBS)
+        for resource in (*OWNED, PODS, CLAIMS, JOBS, DEPLOYMENTS)
     }
     return {**ours, **made}
 
@@ -253,14 +267,19 @@ def _backup_controller(
     queues: Queues,
     informers: Informers,
     metrics: BackupMetrics,
+    *,
+    archive_metrics: ArchiveMetrics,
 ) -> Controller:
     queue, backups = queues[BACKUPS.plural], informers[BACKUPS]
     reconciler = BackupReconciler(
-        BackupSources(informers=informers, image=settings.image),
+        BackupSources(
+            informers=informers, image=settings.image, pages=make_pages(settings, shared.api)
+        ),
         shared.api,
         own_writes=OwnWrites(clock=time.monotonic),
         events=EventRecorder(shared.api),
         metrics=metrics,
+        archive_metrics=archive_metrics,
         now=_now,
         remaining_s=shared.remaining_s,
     )
@@ -268,7 +287,7 @@ def _backup_controller(
         BACKUPS.plural: backups.add_handler(EnqueueSelf(queue)),
         "children": backups.add_handler(EnqueueOwner(queue, backups, label=SCHEDULE_UID_LABEL)),
     }
-    for resource in (JOBS, PODS):
+    for resource in (JOBS, PODS, DEPLOYMENTS):
         handler = EnqueueOwner(queue, backups, label=BACKUP_UID_LABEL)
         handlers[resource.plural] = informers[resource].add_handler(handler)
     return Controller(

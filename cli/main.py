@@ -97,6 +97,16 @@ def delete(order: str, **folders: Path) -> None:
 
 @agent.command()
 @_order_options
+@click.option("--port", type=int, default=8080, help="Where it says how far it is.")
+def archive(order: str, port: int, **folders: Path) -> None:
+    """Keep a cluster's changes in a store as they come, until SIGTERM."""
+    from cli.agent.command import Folders, archive_changes  # noqa: PLC0415 - as above
+
+    _leave(archive_changes(order, Folders(**folders), port))
+
+
+@agent.command()
+@_order_options
 def examine(order: str, **folders: Path) -> None:
     """Read all of a backup, and say whether it can be restored."""
     from cli.agent.command import Folders, examine_backup  # noqa: PLC0415 - as above

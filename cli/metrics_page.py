@@ -1,9 +1,11 @@
 """Turns the collectors into docs/reference/metrics.md.  Called by hack/generate.py."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from prometheus_client import Metric
 
+from controllers.backup.archive.metrics import ArchiveMetrics
 from controllers.backup.metrics import BackupMetrics
 from controllers.cluster.metrics import ClusterMetrics
 from controllers.io_metrics import (
@@ -47,6 +49,7 @@ def render_page() -> str:
 def _families() -> Iterator[Metric]:
     collectors = (
         BackupMetrics(),
+        ArchiveMetrics(lambda: datetime.now(UTC)),  # noqa: TID251 - no sample asks for it
         RestoreMetrics(),
         ClusterMetrics(),
         QueueCollector(()),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from api.conditions import ConditionType, find_condition
+from api.conditions import ConditionStatus, ConditionType, find_condition
 from api.event_reasons import EventReason
 from api.v1alpha1.common import Condition
 from controllers.resources import EVENTS
@@ -48,9 +48,18 @@ def happening(reason: EventReason, message: str) -> Happening:
 
 def newly_stalled(before: Sequence[Condition], after: Sequence[Condition]) -> Iterator[Happening]:
     """That help is needed, when that begins or has another reason than before."""
-    old = find_condition(before, ConditionType.STALLED)
-    new = find_condition(after, ConditionType.STALLED)
-    if new is None or new.status != "True":
+    yield from newly(ConditionType.STALLED, "True", before, after)
+
+
+def newly(
+    kind: ConditionType,
+    status: ConditionStatus,
+    before: Sequence[Condition],
+    after: Sequence[Condition],
+) -> Iterator[Happening]:
+    """That the condition has this status, when that begins or has another reason than before."""
+    old, new = find_condition(before, kind), find_condition(after, kind)
+    if new is None or new.status != status:
         return
     is_new = old is None or (old.status, old.reason) != (new.status, new.reason)
     reason = _BY_VALUE.get(new.reason)

@@ -18,6 +18,8 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 CERTIFICATES = Resource("cert-manager.io", "v1", "certificates", "Certificate")
 # Of backups; a cluster has none.
 JOBS = Resource("batch", "v1", "jobs", "Job")
+# Of backups too: what keeps the changes.
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 PODS = Resource("", "v1", "pods", "Pod")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)

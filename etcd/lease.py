@@ -11,10 +11,13 @@ from etcd.ids import LeaseID
 from etcd.proto import lease_pb2 as pb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from etcd.transport import Transport
 
 TIMEOUT_S = 8.0
 ANY_ID = LeaseID(0)
+_RENEWED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +76,31 @@ class LeaseClient:
         finally:
             call.cancel()
         if answer is None:
-            raise UnavailableError(
-                "the server ended the stream", cause=TransportCause.CLOSED, rpc="LeaseKeepAlive"
-            )
+            raise _stream_ended()
         if answer.ttl <= 0:
             raise LeaseNotFoundError("requested lease not found", rpc="LeaseKeepAlive")
         return answer.ttl
+
+    async def keep_all_alive(
+        self, lease_ids: Sequence[LeaseID], *, timeout_s: float = TIMEOUT_S
+    ) -> frozenset[LeaseID]:
+        """Renews many leases through one stream; returns those that are gone. Retry-safe.
+
+        timeout_s: for each few hundred of them.
+        """
+        gone: set[LeaseID] = set()
+        call = self._transport.duplex(rpc.LEASE_KEEP_ALIVE)
+        try:
+            for at in range(0, len(lease_ids), _RENEWED_AT_ONCE):
+                some = lease_ids[at : at + _RENEWED_AT_ONCE]
+                requests = [pb.LeaseKeepAliveRequest(id=lease_id) for lease_id in some]
+                answers = await call.exchange_all(requests, timeout_s=timeout_s)
+                if len(answers) < len(some):
+                    raise _stream_ended()
+                gone |= {LeaseID(answer.id) for answer in answers if answer.ttl <= 0}
+        finally:
+            call.cancel()
+        return frozenset(gone)
 
     async def time_to_live(
         self, lease_id: LeaseID, *, keys: bool = False, timeout_s: float = TIMEOUT_S
@@ -101,3 +123,9 @@ class LeaseClient:
             rpc.LEASE_LEASES, pb.LeaseLeasesRequest(), timeout_s=timeout_s
         )
         return tuple(LeaseID(lease.id) for lease in answer.leases)
+
+
+def _stream_ended() -> UnavailableError:
+    return UnavailableError(
+        "the server ended the stream", cause=TransportCause.CLOSED, rpc="LeaseKeepAlive"
+    )

@@ -17,7 +17,7 @@ from etcd.errors import EtcdError, TransportCause, UnavailableError
 from etcd.rpc import Req, Resp, Rpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
 
 class CallObserver(Protocol):
@@ -121,6 +121,21 @@ class Duplex(Generic[Req, Resp]):
             async with asyncio.timeout(timeout_s):
                 await self._call.write(request)
                 return await self.read()
+
+    async def exchange_all(self, requests: Iterable[Req], *, timeout_s: float) -> list[Resp]:
+        """All requests, then as many answers, or fewer where the server ends the call.
+
+        At most some hundred at a time: the server waits for whom it answers. After the deadline the
+        call is dead.
+        """
+        with measured(self._rpc, self._observer), _deadline_as_error(self._rpc):
+            async with asyncio.timeout(timeout_s):
+                sent = 0
+                for request in requests:
+                    await self._call.write(request)
+                    sent += 1
+                answers = [await self.read() for _ in range(sent)]
+                return [answer for answer in answers if answer is not None]
 
     def cancel(self) -> None:
         """Ends the call; safe to repeat."""

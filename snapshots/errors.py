@@ -202,3 +202,36 @@ class ServedDataError(RestoreError):
 
 class NotServedError(RestoreError):
     """The etcd that was started on the data does not answer, or not to what it is asked."""
+
+
+# ---------------------------------------------------------------- changes between backups
+class ChangesError(SnapshotsError):
+    """What was found of a change log can't be used as it is, or can't be gone on with."""
+
+
+class SegmentInvalidError(ChangesError):
+    """The object is no segment, or not a whole one: the text says what is wrong with it."""
+
+
+class SegmentTooNewError(SegmentInvalidError):
+    """A later release wrote it: use that one."""
+
+
+class NotRestorableError(ChangesError):
+    """No backup and changes lead to the target: the text says what can be restored instead."""
+
+
+class BaseNeededError(ChangesError):
+    """Changes can be kept only from another backup on."""
+
+
+class WrongSourceError(ChangesError):
+    """Who was asked is of another cluster than the log, or of a version that loses changes."""
+
+
+class FencedError(ChangesError):
+    """Another archiver writes this log."""
+
+
+class ReplayError(ChangesError):
+    """etcd did not become what was recorded."""

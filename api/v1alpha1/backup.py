@@ -10,7 +10,9 @@ from api.v1alpha1.common import (
     FREE_FORM,
     INT32,
     INT64,
+    MAX_SUBDOMAIN_LENGTH,
     Conditions,
+    Duration,
     Flag,
     Integer,
     Json,
@@ -35,6 +37,9 @@ SCHEDULE_PATTERN: Final = (
 MAX_SCHEDULE_LENGTH: Final = 128
 _LONGEST_S: Final = 366 * 86400
 _MOST_PERIODS: Final = 10_000
+MAX_WINDOWS: Final = 32
+# <cluster ID>-<epoch>/<backup>
+_MAX_FOLDER_LENGTH: Final = 16 + 1 + 10 + 1 + MAX_SUBDOMAIN_LENGTH
 
 
 def _check_due(text: str) -> str:
@@ -90,7 +95,23 @@ class Encryption(Model):
 class Continuous(Model):
     """The changes between two backups, kept as they come."""
 
-    enabled: Flag = Field(default=False, description="Whether changes are kept.")
+    enabled: Flag = Field(
+        default=False,
+        description="Whether changes are kept. It takes a schedule: its backups are what the"
+        " changes go on from. One is made at once where none goes on from what is there.",
+    )
+    flush_interval: Duration = Field(
+        default="20s",
+        description="How long changes wait at most until they are in the store: what is lost when"
+        " the cluster is lost. From 1s to 10m.",
+    )
+    max_bytes: Integer = Field(
+        default=10 * 2**20,
+        ge=64 * 2**10,
+        le=64 * 2**20,
+        description="How many bytes of changes go to the store without waiting any longer.",
+        json_schema_extra=INT32,
+    )
 
 
 class Verify(Model):
@@ -147,7 +168,9 @@ class BackupSpec(Model):
         " does.",
     )
     continuous: Continuous | None = Field(
-        default=None, description="Whether changes are kept as well; not supported yet."
+        default=None,
+        description="Whether the changes between two backups are kept as well, by a pod of its own,"
+        " so that any state in between can be restored.",
     )
     verify: Verify | None = Field(
         default=None,
@@ -184,6 +207,46 @@ class BackupSpec(Model):
     retention_policy: RetentionPolicy = Field(
         default_factory=RetentionPolicy,
         description="Which backups of the schedule are kept. Unset: all.",
+    )
+
+
+class Window(Model):
+    """A time of which every state can be restored: a backup, and all changes after it."""
+
+    start_time: Time = Field(description="The time of its first state.")
+    end_time: Time = Field(description="Up to which time all changes are in the store.")
+    start_revision: Integer = Field(
+        description="The revision of its first state.", json_schema_extra=INT64
+    )
+    end_revision: Integer = Field(
+        description="The last revision whose changes are in the store.", json_schema_extra=INT64
+    )
+    base: Text = Field(
+        description="The backup that the first state is in: its folder in the store.",
+        max_length=_MAX_FOLDER_LENGTH,
+    )
+
+
+class ArchiveStatus(Model):
+    """How far the changes are kept. What came after is lost with the cluster."""
+
+    name: Text = Field(default="", description="The Deployment that keeps them.", max_length=63)
+    revision: Integer | None = Field(
+        default=None,
+        description="Up to which revision all changes are in the store.",
+        json_schema_extra=INT64,
+    )
+    time: Time | None = Field(
+        default=None, description="Up to which time all changes are in the store."
+    )
+    cluster_revision: Integer | None = Field(
+        default=None, description="Where the cluster was then.", json_schema_extra=INT64
+    )
+    lag_seconds: Integer | None = Field(
+        default=None,
+        description="How many seconds of changes would have been lost with the cluster when this"
+        " was written: while all is well that is once a minute. Metrics tell it as it is.",
+        json_schema_extra=INT64,
     )
 
 
@@ -253,6 +316,14 @@ class BackupStatus(Model):
     )
     next_schedule_time: Time | None = Field(
         default=None, description="The time of the schedule that comes next."
+    )
+    windows: Annotated[tuple[Window, ...], Field(max_length=MAX_WINDOWS)] = Field(
+        default=(),
+        description="The times of which every state can be restored, the oldest first; a new one"
+        " begins where changes were missed. The newest of them.",
+    )
+    archive: ArchiveStatus | None = Field(
+        default=None, description="How far the changes are kept, with continuous.enabled."
     )
     active: Integer = Field(
         default=0,

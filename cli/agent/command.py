@@ -19,9 +19,10 @@ import structlog
 from pydantic import ValidationError
 
 from api.v1alpha1.common import Model
+from cli.agent.archive import keep_changes
 from cli.agent.backup import NotYetError
 from cli.agent.examination import examine
-from cli.agent.failures import OF_BACKUPS, OF_RESTORES, Table, answer_of
+from cli.agent.failures import OF_BACKUPS, OF_CHANGES, OF_RESTORES, Table, answer_of
 from cli.agent.memory import use_few_arenas
 from cli.agent.removal import remove
 from cli.agent.restore import AlreadyDoneError, fetch_backup, finish_restore
@@ -29,6 +30,7 @@ from cli.agent.snapshot import NoMemberError, clean_up, read_tls, take
 from cli.agent.verification import prepare, verify
 from cli.logs import configure_logging
 from cli.settings import Settings
+from controllers.backup.archive.order import ArchiveOrder
 from controllers.backup.order import USAGE, Order, Place, Removal
 from controllers.restore.order import ALREADY_DONE, ExamineOrder, RestoreOrder
 from snapshots.errors import SnapshotsError
@@ -75,6 +77,18 @@ def delete_backup(text: str, folders: Folders) -> int:
         return None
 
     return _carry_out(Removal, text, work, OF_BACKUPS, folders.message)
+
+
+def archive_changes(text: str, folders: Folders, port: int) -> int:
+    """Keep the changes of a cluster until SIGTERM. Returns the exit code."""
+
+    async def work(order: ArchiveOrder) -> Model | None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        await keep_changes(order, os.environ, port=port, volume=folders.volume, stop=stop, now=_now)
+        return None
+
+    return _carry_out(ArchiveOrder, text, work, OF_CHANGES, folders.message)
 
 
 def examine_backup(text: str, folders: Folders) -> int:

@@ -51,6 +51,12 @@ OF_BACKUPS: Final[Table] = (
     (SnapshotsError, Reason.BACKUP_FAILED, GIVE_UP),
     (Exception, Reason.BACKUP_FAILED, TRY_AGAIN),
 )
+OF_CHANGES: Final[Table] = (
+    *_OF_STORES,
+    (KeyMissingError, Reason.ENCRYPTION_KEY_MISSING, GIVE_UP),
+    (KeyInvalidError, Reason.ENCRYPTION_KEY_REFUSED, GIVE_UP),
+    (Exception, Reason.ARCHIVER_FAILING, TRY_AGAIN),
+)
 OF_RESTORES: Final[Table] = (
     *_OF_STORES,
     (BackupMissingError, Reason.BACKUP_NOT_FOUND, GIVE_UP),

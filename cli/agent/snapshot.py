@@ -14,6 +14,7 @@ import structlog
 
 from cli.agent.backup import keys_of
 from cli.agent.store import open_ordered_store
+from controllers.backup.archive.order import ArchiveOrder
 from controllers.backup.order import (
     TLS_PATH,
     MemberAddress,
@@ -118,7 +119,7 @@ async def _first_that_can_be_saved(
     said = []
     for member in order.members:
         try:
-            client = pool.client(await _endpoint(order, member))
+            client = pool.client(await endpoint_of(order, member))
             await _check_identity(client, order, member)
             return await capture(client, store, _request(order, member, key), now=now)
         except (EtcdError, DatabaseUnreadableError, NoMemberError) as failure:
@@ -127,8 +128,11 @@ async def _first_that_can_be_saved(
     raise NoMemberError("; ".join(said) or "the order names no member")
 
 
-async def _endpoint(order: Order, member: MemberAddress) -> Endpoint:
-    """Resolved now: a pod that was restarted has another address. Raises NoMemberError."""
+async def endpoint_of(order: Order | ArchiveOrder, member: MemberAddress) -> Endpoint:
+    """Where the member is. Resolved now: a pod that was restarted has another address.
+
+    Raises NoMemberError.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_DNS_TIMEOUT_S):
@@ -172,5 +176,5 @@ def _request(order: Order, member: MemberAddress, key: EncryptionKey | None) -> 
     )
 
 
-def _cluster(order: Order) -> str:
+def _cluster(order: Order | ArchiveOrder) -> str:
     return f"{order.namespace}/{order.cluster}"

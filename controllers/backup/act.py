@@ -6,8 +6,9 @@ two operators at once. Other errors of the API go up to the work queue, which re
 
 from typing import Any, assert_never
 
-from api.labels import EXPIRED_ANNOTATION, VERIFY_ANNOTATION
+from api.labels import EXPIRED_ANNOTATION, FIELD_MANAGER, VERIFY_ANNOTATION
 from api.reasons import Reason
+from controllers.backup.archive.steps import ApplyArchiver, DeleteArchiver
 from controllers.backup.observed import Observed
 from controllers.backup.outcome import Done, Outcome, Rejected
 from controllers.backup.steps import (
@@ -22,7 +23,8 @@ from controllers.backup.steps import (
     MakeJob,
     MakeVerification,
 )
-from controllers.resources import BACKUPS, JOBS
+from controllers.cluster.render.normal import stamped
+from controllers.resources import BACKUPS, DEPLOYMENTS, JOBS
 from controllers.writer import Writer, is_final
 from informers.errors import AlreadyExistsError, ConflictError, NotFoundError, StatusError
 from informers.resource import Resource
@@ -43,6 +45,10 @@ async def perform(action: Action, observed: Observed, writer: Writer) -> Outcome
             await _annotate(name, uid, {EXPIRED_ANNOTATION: "true"}, observed, writer)
         case AskVerification(name=name, uid=uid, request=request):
             await _annotate(name, uid, {VERIFY_ANNOTATION: request}, observed, writer)
+        case ApplyArchiver(body=body, uid=uid):
+            return await _apply(DEPLOYMENTS, body, uid, observed, writer)
+        case DeleteArchiver(name=name, uid=uid):
+            await _delete(DEPLOYMENTS, name, uid, observed, writer)
         case DeleteSelf():
             await _delete(BACKUPS, observed.name, observed.uid, observed, writer)
         case _:
@@ -58,6 +64,25 @@ async def _make(
         await writer.create(resource, body)
     except AlreadyExistsError:
         return await _is_ours(resource, body["metadata"]["name"], observed, writer)
+    except StatusError as error:
+        if not is_final(error):
+            raise
+        return Rejected(reason=Reason.PODS_REFUSED, message=f"{resource.kind}: {error.message}")
+    return Done()
+
+
+async def _apply(
+    resource: Resource, body: dict[str, Any], uid: str | None, observed: Observed, writer: Writer
+) -> Outcome:
+    """Make it, or correct the one that was seen: deleted meanwhile, it is not made anew."""
+    body = stamped(body)
+    if uid is None:
+        return await _make(resource, body, observed, writer)
+    body = {**body, "metadata": {**body["metadata"], "uid": uid}}
+    try:
+        await writer.apply(resource, body, field_manager=FIELD_MANAGER, force=True)
+    except ConflictError:
+        return Done()  # another object by now: the next reconcile sees it
     except StatusError as error:
         if not is_final(error):
             raise

@@ -14,9 +14,11 @@ from api.labels import EXPIRED_ANNOTATION, SCHEDULED_AT_ANNOTATION, VERIFY_ANNOT
 from api.objects import Invalid
 from api.validation import parse_backup, parse_cluster
 from controllers.agent_jobs import read_attempt, read_job
+from controllers.backup.archive.observed import read_archiver
 from controllers.backup.observed import Child, Cluster, Observed
 from controllers.backup.order import read_answer
-from controllers.resources import BACKUPS, CLUSTERS, JOBS, PODS
+from controllers.pod_pages import PodPages
+from controllers.resources import BACKUPS, CLUSTERS, DEPLOYMENTS, JOBS, PODS
 from informers.informer_set import ObjectReader
 from informers.resource import Resource, object_key
 
@@ -27,10 +29,13 @@ BY_SCHEDULE_UID = "schedule-uid"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where observations come from. image: the operator's own, empty when it is not known."""
+    """Where observations come from. image: the operator's own, empty when it is not known. pages:
+    what reads the pages of pods.
+    """
 
     informers: Mapping[Resource, ObjectReader]
     image: str
+    pages: PodPages
 
 
 def observe(obj: dict[str, Any], sources: Sources, *, now: datetime) -> Observed:
@@ -38,6 +43,7 @@ def observe(obj: dict[str, Any], sources: Sources, *, now: datetime) -> Observed
     parsed = parse_backup(obj)
     who, informers = parsed.identity, sources.informers
     spec = None if isinstance(parsed, Invalid) else parsed.spec
+    pods = informers[PODS].by_index(BY_BACKUP_UID, who.uid)
     children = [_child(one) for one in informers[BACKUPS].by_index(BY_SCHEDULE_UID, who.uid)]
     return Observed(
         now=now,
@@ -55,11 +61,9 @@ def observe(obj: dict[str, Any], sources: Sources, *, now: datetime) -> Observed
         verify_request=_annotations(obj).get(VERIFY_ANNOTATION, ""),
         cluster=_cluster(who.namespace, spec.cluster_name, informers) if spec else None,
         jobs=tuple(read_job(one) for one in informers[JOBS].by_index(BY_BACKUP_UID, who.uid)),
-        attempts=tuple(
-            read_attempt(one, read_answer)
-            for one in informers[PODS].by_index(BY_BACKUP_UID, who.uid)
-        ),
+        attempts=tuple(read_attempt(one, read_answer) for one in pods),
         children=tuple(sorted(filter(None, children), key=lambda one: one.scheduled)),
+        archiver=read_archiver(informers[DEPLOYMENTS].by_index(BY_BACKUP_UID, who.uid), pods),
     )
 
 

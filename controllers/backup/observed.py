@@ -7,6 +7,7 @@ from api.errors import FieldError
 from api.v1alpha1.backup import BackupSpec, BackupStatus
 from api.v1alpha1.cluster_status import ClusterStatus
 from controllers.agent_jobs import Attempt, Job
+from controllers.backup.archive.observed import Archiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class Observed:
     jobs: tuple[Job, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     children: tuple[Child, ...] = ()
+    archiver: Archiver | None = None
 
     @property
     def key(self) -> str:

@@ -18,6 +18,7 @@ from controllers.agent_jobs import (
     may_still_speak,
     progress_of,
 )
+from controllers.backup.archive.plan import next_of_archive
 from controllers.backup.members import members_to_ask
 from controllers.backup.observed import Observed
 from controllers.backup.order import Failed, Saved
@@ -26,6 +27,7 @@ from controllers.backup.render import expiry_job, expiry_job_name, job_name, sna
 from controllers.backup.retention import first_expired
 from controllers.backup.schedule import next_of_schedule
 from controllers.backup.steps import (
+    Action,
     DeleteJob,
     DeleteSelf,
     ExpireChild,
@@ -133,7 +135,11 @@ def _expire_a_child(observed: Observed, spec: BackupSpec) -> Step | None:
 
 
 def _follow_the_schedule(observed: Observed, spec: BackupSpec) -> Step | None:
-    return next_of_schedule(observed, spec) if spec.schedule is not None else None
+    """A backup that is due comes first: what is in the way of the changes is not in its way."""
+    if spec.schedule is None:
+        return next_of_archive(observed, spec)  # what is left of an earlier spec
+    step = next_of_schedule(observed, spec)
+    return step if isinstance(step, Action) else next_of_archive(observed, spec) or step
 
 
 def _delete_old_job(observed: Observed, spec: BackupSpec) -> Step | None:

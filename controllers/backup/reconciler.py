@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 
 from controllers.backup.act import perform
+from controllers.backup.archive.ask import asked
+from controllers.backup.archive.metrics import ArchiveMetrics
 from controllers.backup.happenings import happenings
 from controllers.backup.metrics import BackupMetrics
 from controllers.backup.observe import Sources, observe
@@ -55,6 +57,7 @@ class BackupReconciler:
         own_writes: OwnWrites,
         events: EventRecorder,
         metrics: BackupMetrics,
+        archive_metrics: ArchiveMetrics,
         now: Callable[[], datetime],
         remaining_s: Callable[[], float],
     ) -> None:
@@ -63,6 +66,7 @@ class BackupReconciler:
         self._own_writes = own_writes
         self._events = events
         self._metrics = metrics
+        self._archive_metrics = archive_metrics
         self._now = now
         self._remaining_s = remaining_s
 
@@ -74,6 +78,7 @@ class BackupReconciler:
         if obj is None:
             self._own_writes.forget(key)
             self._metrics.forget(key)
+            self._archive_metrics.forget(key)
             return Result()
         observed = await self._observe(obj)
         step = plan(observed)
@@ -85,13 +90,19 @@ class BackupReconciler:
         for happening in happenings(observed, step, outcome, status):
             await self._events.record(BACKUPS, obj, happening, now=observed.now)
         self._metrics.observe(observed, status)
+        self._archive_metrics.observe(observed, status)
         return Result(requeue_after_s=_requeue_s(observed, step, outcome))
 
     async def _observe(self, obj: dict[str, Any]) -> Observed:
-        """From the caches, and why a Job has no pod: the one thing that no cache tells."""
+        """From the caches; and what no cache tells: why a Job has no pod, and how far the pod is
+        that keeps the changes.
+        """
         seen = observe(obj, self._sources, now=self._now())
         jobs = await with_refusals(seen.jobs, seen.attempts, seen.namespace, self._api)
-        return replace(seen, jobs=jobs)
+        archiver = seen.archiver
+        if archiver is not None and not archiver.terminating:
+            archiver = await asked(archiver, seen.namespace, self._sources.pages)
+        return replace(seen, jobs=jobs, archiver=archiver)
 
     async def _act(self, step: Step, observed: Observed, writer: Writer) -> Outcome | None:
         if not isinstance(step, Action):
@@ -116,12 +127,19 @@ def _requeue_s(observed: Observed, step: Step, outcome: Outcome | None) -> float
     elif isinstance(step, Wait | Verifying):
         recheck_s = _RECHECK_S
     elif isinstance(step, Await):
-        return _until(step.due, observed.now)
+        return min(_until(step.due, observed.now), _archiver_recheck_s(observed))
     elif isinstance(step, Suspended):
         recheck_s = _LONGEST_S  # its backups grow old all the same
     else:
         return None
     return recheck_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - a spread, no secret
+
+
+def _archiver_recheck_s(observed: Observed) -> float:
+    """Seconds until the pod that keeps the changes is asked again: it never tells by itself."""
+    if observed.archiver is None:
+        return _LONGEST_S
+    return _RECHECK_S * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - a spread, no secret
 
 
 def _until(due: datetime, now: datetime) -> float:

@@ -42,6 +42,7 @@ _OF_SCHEDULE: Final = frozenset(
         "startingDeadlineSeconds",
         "concurrencyPolicy",
         "retentionPolicy",
+        "continuous",
     }
 )
 
@@ -86,7 +87,7 @@ def snapshot_job(
         **dict(store_of(spec)),
     )
     args = ["snapshot", "--order", order.model_dump_json(by_alias=True)]
-    secret = _identity(spec, cluster) if order.tls else None
+    secret = caller_secret(spec, cluster) if order.tls else None
     pod = agent_pod(spec, observed.image, args, tls_secret=secret)
     job = _job(observed, spec, job_name(observed), pod)
     job["metadata"]["annotations"] = {STORAGE_PATH_ANNOTATION: storage_path_of(order)}
@@ -131,9 +132,11 @@ def _repository(observed: Observed) -> str:
     return str((now or observed.status.cluster_spec or {}).get("repository") or DEFAULT_REPOSITORY)
 
 
-def _identity(spec: BackupSpec, cluster: Cluster) -> str:
-    """Where etcd asks who is calling, only root may take a snapshot (etcd
-    server/etcdserver/api/v3rpc/maintenance.go, authMaintenanceServer).
+def caller_secret(spec: BackupSpec, cluster: Cluster) -> str:
+    """The Secret to call etcd with.
+
+    Where etcd asks who is calling, only root may take a snapshot (etcd
+    server/etcdserver/api/v3rpc/maintenance.go, authMaintenanceServer), and watch all keys.
     """
     named = operator_secret_name if cluster.status.auth is not None else client_secret_name
     return named(spec.cluster_name)
@@ -151,7 +154,7 @@ def _job(
         name,
         observed.namespace,
         labels={**backup_labels(spec.cluster_name), BACKUP_UID_LABEL: observed.uid},
-        owner=_owner(observed),
+        owner=owner_of(observed),
         pod=pod,
         failures=failures,
     )
@@ -169,7 +172,7 @@ def child(observed: Observed, spec: BackupSpec, scheduled: datetime) -> dict[str
             "annotations": {
                 SCHEDULED_AT_ANNOTATION: f"{scheduled.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
             },
-            "ownerReferences": [_owner(observed)],
+            "ownerReferences": [owner_of(observed)],
         },
         "spec": once(spec),
     }
@@ -183,7 +186,8 @@ def once(spec: BackupSpec) -> dict[str, Any]:
     return own
 
 
-def _owner(observed: Observed) -> dict[str, Any]:
+def owner_of(observed: Observed) -> dict[str, Any]:
+    """The reference to it as the controller: what it makes goes with it."""
     return {
         "apiVersion": API_VERSION,
         "kind": "EtcdBackup",

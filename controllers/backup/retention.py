@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from api.duration import parse_duration
 from api.v1alpha1.backup import BackupSpec, RetentionPolicy
 from controllers.backup.observed import Child, Observed
-from snapshots.retention import Policy, Record, deletion_order, keep
+from snapshots.retention import Policy, Reason, Record, deletion_order, keep
 
 _NS_PER_US = 1000
 
@@ -33,8 +33,22 @@ def first_expired(observed: Observed, spec: BackupSpec) -> Child | None:
     ]
     policy = _without_age_of_all(policy, records, observed.now)
     newest = max(records, key=lambda one: one.time, default=None)
-    going = deletion_order(records, keep(records, policy, now=observed.now))
+    kept = dict(keep(records, policy, now=observed.now))
+    if spec.continuous is not None and spec.continuous.enabled:
+        kept = _before(records, policy, observed.now) | kept
+    going = deletion_order(records, kept)
     return next((finished[name] for name in going if newest and name != newest.name), None)
+
+
+def _before(records: Sequence[Record], policy: Policy, now: datetime) -> dict[str, Reason]:
+    """With changes kept, every state of the last max_age can be restored: the first of them go on
+    from the newest good backup before.
+    """
+    if policy.max_age is None:
+        return {}
+    older = [one for one in records if one.good and one.time <= now - policy.max_age]
+    newest = max(older, key=lambda one: (one.time, one.name), default=None)
+    return {} if newest is None else {newest.name: Reason.NEEDED}
 
 
 def _without_age_of_all(policy: Policy, records: Sequence[Record], now: datetime) -> Policy:

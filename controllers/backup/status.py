@@ -12,6 +12,14 @@ from api.conditions import ConditionStatus, ConditionType, set_condition
 from api.labels import STORAGE_PATH_ANNOTATION
 from api.reasons import Reason, reason_of
 from api.v1alpha1.backup import BackupStatus
+from controllers.backup.archive.status import (
+    Verdict as ArchiverVerdict,
+)
+from controllers.backup.archive.status import (
+    archive_status,
+    archiver_verdict,
+    with_archiver_ready,
+)
 from controllers.backup.observed import Child, Observed
 from controllers.backup.order import Failed, Saved
 from controllers.backup.outcome import Outcome, Rejected
@@ -19,11 +27,8 @@ from controllers.backup.render import job_name
 from controllers.backup.schedule import next_time, unfinished
 from controllers.backup.steps import (
     AskVerification,
-    Await,
-    DeleteChild,
     DeleteJob,
     DeleteSelf,
-    ExpireChild,
     Finish,
     FinishVerification,
     MakeChild,
@@ -69,11 +74,12 @@ def next_status(observed: Observed, step: Step, outcome: Outcome | None) -> Back
     """The status after this step."""
     scheduled = observed.spec is not None and observed.spec.schedule is not None
     changes = (_of_schedule if scheduled else _of_one)(observed, step, outcome)
+    archiver = archiver_verdict(observed, step, outcome)
     status = observed.status.model_copy(
         update={**changes, "observed_generation": observed.generation}
     )
     conditions = status.conditions
-    for kind, value, reason, message in _conditions(observed, step, outcome, status):
+    for kind, value, reason, message in _conditions(observed, step, outcome, status, archiver):
         conditions = set_condition(
             conditions,
             kind,
@@ -83,14 +89,22 @@ def next_status(observed: Observed, step: Step, outcome: Outcome | None) -> Back
             now=observed.now,
             generation=observed.generation,
         )
-    return status.model_copy(update={"conditions": conditions})
+    if observed.spec is not None:
+        conditions = with_archiver_ready(observed, conditions, archiver)
+    return status.model_copy(
+        update={**archive_status(observed, conditions), "conditions": conditions}
+    )
 
 
 def _conditions(
-    observed: Observed, step: Step, outcome: Outcome | None, status: BackupStatus
+    observed: Observed,
+    step: Step,
+    outcome: Outcome | None,
+    status: BackupStatus,
+    archiver: ArchiverVerdict | None,
 ) -> Iterator[_Told]:
     """Those that change; `status` is what else is known after the step."""
-    verdict = _verdict(observed, step, outcome, status)
+    verdict = _verdict(observed, step, outcome, status, archiver)
     if verdict is not None:
         ready, reconciling, stalled, reason, message = verdict
         yield ConditionType.READY, ready, reason, message
@@ -176,13 +190,17 @@ def _of_schedule(observed: Observed, step: Step, outcome: Outcome | None) -> dic
 
 
 def _verdict(  # noqa: PLR0911 - one for each kind of step
-    observed: Observed, step: Step, outcome: Outcome | None, status: BackupStatus
+    observed: Observed,
+    step: Step,
+    outcome: Outcome | None,
+    status: BackupStatus,
+    archiver: ArchiverVerdict | None,
 ) -> _Verdict | None:
     """Ready, Reconciling, Stalled, and why; None where the conditions stay as they are."""
-    if isinstance(outcome, Rejected):
-        ready = _worth(status) if isinstance(step, MakeVerification) else "False"
-        return ready, "False", "True", outcome.reason, outcome.message
     match step:
+        case _ if isinstance(outcome, Rejected):
+            ready = _worth(status) if isinstance(step, MakeVerification) else "False"
+            return ready, "False", "True", outcome.reason, outcome.message
         case Refuse(reason=reason, message=message):
             return _stalled(reason, message)
         case Wait(reason=reason, message=message, stalled=stalled):
@@ -197,10 +215,8 @@ def _verdict(  # noqa: PLR0911 - one for each kind of step
             return _end(status, Rest(edited=observed.status.job != job_name(observed)))
         case Finish() | Rest():
             return _end(status, step)
-        case (
-            Await() | MakeChild() | DeleteChild() | ExpireChild() | AskVerification() | Suspended()
-        ):
-            return _of_times(observed, step)
+        case _:
+            return _of_times(observed, step, archiver)
 
 
 def _worth(status: BackupStatus) -> ConditionStatus:
@@ -250,8 +266,10 @@ def _end(status: BackupStatus, step: Finish | Rest) -> _Verdict | None:
     return "True", "False", "False", Reason.BACKUP_COMPLETED, f"{size} bytes at {path}"
 
 
-def _of_times(observed: Observed, step: Step) -> _Verdict:
-    """A schedule is as good as the last backup of it that was finished."""
+def _of_times(observed: Observed, step: Step, archiver: ArchiverVerdict | None) -> _Verdict:
+    """A schedule is as good as the last backup of it that was finished, and as what keeps the
+    changes after it.
+    """
     if isinstance(step, Suspended):
         told = "spec.suspend is true: no backups are made"
         return "False", "False", "False", Reason.SUSPENDED, told
@@ -263,6 +281,8 @@ def _of_times(observed: Observed, step: Step) -> _Verdict:
     if last is not None and last.phase == "Failed":
         told = f"{last.name}: {last.message}"
         return "False", "False", "False", Reason.BACKUP_FAILED, told
+    if archiver is not None and archiver[0] == "False":
+        return "False", "False", "False", *archiver[1:]
     return "True", "False", "False", Reason.SCHEDULED, "Backups are taken as scheduled"
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from api.reasons import Reason
+from controllers.backup.archive.steps import ApplyArchiver, DeleteArchiver
 from controllers.backup.order import Failed, Proven, Saved
 
 
@@ -29,10 +30,14 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeChild:
-    """Make the EtcdBackup for this time of the schedule."""
+    """Make the EtcdBackup for this time of the schedule.
+
+    base_for: why it is made between two times, for changes to go on from; empty otherwise.
+    """
 
     body: dict[str, Any]
     scheduled: datetime
+    base_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,5 +156,7 @@ Action = (
     | DeleteSelf
     | MakeVerification
     | AskVerification
+    | ApplyArchiver
+    | DeleteArchiver
 )
 Step = Action | Refuse | Wait | Finish | Rest | Await | Suspended | Verifying | FinishVerification
