@@ -26,7 +26,7 @@ from tests.unit.controllers.cluster.certificate_builders import RECORDED, WHO, a
 
 pytestmark = pytest.mark.timeout(120)
 NEXT = {role: authority(role, name="next") for role in AUTHORITIES}
-KNOWN = [made.certificate for role in AUTHORITIES for made in (authority(role), NEXT[role])]
+KNOWN = [[made.certificate] for role in AUTHORITIES for made in (authority(role), NEXT[role])]
 RESTARTS = {Phase.TRUSTING, Phase.DROPPING}
 REFUSED = ("unknown authority", "bad certificate", "unknown certificate")
 

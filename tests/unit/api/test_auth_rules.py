@@ -88,7 +88,7 @@ def test_authentication_needs_tls():
     assert errors({"enabled": True}, tls=False) == (
         FieldError(
             f"{AUTH}.enabled",
-            "needs TLS, because the operator is known to etcd by its certificate",
+            "needs TLS with clients, because the operator is known to etcd by its certificate",
             "Set spec.security.tls.enabled to true, or this to false.",
         ),
     )

@@ -76,6 +76,8 @@ EDITS = {
         "service": {"labels": {"a": "b"}},
         "security": {
             "tls": {
+                "autoTLS": True,
+                "rotationGracePeriod": "1h",
                 "subjectAltNames": ["a.b"],
                 "certificateDuration": "1h",
                 "certificateSecret": "a",
@@ -94,7 +96,10 @@ EDITS = {
     },
     Kind.IMAGE: {"version": "3.6.16", "repository": "mirror/etcd"},
     Kind.VOLUME: {"storage": {"size": "20Gi", "storageClassName": "fast"}},
-    Kind.FIXED: {"clusterDomain": "x", "security": {"tls": {"enabled": True}}},
+    Kind.TLS: {
+        "security": {"tls": {"enabled": True, "clientTLSEnabled": True, "peerTLSEnabled": False}}
+    },
+    Kind.FIXED: {"clusterDomain": "x"},
 }
 
 

@@ -73,7 +73,7 @@ def leaf(
         serials=(next(_serials), next(_serials)),
         life=(begins or since - backdated(who.leaf_life), since + life),
     )
-    trusted = trust_data(role, recorded(signer, signer), [signer.certificate])
+    trusted = trust_data(role, recorded(signer, signer), [[signer.certificate]])
     return stored(leaf_secret(who, role, {**data, **trusted}))
 
 

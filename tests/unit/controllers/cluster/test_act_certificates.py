@@ -21,6 +21,7 @@ from controllers.cluster.ask_etcd import endpoint_of
 from controllers.cluster.certificates.facts import AUTHORITIES, LEAVES, Role
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.happenings import happenings
+from controllers.cluster.listeners import Listeners
 from controllers.cluster.outcome import Changed, Done, Rejected
 from controllers.cluster.plan import plan
 from controllers.cluster.plan.certificate_steps import (
@@ -386,7 +387,7 @@ class TestDialling:
         pool = ChannelPool(DirectDialer())
         await self.look(world, pool, WHO)
         before = len(world.server.seen("get"))
-        await self.look(world, pool, dataclasses.replace(WHO, scheme="http", uid="another"))
+        await self.look(world, pool, dataclasses.replace(WHO, listeners=Listeners(), uid="another"))
 
         assert not pool.trusts("prod/db")
         assert len(world.server.seen("get")) == before

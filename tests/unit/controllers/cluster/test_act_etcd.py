@@ -42,7 +42,7 @@ from tests.unit.controllers.cluster.builders import UID, etcd, member_id, observ
 pytestmark = pytest.mark.looptime
 
 URL = "http://db-3.db-peer.prod.svc.cluster.local:2380"
-ADD = AddLearner(name="db-3", peer_url=URL, claim="data-db-3", old_claim="")
+ADD = AddLearner(name="db-3", peer_urls=(URL,), claim="data-db-3", old_claim="")
 REMOVE = RemoveMember(name="db-2", id=member_id(2), voters=3, why="spec.size is 1")
 PROMOTE = PromoteLearner(name="db-3", id=MemberID(0xB7))
 MOVE = MoveLeader(leader="db-0", target="db-1", target_id=member_id(1))
@@ -110,7 +110,7 @@ async def take(api, leader):
 @pytest.mark.parametrize(
     ("step", "call"),
     [
-        (ADD, ("add", ([URL], True))),
+        (ADD, ("add", ((URL,), True))),
         (REMOVE, ("remove", member_id(2))),
         (PROMOTE, ("promote", MemberID(0xB7))),
         (MOVE, ("move", member_id(1))),

@@ -272,14 +272,6 @@ class TestLife:
         assert isinstance(plan(over).step, Wait)
         assert tls_ready(over)[:2] == ("False", "CertificateAuthorityExpiring")
 
-    def test_switching_tls_off_is_refused_with_the_way_back(self):
-        edited = dataclasses.replace(observed(), spec=spec(size=3), generation=2)
-        step = plan(edited).step
-
-        assert step.reason is Reason.NOT_SUPPORTED_YET
-        assert "spec.security.tls.enabled" in step.message
-        assert "Set it back to true" in step.message
-
     def test_peer_urls_say_https(self):
         made = observed()
 

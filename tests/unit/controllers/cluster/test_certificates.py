@@ -297,7 +297,7 @@ class TestWhatIsDue:
         by = authority(Role.CLIENT_CA)
         life = (NOW, NOW + LEAF_LIFE)
         data = leaf_data(other, Role.SERVER, by, key=key("s"), serials=(1, 2), life=life)
-        trusted = trust_data(Role.SERVER, RECORDED, [by.certificate])
+        trusted = trust_data(Role.SERVER, RECORDED, [[by.certificate]])
         made = leaf_secret(other, Role.SERVER, {**data, **trusted})
 
         assert due({**secrets(), Role.SERVER: stored(made)}) == {

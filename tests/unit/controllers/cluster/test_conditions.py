@@ -145,7 +145,7 @@ class TestScaling:
     def test_missing_permission_needs_someone(self):
         made = Plan(
             rule="free_volume",
-            step=AddLearner(name="db-3", peer_url="", claim="", old_claim=""),
+            step=AddLearner(name="db-3", peer_urls=(), claim="", old_claim=""),
         )
         refused = Rejected(reason=Reason.NOT_ALLOWED, message="may not patch")
 

@@ -73,7 +73,7 @@ REMOVED = RemoveMember(name="db-2", id=member_id(2), voters=3, why="spec.size is
     ("step", "reason", "message"),
     [
         (
-            AddLearner(name="db-3", peer_url="", claim="", old_claim=""),
+            AddLearner(name="db-3", peer_urls=(), claim="", old_claim=""),
             "MemberAdded",
             "db-3 was added as a learner",
         ),

@@ -141,7 +141,7 @@ class TestGrowing:
         step = plan(recorded(sized(5), joining=joining(3))).step
 
         assert isinstance(step, AddLearner)
-        assert step.peer_url == "http://db-3.db-peer.prod.svc.cluster.local:2380"
+        assert step.peer_urls == ("http://db-3.db-peer.prod.svc.cluster.local:2380",)
 
     def test_id_and_list_that_etcd_gave_are_recorded(self):
         seen = recorded(with_learner(sized(5), learner(3)), joining=joining(3))

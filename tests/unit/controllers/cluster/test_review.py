@@ -89,8 +89,6 @@ EDITS = [
     {"version": "v3.5.99-rc.1"},
     {"options": {"extra": {"max-txn-opps": "1"}}},
     {"options": {"extra": {"initial-cluster-state": "new"}}},
-    {"security": {"tls": {"enabled": False, "caSecret": "mine"}}},
-    {"security": {"tls": {"enabled": True}}},
     {"clusterDomain": "other.local"},
     {"storage": {"size": "5Gi", "storageClassName": "fast"}},
     {"storage": {"size": "10Gi", "storageClassName": "slow"}},
@@ -131,6 +129,8 @@ def test_an_edit_is_refused_in_the_reconcilers_words(edit):
         {"storage": {"size": "20Gi", "storageClassName": "fast"}},
         {"storage": {"size": "10Gi", "storageClassName": "slow", "migrationPolicy": "Replace"}},
         {"storage": {"deletionPolicy": "Delete", "storageClassName": "fast"}},
+        {"security": {"tls": {"enabled": True}}},
+        {"security": {"tls": {"enabled": True, "peerTLSEnabled": False}}},
     ],
     ids=str,
 )

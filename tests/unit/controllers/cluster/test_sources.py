@@ -41,7 +41,6 @@ from tests.unit.controllers.cluster.user_certificates import (
     BOTH,
     GIVEN,
     SERVER_NAMES,
-    authorities,
     given,
     made,
     pair,
@@ -300,18 +299,13 @@ class TestLife:
         told = [getattr(one, "message", "") for one in world.told]
         assert "Secret web, valid until 2026-04-02 12:00 UTC, was copied to db-server-tls" in told
 
-    @pytest.mark.parametrize("how", ["bad", "other authority", "bundle", "gone"])
+    @pytest.mark.parametrize("how", ["bad", "gone"])
     async def test_bad_renewal_never_reaches_the_members(self, world, how):
         await world.run()
         before = {role: world.stored(role) for role in LEAVES}
-        other = root("other")
         match how:
             case "bad":
                 world.put(pair("web", server(names=())))
-            case "other authority":
-                world.put(pair("web", server(by=other)), authorities("ours", other))
-            case "bundle":
-                world.put(authorities("ours", root(), other))
             case "gone":
                 world.server.remove(SECRETS.path("prod", "web"))
         step = await world.look(NOW + timedelta(minutes=5))
@@ -429,21 +423,6 @@ class TestEdits:
 
         assert world.served(Role.SERVER) == new.pem
 
-    @pytest.mark.parametrize("field", ["certificateSecret", "peerCertificateSecret"])
-    async def test_whose_authority_it_is_does_not_change(self, world, field):
-        without = {name: value for name, value in GIVEN.items() if name != field}
-        await world.run(**GIVEN)
-        world.wants(**without)
-        taken_away = plan(world.seen).step
-        await world.run(**without)
-        world.wants(**GIVEN)
-        added = plan(world.seen).step
-
-        assert taken_away.reason is added.reason is Reason.NOT_SUPPORTED_YET
-        assert f"spec.security.tls.{field} can't be set or unset" in taken_away.message
-        assert f"Set it back to {GIVEN[field]}." in taken_away.message
-        assert "Leave it out, as it was." in added.message
-
     async def test_wrong_name_is_corrected_before_anything_is_trusted(self, world):
         world.begin(**{**GIVEN, "certificateSecret": "wen"})
         assert (await world.settle()).reason is Reason.CERTIFICATE_SECRET_MISSING
@@ -481,8 +460,8 @@ class TestCertManager:
         web, app = self.issued()
         world.put(web, app)
         assert isinstance(await world.settle(), ApplyObjects)
-        assert world.stored(Role.SERVER)["data"] == web["data"]
-        assert world.stored(Role.CLIENT)["data"] == app["data"]
+        assert web["data"].items() <= world.stored(Role.SERVER)["data"].items()
+        assert app["data"].items() <= world.stored(Role.CLIENT)["data"].items()
 
     async def test_what_is_ordered(self, world):
         world.begin(
@@ -526,7 +505,7 @@ class TestCertManager:
         world.put(web, app)
         await world.settle(NOW + timedelta(minutes=5))
 
-        assert world.stored(Role.SERVER)["data"] == web["data"]
+        assert web["data"].items() <= world.stored(Role.SERVER)["data"].items()
 
     async def test_nothing_is_ordered_again_while_nothing_changes(self, world):
         world.put(*self.issued())
