@@ -12,7 +12,10 @@ cd "$(dirname "$0")/.."
 py=$PWD/.venv/bin/python
 export PYTHONUNBUFFERED=1
 summary=""
+failed=""
 status=0
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
 
 e2e() {
   python3 hack/build/build.py all && python3 hack/node/node.py up && "$py" -m pytest e2e -q --timeout 600 --durations 25 --durations-min 15 "$@"
@@ -43,8 +46,11 @@ tier() {
 for name in "$@"; do
   echo "=== $name"
   start=$SECONDS
-  if tier "$name"; then result=ok; else result=FAILED; status=1; fi
+  if tier "$name" 2>&1 | tee "$output"; then result=ok; else result=FAILED; status=1; fi
+  failed+=$(grep -aE '^(FAILED|ERROR) ' "$output" | cut -c1-200)$'\n'
   summary+=$(printf '%-16s %-7s %4d s' "$name" "$result" $((SECONDS - start)))$'\n'
 done
 printf '\n=== time per tier\n%s' "$summary"
+# Once more at the end, where whoever looks at a long log looks first.
+[[ -z ${failed//$'\n'/} ]] || printf '\n=== failed\n%s\n' "$(grep . <<<"$failed")"
 exit $status
