@@ -143,7 +143,7 @@ def end_of(apiserver, namespace, job, phase, code, answer):  # noqa: F811
             "InvalidSpec",
             "spec.retentionPolicy says",
         ),
-        ({**LOCAL, "continuous": {"enabled": True}}, "NotSupportedYet", "spec.continuous.enabled"),
+        ({**LOCAL, "continuous": {"enabled": True}}, "InvalidSpec", "spec.continuous.enabled"),
         ({"clusterName": "db", "storageType": "S3"}, "InvalidSpec", "spec.s3 is required"),
         ({**LOCAL, "schedule": "0 2 31 2 *"}, "InvalidSpec", "spec.schedule"),
         (

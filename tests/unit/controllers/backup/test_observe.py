@@ -13,7 +13,8 @@ from controllers.backup.observe import BY_BACKUP_UID, BY_SCHEDULE_UID, Sources, 
 from controllers.backup.order import Failed, failed, read_answer
 from controllers.backup.plan import plan
 from controllers.backup.status import next_status
-from controllers.resources import BACKUPS, CLUSTERS, JOBS, PODS
+from controllers.pod_pages import DirectPages
+from controllers.resources import BACKUPS, CLUSTERS, DEPLOYMENTS, JOBS, PODS
 from tests.unit.controllers.backup.builders import NOW, SAVED
 
 CREATED = "2026-03-01T11:00:00Z"
@@ -43,15 +44,16 @@ class Cache:
         return list(self.held) if index == self.index else []
 
 
-def seen(*, jobs=(), pods=(), children=(), clusters=(), spec=SPEC, **annotations):
+def seen(*, jobs=(), pods=(), children=(), clusters=(), deployments=(), spec=SPEC, **annotations):
     informers = {
         BACKUPS: Cache(BY_SCHEDULE_UID, *children),
         CLUSTERS: Cache("", *clusters),
         JOBS: Cache(BY_BACKUP_UID, *jobs),
         PODS: Cache(BY_BACKUP_UID, *pods),
+        DEPLOYMENTS: Cache(BY_BACKUP_UID, *deployments),
     }
     obj = {"metadata": META | {"annotations": annotations}, "spec": spec}
-    return observe(obj, Sources(informers=informers, image="i"), now=NOW)
+    return observe(obj, Sources(informers=informers, image="i", pages=DirectPages()), now=NOW)
 
 
 def pod(phase="Running", **status):

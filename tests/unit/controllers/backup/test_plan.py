@@ -67,12 +67,6 @@ def test_members_that_are_ready_come_first():
             Reason.NOT_SUPPORTED_YET,
             "spec.clusterNamespace",
         ),
-        (
-            {"spec": spec(continuous={"enabled": True})},
-            Refuse,
-            Reason.NOT_SUPPORTED_YET,
-            "spec.continuous.enabled",
-        ),
         ({"spec": spec(local=None)}, Refuse, Reason.NOT_SUPPORTED_YET, "spec.local"),
         (
             {"spec": None, "errors": (FieldError("spec.s3", "is required"),)},
