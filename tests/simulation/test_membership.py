@@ -16,12 +16,17 @@ from controllers.cluster.plan import (
     bootstrap,
     certificates,
     deletion,
+    epochs,
     health,
     joining,
     leftovers,
     repair,
+    restoring,
     rotation,
+    saving,
     scale,
+    switching,
+    tls_switching,
 )
 from tests.simulation.coverage import simulate
 from tests.simulation.operator_model import CutOff
@@ -38,7 +43,8 @@ RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
 # newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS) is for other
 # simulations.  Some runs never have to wait before they shrink, and refused edits of a cluster that
-# sleeps are rare, and no cluster speaks TLS or has users: unit tests hold these.
+# sleeps are rare, and no cluster speaks TLS, has users or backups, or is restored: unit tests hold
+# these.
 ELSEWHERE = {
     deletion.delete_orphans,
     deletion.let_go,
@@ -80,6 +86,29 @@ ELSEWHERE = {
     repair.wait_for_template,
     scale.wait_to_shrink,
     joining.nudge,
+    certificates.record_owners,
+    tls_switching.name_members,
+    tls_switching.switch,
+    tls_switching.wait_for_switch,
+    saving.save_before_version,
+    saving.save_before_deletion,
+    saving.wait_for_backup,
+    saving.keep_unsaved,
+    restoring.wait_for_source,
+    restoring.prepare_seed,
+    restoring.wait_for_auth,
+    epochs.take_restore_request,
+    epochs.give_up_restore,
+    epochs.clear_failed_restore,
+    epochs.prepare_epoch,
+    epochs.begin_switch,
+    epochs.put_back_old_data,
+    epochs.discard_old_data,
+    epochs.wait_for_next_epoch,
+    switching.stop_members,
+    switching.switch_epoch,
+    switching.drop_former_members,
+    switching.complete_switch,
 }
 
 
