@@ -165,7 +165,7 @@ def test_a_refused_backup_changes_nothing_and_an_edit_tries_again(apiserver, com
     [
         (FROM_BACKUP | {"clusterName": "there"}, "TargetExists", "there"),
         ({**FROM_BACKUP, "backupName": "unknown"}, "BackupNotFound", "unknown"),
-        (FROM_BACKUP | {"skipHashCheck": True}, "NotSupportedYet", "spec.skipHashCheck"),
+        (FROM_BACKUP | {"skipHashCheck": True}, "NotConfirmed", "spec.skipHashCheck"),
         (FROM_BACKUP | {"dataDir": "/data"}, "NotSupportedYet", "spec.dataDir"),
         (FROM_BACKUP | {"clusterName": "re.stored"}, "InvalidSpec", "spec.clusterName"),
         (
@@ -217,7 +217,22 @@ def test_a_restore_waits_for_its_backup_to_come(apiserver, running, namespace): 
     until(lambda: exists(apiserver, f"{clusters(namespace)}/restored"), "the cluster")
 
 
-def test_a_replacement_is_refused_by_name(apiserver, running, namespace):  # noqa: F811
+def test_who_confirms_it_may_skip_the_hash_check(apiserver, completed, namespace):  # noqa: F811
+    path = restore(apiserver, namespace, **FROM_BACKUP, skipHashCheck=True)
+    wait_reason(apiserver, path, "NotConfirmed")
+    confirms = {"metadata": {"annotations": {"etcd.etcd.io/confirm-skip-hash-check": "again"}}}
+
+    assert apiserver.request("PATCH", path, confirms, content_type=MERGE)[0] == 200
+
+    job = examined(apiserver, namespace, path)
+    order = json.loads(job["spec"]["template"]["spec"]["containers"][0]["args"][-1])
+    assert order["skipHashCheck"]
+    made = until(lambda: exists(apiserver, f"{clusters(namespace)}/restored"), "the cluster")
+    assert made["metadata"]["annotations"]["etcd.etcd.io/skip-hash-check"] == "true"
+
+
+def test_a_replacement_needs_a_cluster_to_replace(apiserver, completed, namespace):  # noqa: F811
     path = restore(apiserver, namespace, **FROM_BACKUP, restoreType="Replace")
 
-    assert "spec.restoreType" in wait_reason(apiserver, path, "NotSupportedYet")["message"]
+    assert "restored" in wait_reason(apiserver, path, "ClusterNotFound")["message"]
+    assert jobs(apiserver, namespace) == []
