@@ -65,7 +65,7 @@ def written(by: Issued) -> str:
 async def writing(
     cluster: EtcdCluster, folder: Path, measure: Measure, what: str
 ) -> AsyncIterator[None]:
-    """A client that reads its files anew for each connection writes meanwhile, and misses nothing."""
+    """A client writes meanwhile, by the files that its Secret holds then, and loses nothing."""
     async with mounted(cluster, folder) as files:
         async with Writer(cluster, files) as writer:
             began = time.monotonic()
