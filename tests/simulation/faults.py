@@ -5,6 +5,8 @@ keeps its data, and nobody empties a directory in the minute in which a closed f
 reached the node (docs/adr/0007-closed-files.md).  A fault that would is not done: it returns False.
 """
 
+import math
+
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import CORRUPT_WAL, Ending, Entry, quorum
 from tests.simulation.kubernetes_model import Claim, KubernetesModel, foreign_log, is_open
@@ -22,6 +24,12 @@ class Faults:
 
     def crash(self, ordinal: int) -> None:
         self.kubernetes.crash(ordinal, Ending(137, "killed"))
+
+    def fail_probe(self, ordinal: int) -> None:
+        """This process serves, and kubelet never finds its pod ready: only another pod helps."""
+        process = self.kubernetes.pods[ordinal].process
+        assert process is not None
+        process.looked_at = math.inf
 
     def empty_volume(self, ordinal: int) -> bool:
         claim = self._loses(ordinal, empty=True)

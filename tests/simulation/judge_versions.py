@@ -7,7 +7,8 @@ itself, after everything that anybody does.
    some member still runs.
 4. A version is in force only after a probe has reported it, unless members ran it before or one is
    down.
-5. Of healthy voters one at a time is restarted; who leads, only where nobody else could.
+5. Of healthy voters one at a time is restarted, when all others have nearly all of the log; who
+   leads, only where nobody else could, and after everybody else has had a turn.
 6. Nobody is restarted onto a version that is about to be put back.
 7. A refused edit touches nobody: neither its version nor its template is ever in force.
 """
@@ -21,10 +22,14 @@ from controllers.cluster.plan.version_steps import RecordUpgrade
 from etcd.version_path import PathRefusedError, version_path
 from etcd.versions import Version, parse_version
 from tests.simulation.etcd_process import Broken
+from tests.simulation.judge_resources import is_alike
 from tests.simulation.template_model import template_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+# A voter that lacks no more than that is as good as one that has all.
+_ENTRIES_BEHIND = 1000
 
 
 def after_anything(world: "World") -> None:
@@ -123,10 +128,26 @@ def _has_its_turn(world: "World", observed: Observed, ordinal: int, uid: str) ->
     if world.restarted - {ordinal}:
         raise Broken(f"{ordinal} is restarted while {sorted(world.restarted)} come back")
     world.restarted.add(ordinal)
-    newest = template_of(world.kubernetes.live["StatefulSet", "db"]).revision
-    heirs = [p for p in observed.pods if p.revision == newest and p.ready and p.ordinal != ordinal]
-    if entry.id == world.etcd.leader and any(_can_lead(world, p.ordinal) for p in heirs):
+    lagging = [
+        world.etcd.entries[member].ordinal
+        for member in healthy - {entry.id}
+        if world.etcd.acked - world.etcd.serving[member].log.index > _ENTRIES_BEHIND
+    ]
+    if lagging:
+        raise Broken(f"{ordinal} is restarted while {lagging} have not caught up")
+    if entry.id == world.etcd.leader:
+        _leads_last(world, observed, ordinal)
+
+
+def _leads_last(world: "World", observed: Observed, ordinal: int) -> None:
+    newest = template_of(world.kubernetes.live["StatefulSet", "db"])
+    ready = [p for p in observed.pods if p.ready]
+    others = [p for p in ready if p.ordinal != ordinal and _can_lead(world, p.ordinal)]
+    if any(p.revision == newest.revision for p in others):
         raise Broken(f"{ordinal} is restarted while it leads")
+    behind = [p.ordinal for p in others if not is_alike(world.kubernetes.pods[p.ordinal], newest)]
+    if behind and ordinal in {p.ordinal for p in ready}:
+        raise Broken(f"{ordinal} leads, and is restarted before {behind}")
 
 
 def _is_put_back(world: "World", version: str) -> bool:

@@ -273,7 +273,9 @@ class World(Faults):
         everyone = {entry.ordinal for entry in self.etcd.entries.values()}
         if not wanted == voting == everyone == set(self.kubernetes.claims):
             return False
-        return self._is_rolled_out() and not self.etcd.alarms
+        if self.etcd.alarms or self.etcd.version.downgrade is not None:
+            return False
+        return self._is_rolled_out()
 
     def _is_rolled_out(self) -> bool:
         """Whether every pod is made from the newest template, which names what the spec does."""

@@ -54,8 +54,7 @@ def _is_down(observed: Observed, view: ViewOfMember) -> bool:
 
 def restart_next(observed: Observed) -> DeletePod | MoveLeader | None:
     """The next member's turn: who is unhealthy first, then followers, the leader last."""
-    turns = _turns(observed)
-    turns.sort(key=lambda view: (view.healthy, view.role == "leader", -view.ordinal))
+    turns = sorted(_turns(observed), key=_order)
     if not turns or not _can_spare(observed, turns[0]):
         return None
     turn = turns[0]
@@ -65,6 +64,10 @@ def restart_next(observed: Observed) -> DeletePod | MoveLeader | None:
         assert heir.member is not None
         return MoveLeader(leader=turn.name, target=heir.name, target_id=heir.member.id)
     return DeletePod(name=turn.name, uid=turn.pod.uid, why="it is made from an older template")
+
+
+def _order(view: ViewOfMember) -> tuple[bool, bool, int]:
+    return view.healthy, view.role == "leader", -view.ordinal
 
 
 def wait_for_turn(observed: Observed) -> Wait | None:
