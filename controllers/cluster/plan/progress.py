@@ -9,7 +9,7 @@ from typing import Final
 from api.v1alpha1.cluster_status import UpgradeStatus
 from controllers.cluster.members import voters
 from controllers.cluster.observed import Observed
-from controllers.cluster.plan.saving import backup_name, unsaved
+from controllers.cluster.plan.saving import backup_in_words, unsaved
 from controllers.cluster.plan.template import is_rolled_out
 from controllers.cluster.plan.versions import (
     applied_version,
@@ -38,7 +38,7 @@ def unprepared(observed: Observed, upgrade: UpgradeStatus) -> str:
     if puts_back(observed, target):
         return ""
     if unsaved(observed, upgrade):
-        return f"EtcdBackup {backup_name(observed, upgrade)}"
+        return backup_in_words(observed, upgrade)
     if target.minor == applied_version(observed).minor:
         return ""
     if not is_rolled_out(observed):

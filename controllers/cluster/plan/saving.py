@@ -74,6 +74,13 @@ def backup_name(observed: Observed, upgrade: UpgradeStatus) -> str:
     return f"{observed.name}-before-{version}-{upgrade.since:%Y%m%d%H%M%S}"
 
 
+def backup_in_words(observed: Observed, upgrade: UpgradeStatus) -> str:
+    """Its name, and what it says of itself: it may be in trouble, and tried again, for long."""
+    name = backup_name(observed, upgrade)
+    made = _known(observed, name)
+    return f"EtcdBackup {name}" + (f" ({made.message})" if made and made.message else "")
+
+
 def save_before_deletion(observed: Observed) -> MakeBackup | Wait | None:
     """The last backup of a cluster that goes with its data."""
     if observed.deleting_since is None or not observed.saves_first or is_saved(observed):

@@ -84,6 +84,14 @@ class TestBeforeAnotherVersion:
         assert step.reason is Reason.UPGRADING
         assert BEFORE in step.message
 
+    def test_what_keeps_it_is_said_in_its_own_words(self):
+        message = "Job x tries again: http://127.0.0.1:9: connection refused"
+
+        step = plan(upgrading(schedule(), single(BEFORE, "Running", message=message))).step
+
+        assert step.reason is Reason.UPGRADING
+        assert step.message.endswith(f"waiting for EtcdBackup {BEFORE} ({message})")
+
     def test_it_is_recorded_and_the_version_goes_on(self):
         saved = plan(upgrading(schedule(), single(BEFORE, "Completed"))).step
         assert isinstance(saved, RecordUpgrade)
