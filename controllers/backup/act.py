@@ -4,6 +4,7 @@ Names are deterministic and deletions carry the uid, so that a step can be repea
 two operators at once. Other errors of the API go up to the work queue, which retries with backoff.
 """
 
+from contextlib import suppress
 from typing import Any, assert_never
 
 from api.labels import EXPIRED_ANNOTATION, FIELD_MANAGER, VERIFY_ANNOTATION
@@ -74,13 +75,18 @@ async def _make(
 async def _apply(
     resource: Resource, body: dict[str, Any], uid: str | None, observed: Observed, writer: Writer
 ) -> Outcome:
-    """Make it, or correct the one that was seen: deleted meanwhile, it is not made anew."""
+    """Make it, or correct the one that was seen: deleted meanwhile, it is not made anew.
+
+    Also what is new is applied: of what was created otherwise nothing could be taken away later.
+    """
     body = stamped(body)
-    if uid is None:
-        return await _make(resource, body, observed, writer)
-    body = {**body, "metadata": {**body["metadata"], "uid": uid}}
+    if uid is not None:
+        body = {**body, "metadata": {**body["metadata"], "uid": uid}}
+    else:
+        with suppress(NotFoundError):
+            return await _is_ours(resource, body["metadata"]["name"], observed, writer)
     try:
-        await writer.apply(resource, body, field_manager=FIELD_MANAGER, force=True)
+        await writer.apply(resource, body, field_manager=FIELD_MANAGER, force=uid is not None)
     except ConflictError:
         return Done()  # another object by now: the next reconcile sees it
     except StatusError as error:

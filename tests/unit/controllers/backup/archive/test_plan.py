@@ -86,7 +86,7 @@ def test_where_nothing_is_to_be_kept_there_is_no_pod(change, why):
 
     name = seen.archiver.name
     assert step == DeleteArchiver(name=name, uid="deployment-uid", why=why)
-    (event,) = [one for one in happenings(seen, step, None, seen.status)]
+    (event,) = list(happenings(seen, step, None, seen.status))
     assert (event.reason, event.message) == (
         "ArchiverDeleted",
         f"Deleted Deployment {name}: {why}",
@@ -146,7 +146,10 @@ class TestBase:
         name = step.body["metadata"]["name"]
         assert name == "nightly-202603011200"
         (event,) = happenings(seen, step, None, seen.status)
-        assert (event.reason, event.message) == ("BaseMade", f"Made EtcdBackup {name} at once: {WHY}")
+        assert (event.reason, event.message) == (
+            "BaseMade",
+            f"Made EtcdBackup {name} at once: {WHY}",
+        )
 
     def test_it_counts_as_one_of_the_schedule_and_the_next_time_stays(self):
         seen = self.seen()

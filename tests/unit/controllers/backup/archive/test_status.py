@@ -130,8 +130,10 @@ def silent(started, said):
             (
                 "False",
                 "OperatorImageUnknown",
-                "The operator does not know its own image: start it with --image, or"
-                " OPERATOR_IMAGE",
+                (
+                    "The operator does not know its own image: start it with --image, or"
+                    " OPERATOR_IMAGE"
+                ),
             ),
             id="no image",
         ),
