@@ -255,7 +255,8 @@ def _header(text: bytes) -> Header:
         return Header.model_validate_json(text)
     except ValidationError as failure:
         first = failure.errors(include_url=False, include_input=False)[0]
-        message = f"its header is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        message = f"its header is not valid: {f'{place}: ' if place else ''}{said}"
         raise SegmentInvalidError(message) from failure
 
 
