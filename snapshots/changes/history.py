@@ -6,16 +6,16 @@ each chain's last segment; whether a segment in between is whole is seen when it
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snapshots.changes.layout import parse_segment_path
 from snapshots.changes.segment import MAX_SEGMENT_BYTES, read_header
-from snapshots.errors import NotRestorableError
+from snapshots.errors import NotRestorableError, SegmentInvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from snapshots.changes.layout import ChainFolder
@@ -47,7 +47,11 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Every revision, and every time, of this interval can be restored, both ends included."""
+    """Every revision, and every time, of this interval can be restored, both ends included.
+
+    Where nothing is known of the time after the base yet, start_time and end_time are the same, and
+    only revisions can be.
+    """
 
     start_revision: int
     end_revision: int
@@ -71,7 +75,7 @@ class Way:
 async def read_chains(store: Store, below: str) -> tuple[Chain, ...]:
     """All chains below a line of history, or one log of it. Reads one object of each chain.
 
-    Raises StoreError; SegmentInvalidError for a last segment that is none.
+    Raises StoreError; SegmentInvalidError for a last segment that is none, or another place's.
     """
     newest: dict[ChainFolder, int] = {}
     async with aclosing(store.list(below)) as objects:
@@ -82,10 +86,34 @@ async def read_chains(store: Store, below: str) -> tuple[Chain, ...]:
                 newest[folder] = max(number, newest.get(folder, 0))
     chains = []
     for folder, number in sorted(newest.items()):
-        data = await store.get(folder.segment(number), max_bytes=MAX_SEGMENT_BYTES)
-        header, sha256 = read_header(data)
+        path = folder.segment(number)
+        data = await store.get(path, max_bytes=MAX_SEGMENT_BYTES)
+        with told_of(path):
+            header, sha256 = read_header(data)
+        check_place(header, folder, number)
         chains.append(Chain(folder=folder, last=header, sha256=sha256))
     return tuple(chains)
+
+
+@contextmanager
+def told_of(path: str) -> Iterator[None]:
+    """What is wrong with an object names it."""
+    try:
+        yield
+    except SegmentInvalidError as failure:
+        message = f"{path}: {failure}"
+        raise type(failure)(message) from failure
+
+
+def check_place(header: Header, folder: ChainFolder, number: int) -> None:
+    """An object is what its name says. Raises SegmentInvalidError: no chain may have a stranger."""
+    line = f"{header.cluster}-{header.epoch}"
+    if (line, header.chain, header.number) != (folder.line, folder.first_revision, number):
+        message = (
+            f"{folder.segment(number)} holds segment {header.number} of chain {header.chain}"
+            f" of {line}"
+        )
+        raise SegmentInvalidError(message)
 
 
 def windows_of(bases: Iterable[Base], chains: Iterable[Chain]) -> tuple[Window, ...]:

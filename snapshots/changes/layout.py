@@ -59,6 +59,11 @@ class ChainFolder:
     first_revision: int
 
     @property
+    def line(self) -> str:
+        """The line of history that it is of."""
+        return self.log.partition("/")[0]
+
+    @property
     def path(self) -> str:
         return f"{self.log}/{self.first_revision:016x}"
 

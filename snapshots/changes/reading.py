@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapshots.changes.history import check_place, told_of
 from snapshots.changes.segment import MAX_SEGMENT_BYTES, read_header, read_segment
 from snapshots.errors import ObjectMissingError, SegmentInvalidError
 
@@ -31,14 +32,10 @@ async def read_changes(
     start = await _first_with(store, way.chain, way.base.revision + 1)
     for number in range(start, way.chain.segments):
         path = way.chain.folder.segment(number)
-        try:
-            header, sha256, body = read_segment(await _get(store, path), keys)
-        except SegmentInvalidError as failure:
-            message = f"{path}: {failure}"
-            raise SegmentInvalidError(message) from failure
-        if (header.chain, header.number) != (way.chain.folder.first_revision, number):
-            message = f"{path} holds segment {header.number} of chain {header.chain}"
-            raise SegmentInvalidError(message)
+        data = await _get(store, path)
+        with told_of(path):
+            header, sha256, body = read_segment(data, keys)
+        check_place(header, way.chain.folder, number)
         if before is not None and not header.follows(*before):
             message = f"{path} does not follow the segment before it"
             raise SegmentInvalidError(message)
@@ -55,7 +52,10 @@ async def _first_with(store: Store, chain: Chain, revision: int) -> int:
     low, high = 0, chain.segments - 1
     while low < high:
         middle = (low + high) // 2
-        header, _ = read_header(await _get(store, chain.folder.segment(middle)))
+        path = chain.folder.segment(middle)
+        data = await _get(store, path)
+        with told_of(path):
+            header, _ = read_header(data)
         if header.last_revision < revision:
             low = middle + 1
         else:

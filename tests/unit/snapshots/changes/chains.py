@@ -8,6 +8,8 @@ from snapshots.changes.history import Base, Chain
 from snapshots.changes.layout import LogFolder
 from snapshots.changes.segment import Change, Place, Revised, next_place, write_segment
 from snapshots.encryption import EncryptionKey
+from snapshots.errors import ObjectExistsError, ObjectMissingError
+from snapshots.stores import ObjectInfo
 
 KEY = EncryptionKey(id="2026-01", secret=bytes(range(32)))
 OTHER = EncryptionKey(id="2025-12", secret=bytes(32))
@@ -25,9 +27,7 @@ def ms(seconds):
 
 
 def put(key=b"key", value=b"value", *, lease=0):
-    return Change(
-        deleted=False, key=key, value=value, lease=lease, create_revision=2, version=1
-    )
+    return Change(deleted=False, key=key, value=value, lease=lease, create_revision=2, version=1)
 
 
 def delete(key=b"key"):
@@ -108,3 +108,32 @@ def chain(first, last, *, until=None):
     complete_until = at(last if until is None else until)
     _, header, sha256 = write(place(first), data_revisions, until=complete_until)
     return Chain(folder=LOG.chain(first), last=header, sha256=sha256)
+
+
+class Memory:
+    """A store of this process, for what is tried a hundred times."""
+
+    def __init__(self):
+        self.objects = {}
+
+    async def put(self, path, data, **_options):
+        self.objects[path] = data
+
+    async def create(self, path, data, **_options):
+        if path in self.objects:
+            raise ObjectExistsError("it is there", operation="create", where=path)
+        self.objects[path] = data
+
+    async def get(self, path, **_options):
+        if path not in self.objects:
+            raise ObjectMissingError("it is not there", operation="get", where=path)
+        return self.objects[path]
+
+    async def delete(self, paths, **_options):
+        for path in paths:
+            self.objects.pop(path, None)
+
+    async def list(self, folder="", **_options):
+        for path, data in [*self.objects.items()]:
+            if path.startswith(f"{folder}/"):
+                yield ObjectInfo(path=path, size=len(data), modified=NOON)

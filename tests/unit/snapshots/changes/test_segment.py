@@ -113,7 +113,12 @@ def test_what_was_written_is_read_again(content, leases, until, compress, key):
 def test_format_is_the_one_that_is_written_down():
     """What is in stores already is read by every later release."""
     body = msgspec.msgpack.encode(
-        [5, 6, {7: 60}, [[5, 1000, [[False, b"k", b"v", 7, 5, 1]]], [6, 2000, [[True, b"k", b"", 0, 0, 0]]]]]
+        [
+            5,
+            6,
+            {7: 60},
+            [[5, 1000, [[False, b"k", b"v", 7, 5, 1]]], [6, 2000, [[True, b"k", b"", 0, 0, 0]]]],
+        ]
     )
     header = {
         "format": "etcd-operator/changes",
@@ -264,9 +269,7 @@ def test_what_is_wrong_is_said(data, words):
 
 
 def test_body_with_a_part_of_its_revisions_is_noticed():
-    body = msgspec.msgpack.encode(
-        Body(first=5, last=6, leases={}, revisions=(revised(5),))
-    )
+    body = msgspec.msgpack.encode(Body(first=5, last=6, leases={}, revisions=(revised(5),)))
 
     with pytest.raises(SegmentInvalidError, match="revisions are missing"):
         read_segment(with_body(write()[0], body), [])
@@ -294,7 +297,9 @@ def test_little_that_becomes_more_than_memory_has_place_for_is_refused(monkeypat
     packed = compressor.feed(bytes(8 << 20)) + compressor.finish()
     data = with_body(write(compress=True)[0], packed)
 
-    with pytest.raises(SegmentInvalidError, match="more than 1048576 bytes when it is decompressed"):
+    with pytest.raises(
+        SegmentInvalidError, match="more than 1048576 bytes when it is decompressed"
+    ):
         read_segment(data, [])
 
 
