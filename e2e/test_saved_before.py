@@ -1,5 +1,5 @@
-"""A schedule says where to: a cluster is saved before another version of etcd, and before it is
-deleted with its data.
+"""A schedule says where to: a cluster is saved before another version of etcd, before it sleeps, and
+before it is deleted with its data.
 """
 
 from datetime import datetime
@@ -54,6 +54,23 @@ async def test_a_cluster_is_saved_before_a_version_and_before_its_end(
         return not await cluster.claims()
 
     await until("the claims to be gone", no_claims, within_s=30.0)
+
+
+async def test_a_cluster_is_saved_before_it_sleeps(
+    cluster: EtcdCluster, kube: Kube, namespace: str
+) -> None:
+    await make_claim(kube, namespace, "backups")
+    await EtcdBackup(kube, namespace, "leap-days").apply(**YEARLY)
+    await cluster.apply(size=1)
+    await cluster.ready()
+    await cluster.etcd().put("before", "sleep")
+
+    await cluster.edit(size=0)
+    await cluster.shows("Stopped", within_s=120.0)
+
+    saved = await backup_named(kube, namespace, "db-before-sleep-")
+    assert saved["status"]["phase"] == "Completed"
+    assert saved["status"]["keys"] == 1
 
 
 async def backup_named(kube: Kube, namespace: str, beginning: str) -> Object:

@@ -91,6 +91,8 @@ ELSEWHERE = {
     tls_switching.switch,
     tls_switching.wait_for_switch,
     saving.save_before_version,
+    saving.save_before_sleep,
+    saving.wait_to_sleep,
     saving.save_before_deletion,
     saving.wait_for_backup,
     saving.keep_unsaved,

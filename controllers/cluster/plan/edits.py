@@ -26,6 +26,7 @@ from controllers.cluster.plan.accepted import (
     refused_by_server,
 )
 from controllers.cluster.plan.claims import claims_of_members, must_move
+from controllers.cluster.plan.saving import is_awake_unsaved
 from controllers.cluster.plan.steps import RecordSpec, Wait
 from controllers.cluster.render import rendered_for, restarted, stateful_set_for
 from controllers.cluster.windows import is_open, may_disrupt, next_opening
@@ -35,11 +36,19 @@ _AT_ONCE: Final = (Kind.LIVE, Kind.TLS)
 
 
 def accept_live(observed: Observed) -> RecordSpec | None:
-    """What takes effect without touching a member; TLS is then switched by rules of its own."""
+    """What takes effect without touching a member; TLS is then switched by rules of its own.
+
+    Sleep waits until the cluster is saved.
+    """
     wanted, applied = accepted_edit(observed), observed.applied
     if wanted is None or applied is None or edited_kinds(observed).isdisjoint(_AT_ONCE):
         return None
-    return RecordSpec(spec=taken(applied, wanted, *_AT_ONCE).to_json(), why="Accept the new spec")
+    new = taken(applied, wanted, *_AT_ONCE)
+    if is_awake_unsaved(observed):
+        new = new.model_copy(update={"size": applied.size})
+        if not changed_fields(applied, new):
+            return None
+    return RecordSpec(spec=new.to_json(), why="Accept the new spec")
 
 
 def accept_template(observed: Observed) -> RecordSpec | None:

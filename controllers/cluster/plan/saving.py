@@ -1,9 +1,10 @@
-"""Rules by which a cluster is saved before something that can't be taken back: another version, or
-its deletion with all data.
+"""Rules by which a cluster is saved before another version, before it sleeps, and before it is
+deleted with all data.
 
 An EtcdBackup like those of a schedule of this cluster is made and waited for.  It is nobody's: no
 schedule deletes it, and it stays when the cluster goes.  Without a schedule there is nowhere to
-save to: a change of version says so and goes on, a deletion keeps the data.
+save to: a change of version says so and goes on, a deletion keeps the data.  Sleep keeps the
+volumes, so that it is never held up for longer than a backup takes to fail.
 """
 
 from datetime import datetime
@@ -13,6 +14,7 @@ from api.labels import API_VERSION, UNSAVED_ANNOTATION
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import UpgradeStatus
 from controllers.cluster.observed import KnownBackup, Observed
+from controllers.cluster.plan.accepted import accepted_edit
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.plan.version_steps import MakeBackup, RecordUpgrade
 
@@ -79,6 +81,42 @@ def backup_in_words(observed: Observed, upgrade: UpgradeStatus) -> str:
     name = backup_name(observed, upgrade)
     made = _known(observed, name)
     return f"EtcdBackup {name}" + (f" ({made.message})" if made and made.message else "")
+
+
+def save_before_sleep(observed: Observed) -> MakeBackup | None:
+    """The last backup while somebody runs who can be asked for one."""
+    if not is_awake_unsaved(observed) or _known(observed, _sleep_name(observed)) is not None:
+        return None
+    name = _sleep_name(observed)
+    return MakeBackup(backup=_backup(observed, name), why="before the members are stopped")
+
+
+def wait_to_sleep(observed: Observed) -> Wait | None:
+    """The members serve until it is completed or has failed."""
+    if not is_awake_unsaved(observed):
+        return None
+    return Wait(
+        reason=Reason.RECONCILING,
+        message=f"spec.size is 0: waiting for EtcdBackup {_sleep_name(observed)} before the members"
+        " are stopped",
+        recheck_s=30.0,
+    )
+
+
+def is_awake_unsaved(observed: Observed) -> bool:
+    """Whether an edit asks for sleep, and a backup is still to be taken before."""
+    wanted, applied = accepted_edit(observed), observed.applied
+    if wanted is None or applied is None or wanted.size or not applied.size:
+        return False
+    if target(observed) is None or not observed.etcd.statuses:
+        return False
+    made = _known(observed, _sleep_name(observed))
+    return made is None or made.phase not in {_COMPLETED, _FAILED}
+
+
+def _sleep_name(observed: Observed) -> str:
+    """The same one as long as it is the same edit."""
+    return f"{observed.name}-before-sleep-{observed.uid[:_UID_LENGTH]}-{observed.generation}"
 
 
 def save_before_deletion(observed: Observed) -> MakeBackup | Wait | None:

@@ -68,6 +68,74 @@ def deleted(*backups, policy="SnapshotThenDelete", **changes):
     )
 
 
+def to_sleep(*backups, generation=2, **changes):
+    of = observed(3)
+    asked = of.spec.model_copy(update={"size": 0})
+    return dataclasses.replace(
+        of, **{"spec": asked, "generation": generation, "backups": backups, **changes}
+    )
+
+
+class TestBeforeSleep:
+    NAME = f"db-before-sleep-{observed().uid[:8]}-2"
+
+    def test_a_backup_is_made_first(self):
+        step = plan(to_sleep(schedule())).step
+
+        assert isinstance(step, MakeBackup)
+        assert step.backup["metadata"]["name"] == self.NAME
+        assert step.backup["spec"] == PLACE
+
+    @pytest.mark.parametrize("phase", ["", "Pending", "Running"])
+    def test_the_members_serve_until_it_is_completed(self, phase):
+        of = to_sleep(schedule(), single(self.NAME, phase))
+        step = plan(of).step
+
+        assert isinstance(step, Wait)
+        assert (step.reason, step.settled) == (Reason.RECONCILING, False)
+        assert f"waiting for EtcdBackup {self.NAME}" in step.message
+
+    @pytest.mark.parametrize("phase", ["Completed", "Failed"])
+    def test_then_the_size_is_taken(self, phase):
+        """Failed as well: the volumes are kept, and who asks for sleep gets it."""
+        step = plan(to_sleep(schedule(), single(self.NAME, phase))).step
+
+        assert isinstance(step, RecordSpec)
+        assert step.spec["size"] == 0
+
+    def test_what_else_was_edited_does_not_wait(self):
+        of = to_sleep(schedule(), single(self.NAME, "Running"))
+        of = dataclasses.replace(
+            of, spec=of.spec.model_copy(update={"accept_operator_changes": True})
+        )
+        step = plan(of).step
+
+        assert isinstance(step, RecordSpec)
+        assert (step.spec["size"], step.spec["acceptOperatorChanges"]) == (3, True)
+
+    @pytest.mark.parametrize(
+        "of",
+        [
+            pytest.param(to_sleep(), id="no schedule"),
+            pytest.param(to_sleep(single("by-hand", "Completed")), id="no place to save to"),
+            pytest.param(
+                to_sleep(schedule(), etcd=dataclasses.replace(observed().etcd, statuses={})),
+                id="nobody answers",
+            ),
+        ],
+    )
+    def test_where_none_can_be_taken_it_sleeps_at_once(self, of):
+        step = plan(of).step
+
+        assert isinstance(step, RecordSpec)
+        assert step.spec["size"] == 0
+
+    def test_another_edit_is_saved_again(self):
+        of = to_sleep(schedule(), single(self.NAME, "Completed"), generation=4)
+
+        assert plan(of).step.backup["metadata"]["name"] == f"{self.NAME[:-1]}4"
+
+
 class TestBeforeAnotherVersion:
     def test_a_backup_like_those_of_the_schedule_is_made(self):
         step = plan(upgrading(schedule())).step
