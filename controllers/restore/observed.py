@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from api.errors import FieldError
 from api.v1alpha1.cluster import ClusterSpec
@@ -10,6 +10,9 @@ from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.restore import RestoreSpec, RestoreStatus
 from controllers.agent_jobs import Attempt, Job
 from controllers.restore_source import Resolved, Unresolved
+
+# Phases in which what was restored is history.
+ENDS: Final = frozenset({"Completed", "PutBack"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from api.v1alpha1.restore import RestoreSpec
 from controllers.agent_jobs import Attempt, Job, failure_of, may_still_speak, progress_of
 from controllers.backup.order import Failed, failed
 from controllers.restore.following import follow, forward_old_data, going_back
-from controllers.restore.observed import Observed
+from controllers.restore.observed import ENDS, Observed
 from controllers.restore.order import Examined
 from controllers.restore.render import attempt_of, cluster, examine_job, examine_job_name
 from controllers.restore.steps import (
@@ -41,7 +41,6 @@ _LONGEST_FOR_BACKUP: Final = timedelta(minutes=15)
 _WAIT_FOR_LAST_WORD: Final = Wait(
     reason=Reason.EXAMINING_BACKUP, message="Waiting for the pod's last word"
 )
-_ENDS: Final = frozenset({"Completed", "PutBack"})
 
 Rule = Callable[[Observed, RestoreSpec], Step | None]
 
@@ -50,7 +49,7 @@ def plan(observed: Observed) -> Step:
     """The next step."""
     if observed.is_deleting:
         return Wait(reason=Reason.DELETING, message="Its Job goes with it, and no cluster does")
-    if observed.spec is None and observed.status.phase in _ENDS:
+    if observed.spec is None and observed.status.phase in ENDS:
         return Rest(edited=True)
     if observed.spec is None:
         message = "; ".join(str(error) for error in observed.errors)
@@ -65,13 +64,14 @@ def plan(observed: Observed) -> Step:
 
 def _rest_when_completed(observed: Observed, spec: RestoreSpec) -> Step | None:
     """What was restored is history, but for the old data that is still there."""
-    if observed.status.phase not in _ENDS:
+    if observed.status.phase not in ENDS:
         return None
     if not _is_current(observed, spec):
         return Rest(edited=True)
-    if observed.status.phase == "Completed" and spec.restore_type == "Replace":
-        return forward_old_data(observed, spec) or going_back(observed, spec) or Rest()
-    return Rest()
+    if spec.restore_type != "Replace":
+        return Rest()
+    going = going_back(observed, spec) if observed.status.phase == "Completed" else None
+    return forward_old_data(observed, spec) or going or Rest()
 
 
 def _rest_when_failed(observed: Observed, spec: RestoreSpec) -> Step | None:

@@ -12,7 +12,7 @@ from api.reasons import Reason
 from api.v1alpha1.restore import RestoreStatus
 from controllers.backup.order import Failed
 from controllers.backup.outcome import Changed, Done, Outcome, Rejected
-from controllers.restore.observed import Observed
+from controllers.restore.observed import ENDS, Observed
 from controllers.restore.order import Examined
 from controllers.restore.render import attempt_of
 from controllers.restore.steps import (
@@ -163,7 +163,7 @@ def _verdict(observed: Observed, step: Step, outcome: Outcome | None) -> _Verdic
             return "False", "True", "True" if stalled else "False", reason, message
         case Complete() | PutBack() | Rest():
             return _end(observed, step)
-        case AskCluster() if observed.status.phase == "Completed" or outcome == Changed():
+        case AskCluster() if observed.status.phase in ENDS or outcome == Changed():
             return None  # what becomes of old data changes nothing of the restore
         case _:
             return "False", "True", "False", *_told(observed, step)
