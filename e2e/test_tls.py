@@ -174,16 +174,6 @@ async def test_members_sleep_and_wake_up_with_the_same_certificates(
     await until("the Secrets to go with their cluster", collected, within_s=60.0)
 
 
-async def test_tls_is_not_switched_on_a_cluster_that_exists(cluster: EtcdCluster) -> None:
-    await cluster.apply(size=1, **AS_THE_DEFAULT_IS)
-    await cluster.ready()
-    await cluster.edit(security={"tls": {"enabled": False}})
-    assert "Set it back to true" in await cluster.shows("NotSupportedYet")
-    assert await started(cluster, "db-0") == {"db-0"}
-    await cluster.edit(security={"tls": {"enabled": True}})
-    await cluster.ready()
-
-
 async def test_a_cluster_made_in_plain_text_stays_so_when_its_spec_leaves_it_open(
     cluster: EtcdCluster,
 ) -> None:

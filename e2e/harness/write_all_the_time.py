@@ -2,7 +2,8 @@
 
 Usage: write_all_the_time.py URL PREFIX SECONDS [FOLDER]
 
-An https URL needs a folder with ca.crt, tls.crt and tls.key: what a client's Secret holds.
+An https URL needs a folder with ca.crt, tls.crt and tls.key: what a client's Secret holds.  In
+place of a URL there may be the path of a file that holds one: it is followed when it changes.
 
 One write at a time, through etcd's JSON gateway; one that fails, or takes longer than a second, is
 tried again 100 ms later with the same key and value. A line for each acknowledgement: the number of
@@ -12,6 +13,7 @@ the write and the seconds since the start. Ends by itself after SECONDS, and whe
 import base64
 import http.client
 import json
+import pathlib
 import ssl
 import sys
 import time
@@ -30,21 +32,30 @@ class Client:
     """One connection; a new one, and with it perhaps another member, after each failure."""
 
     def __init__(self, url: str, folder: str = "") -> None:
-        self.address = urllib.parse.urlsplit(url).netloc
+        self.told = url
         self.folder = folder
+        self.url = ""
         self.connection: http.client.HTTPConnection | None = None
 
     def connect(self) -> http.client.HTTPConnection:
         """With the certificate that the folder holds now."""
-        if not self.folder:
-            return http.client.HTTPConnection(self.address, timeout=ATTEMPT_S)
+        where = urllib.parse.urlsplit(self.url)
+        if where.scheme == "http":
+            return http.client.HTTPConnection(where.netloc, timeout=ATTEMPT_S)
         context = ssl.create_default_context(cafile=f"{self.folder}/ca.crt")
         context.load_cert_chain(f"{self.folder}/tls.crt", f"{self.folder}/tls.key")
-        return http.client.HTTPSConnection(self.address, timeout=ATTEMPT_S, context=context)
+        return http.client.HTTPSConnection(where.netloc, timeout=ATTEMPT_S, context=context)
+
+    def follow(self) -> None:
+        """Another URL needs another connection."""
+        told = self.told if "://" in self.told else pathlib.Path(self.told).read_text()
+        if told != self.url:
+            self.url, self.connection = told, None
 
     def put(self, key: str, value: str) -> bool:
         body = json.dumps({"key": encode(key), "value": encode(value)})
         try:
+            self.follow()
             if self.connection is None:
                 self.connection = self.connect()
             self.connection.request("POST", "/v3/kv/put", body)

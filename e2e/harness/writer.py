@@ -22,15 +22,20 @@ LONGEST_S = 400
 class Writer:
     """Writes to the client Service of a cluster from entering to leaving the `async with`."""
 
-    def __init__(self, cluster: EtcdCluster, *credentials: Path) -> None:
-        """`credentials`: with TLS, the folder with what the client's Secret holds."""
+    def __init__(
+        self, cluster: EtcdCluster, *credentials: Path, endpoint: Path | None = None
+    ) -> None:
+        """`credentials`: with TLS, the folder with what the client's Secret holds. `endpoint`: a
+        file with the URL, where that changes meanwhile.
+        """
         self._cluster = cluster
         self._credentials = credentials
+        self._endpoint = endpoint
         self._prefix = f"written/{secrets.token_hex(4)}/"
         self._acknowledged: list[float] = []
 
     async def __aenter__(self) -> Self:
-        url = (await self._cluster.status())["clientEndpoints"][0]
+        url = self._endpoint or (await self._cluster.status())["clientEndpoints"][0]
         command = (sys.executable, "-I", SCRIPT, url, self._prefix, LONGEST_S, *self._credentials)
         self._process = await asyncio.create_subprocess_exec(
             *map(str, inside(*command)), stdout=asyncio.subprocess.PIPE

@@ -33,7 +33,9 @@ SECRETS = ["db-server-tls", "db-peer-tls", "db-client-tls", "db-operator-tls"]
 
 
 class Dance(RuleBasedStateMachine):
-    @initialize(client=st.booleans(), peer=st.booleans(), to=st.tuples(st.booleans(), st.booleans()))
+    @initialize(
+        client=st.booleans(), peer=st.booleans(), to=st.tuples(st.booleans(), st.booleans())
+    )
     def begins(self, client: bool, peer: bool, to: tuple[bool, bool]) -> None:
         self.world = World(client=client, peer=peer)
         self.user_wishes(*to)

@@ -9,7 +9,6 @@ code.  Everything else happens in the order that a test says.
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,7 +45,6 @@ from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster import builders
 from tests.unit.controllers.cluster.builders import (
     CLUSTER_ID,
-    NOW,
     UID,
     live_of,
     member_id,
@@ -306,7 +304,7 @@ class World:
         self.pods[ordinal] = dataclasses.replace(again, uid=process.uid)
 
     def _started(self, ordinal: int, revision: str, file: str, text: str) -> Process:
-        keys: Mapping[str, Any] = yaml.safe_load(text)
+        keys = yaml.safe_load(text)
         if hasattr(self, "starts"):
             self.starts[ordinal] += 1
         return Process(
@@ -428,4 +426,3 @@ class World:
 
 def scheme_of(url: str) -> str:
     return url.partition("://")[0]
-
