@@ -66,7 +66,8 @@ async def writing(
     cluster: EtcdCluster, folder: Path, measure: Measure, what: str
 ) -> AsyncIterator[None]:
     """A client writes meanwhile, by the files that its Secret holds then, and loses nothing."""
-    async with mounted(cluster, folder) as files:
+    folder.mkdir()
+    async with mounted(cluster, folder / "client") as files:
         async with Writer(cluster, files) as writer:
             began = time.monotonic()
             yield
@@ -106,7 +107,8 @@ async def test_the_operators_certificates_become_the_users_and_no_write_is_lost(
         assert await trusted(kube, namespace, f"db-{name}-tls") == written(by)
     assert await calls(kube, namespace, "db-client-tls")
     assert not await calls(kube, namespace, "before")
-    await cluster.tells("AuthorityRotated")
+    for name in ("client", "peer"):
+        await cluster.tells("AuthorityRotating", of=f"The {name} authority has been replaced")
 
 
 @pytest.mark.timeout(420)

@@ -11,7 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
-from controllers.cluster.certificates.due import authority_trouble, due_leaves, leaf_trouble
+from controllers.cluster.certificates.due import (
+    authority_trouble,
+    can_call,
+    due_leaves,
+    leaf_trouble,
+)
 from controllers.cluster.certificates.facts import Facts, Role
 from controllers.cluster.certificates.holder import Holder
 from controllers.cluster.certificates.issue import encoded
@@ -37,7 +42,7 @@ _REMEMBERED: Final = timedelta(minutes=5)
 class ReadCertificates:
     """What is in the Secrets; `tls` is what the operator dials with, None when it has nothing.
 
-    `borrowed`: it is the clients', because the operator has none of its own yet.
+    `borrowed`: it is the clients', because the operator has none of its own that will do.
     """
 
     certificates: Certificates
@@ -89,7 +94,8 @@ class CertificateReader:
             unread = f"The operator may not read Secrets ({error.message}): grant it get on secrets"
             return ReadCertificates(certificates=Certificates(unread=unread))
         facts = read_facts(secrets)
-        own = _credentials(secrets.get(Role.OPERATOR))
+        fit = authorities is None or can_call(Role.OPERATOR, facts, authorities)
+        own = _credentials(secrets.get(Role.OPERATOR)) if fit else None
         read = ReadCertificates(
             certificates=Certificates(
                 facts=facts,

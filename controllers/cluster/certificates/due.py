@@ -25,6 +25,7 @@ from controllers.cluster.certificates.trust import (
     Bundle,
     held,
     rotation_of,
+    shown_by,
     signer_of,
     stands_for,
     trust_of,
@@ -204,6 +205,19 @@ def trusts(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
         holds(secret.bundles.get(bundle_key(bundle), ()), bundle)
         for bundle in mountable(role, authorities)
     )
+
+
+def can_call(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
+    """Whether who has this leaf knows whatever members may show, and is known to them.  One that was
+    not kept, while the authority was the user's, may know others.
+    """
+    secret, known = facts.get(role), stands_for(facts)
+    if secret is None or secret.certificate is None:
+        return False
+    shown = [known.get(one) for one in shown_by(authorities, ISSUER[role])]
+    if not all(prints is not None and prints <= {*secret.trusts} for prints in shown):
+        return False
+    return secret.certificate.issuer in trust_of(authorities, ISSUER[role]).bundle
 
 
 def mountable(role: Role, authorities: AuthorityStatus) -> tuple[Bundle, ...]:

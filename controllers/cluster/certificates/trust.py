@@ -88,6 +88,13 @@ def trust_of(authorities: AuthorityStatus, role: Role) -> Trust:
     )
 
 
+def shown_by(authorities: AuthorityStatus, role: Role) -> Bundle:
+    """The authorities whose certificates members may show now."""
+    trust, rotation = trust_of(authorities, role), rotation_of(authorities, role)
+    old_alone = rotation is None or rotation.phase in _OLD_SIGNS
+    return (trust.signer,) if old_alone else trust.bundle
+
+
 def authority_print(fingerprints: Iterable[str]) -> str:
     """What is recorded of whom a ca.crt trusts: 64 hexadecimal digits; of one authority, its
     fingerprint.

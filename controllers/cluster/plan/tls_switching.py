@@ -13,19 +13,22 @@ from typing import Final
 from api.duration import parse_duration
 from api.reasons import Reason
 from api.tls_decision import tls_of
-from api.v1alpha1.cluster_status import TLSChange, TLSStatus
+from api.v1alpha1.cluster_status import Rendering, TLSChange, TLSStatus
+from controllers.cluster.certificates.facts import AUTHORITIES
+from controllers.cluster.certificates.trust import recorded
 from controllers.cluster.listeners import CLIENT, PEER, Phase, scheme
 from controllers.cluster.members import is_at, voters
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.certificates import certificate_trouble
 from controllers.cluster.plan.edits import may_restart
-from controllers.cluster.plan.rotation_waits import rotation_of_cluster, unrest
+from controllers.cluster.plan.rotation_waits import VOLUMES, rotation_of_cluster, unrest
 from controllers.cluster.plan.steps import Wait
 from controllers.cluster.plan.switching_steps import NameMember, RecordSwitch
 from controllers.cluster.plan.template import is_rolled_out
-from controllers.cluster.render import identity, rendered_for
+from controllers.cluster.render import identity, rendered_for, trusting
 from controllers.cluster.render.config_files import config_file_name
+from controllers.cluster.render.tls import bundle_key
 
 # Which phase follows, by listener; after the last one it is over.
 _PHASES: Final = {
@@ -195,6 +198,8 @@ def _step(observed: Observed, after: TLSStatus, why: str) -> RecordSwitch:
     assert applied is not None
     later = dataclasses.replace(observed, status=observed.status.model_copy(update={"tls": after}))
     fresh = rendered_for(later, applied, bootstrap)
+    if not identity(observed, bootstrap).listeners.mounts:
+        fresh = _trusting_by_name(later, fresh)
     is_same = fresh == rendered_for(observed, applied, bootstrap)
     endpoints = identity(later, bootstrap).client_endpoints()
     # Both ways are told of when every member serves both.
@@ -206,6 +211,18 @@ def _step(observed: Observed, after: TLSStatus, why: str) -> RecordSwitch:
         rendered=None if is_same else fresh,
         without_authorities=not (after.client or after.peer or after.change),
     )
+
+
+def _trusting_by_name(observed: Observed, fresh: Rendering) -> Rendering:
+    """Members that begin to have certificates read whom they trust under names of their own: a copy
+    of their Secrets may still be one of another time with TLS, and of other authorities.
+    """
+    authorities, bootstrap = observed.status.authorities, observed.status.bootstrap
+    assert bootstrap is not None
+    if authorities is None or not identity(observed, bootstrap).listeners.mounts:
+        return fresh
+    alone = {VOLUMES[role]: (recorded(authorities, role),) for role in AUTHORITIES}
+    return trusting(fresh, {volume: bundle_key(bundle) for volume, bundle in alone.items()})
 
 
 def _waits_for_members(observed: Observed) -> str:

@@ -24,10 +24,15 @@ from controllers.cluster.happenings import happenings
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.outcome import Changed, Done
 from controllers.cluster.plan import plan
-from controllers.cluster.plan.certificate_steps import AnnounceCertificate, IssueCertificates
+from controllers.cluster.plan.certificate_steps import (
+    AnnounceCertificate,
+    CopyCertificates,
+    IssueCertificates,
+)
+from controllers.cluster.plan.certificates import tls_identity
 from controllers.cluster.plan.rotation_waits import VOLUMES
 from controllers.cluster.plan.steps import ApplyObjects, DeletePod, MoveLeader, Plan, Wait
-from controllers.cluster.read_certificates import CertificateReader
+from controllers.cluster.read_certificates import CertificateReader, ReadCertificates
 from controllers.cluster.render.normal import hash_of
 from controllers.cluster.render.tls import AUTHORITY_KEY, mounted_bundles
 from controllers.cluster.status import next_status
@@ -35,7 +40,7 @@ from controllers.writer import Writer
 from informers.errors import AlreadyExistsError, ConflictError, NotFoundError
 from informers.expectations import OwnWrites
 from tests.unit.controllers.cluster.builders import NOW, live_of, member_id, pod, status_of
-from tests.unit.controllers.cluster.certificate_builders import TLS, WHO, observed, secrets
+from tests.unit.controllers.cluster.certificate_builders import TLS, observed, secrets
 
 GRACE = timedelta(minutes=60)
 # By then a running kubelet has looked at every pod.
@@ -141,11 +146,13 @@ class World:
 
     def look(self) -> Observed:
         authorities = self.status.authorities
+        who = tls_identity(dataclasses.replace(self.base, status=self.status))
+        assert who is not None
         read = asyncio.run(
-            self.reader.read(WHO, authorities, now=self.now, anew=self._is_preparing())
+            self.reader.read(who, authorities, now=self.now, anew=self._is_preparing())
         )
         if read.tls is not None:
-            self.dials = self.api.versions["db-client-tls"][-1][1]
+            self.dials = self._dialled(read)
         certificates = dataclasses.replace(read.certificates, shown=self._shown())
         running = {n for n, process in self.pods.items() if process is not None}
         statuses = {f"db-{n}": status_of(n, leader=member_id(self.leader)) for n in sorted(running)}
@@ -192,6 +199,8 @@ class World:
                     self.announced[self.pods[int(name[-1])].uid] = fingerprint
             case IssueCertificates(certificates=some) if dies_after:
                 step = dataclasses.replace(step, certificates=some[:dies_after])
+            case CopyCertificates(copies=some) if dies_after:
+                step = dataclasses.replace(step, copies=some[:dies_after])
         writer = Writer(
             self.api, OwnWrites(clock=lambda: 0.0), "prod/db", remaining_s=lambda: float("inf")
         )
@@ -215,6 +224,10 @@ class World:
         authority = next(a for a, leaf in SHOWN.items() if leaf is role)
         facts = {n: self._leaf(p, authority) for n, p in self.pods.items() if p is not None}
         return {f"db-{n}": leaf.certificate.fingerprint for n, leaf in facts.items()}
+
+    def _dialled(self, _read: ReadCertificates) -> Mapping[str, str]:
+        """What the operator comes with from now on, as a Secret holds it."""
+        return self.api.versions["db-client-tls"][-1][1]
 
     # --- Kubernetes
 

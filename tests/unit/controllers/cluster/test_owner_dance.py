@@ -1,0 +1,181 @@
+"""Nobody is cut off while whose authorities sign changes, in whatever order things happen: the
+operator's become the user's, another one of theirs, and the operator's again; minds change midway.
+
+As in `test_rotation_dance`, it may end between any two writes, and mutants show that this can fail.
+"""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import Phase as Part
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from controllers.cluster.certificates import trust
+from controllers.cluster.certificates.trust import recorded
+from controllers.cluster.plan import sources
+from tests.unit.controllers.cluster.owner_world import (
+    MEMBERS,
+    WEB,
+    OwnerWorld,
+    members,
+    print_of,
+    web,
+)
+
+pytestmark = pytest.mark.timeout(180)
+WISHES = {"": {}, "client": WEB, "peer": MEMBERS, "client and peer": {**WEB, **MEMBERS}}
+NAMES = st.sampled_from(["one", "two"])
+ORDINALS = st.integers(0, 2)
+
+
+class Dance(RuleBasedStateMachine):
+    @initialize(first=st.sampled_from(sorted(WISHES)), reachable=st.booleans())
+    def begins(self, first: str, reachable: bool) -> None:
+        self.world = OwnerWorld()
+        self.world.reachable = reachable
+        self.world.controller_looks()
+        self.offered = {}
+        self.user_writes(client="one", peer="one")
+        self.user_edits(first)
+
+    @rule(wish=st.sampled_from(sorted(WISHES)))
+    def user_edits(self, wish: str) -> None:
+        self.wish = wish
+        self.world.edit(**WISHES[wish])
+
+    @rule(client=NAMES, peer=NAMES)
+    def user_writes(self, client: str, peer: str) -> None:
+        self.offered = {"client": client, "peer": peer}
+        self.world.put(web(client))
+        self.world.put(members(peer))
+
+    @rule(steps=st.integers(1, 4))
+    def operator_works(self, steps: int) -> None:
+        for _ in range(steps):
+            self.world.step()
+            assert self.world.cut_off() == []
+
+    @rule(written=st.integers(0, 2))
+    def operator_dies(self, written: int) -> None:
+        self.world.step(dies_after=written)
+
+    @rule()
+    def operator_is_restarted(self) -> None:
+        self.world.restart_operator()
+
+    @rule()
+    def controller_looks(self) -> None:
+        self.world.controller_looks()
+
+    @rule(stale=st.booleans())
+    def controller_makes_pods(self, stale: bool) -> None:
+        for n in range(3):
+            self.world.controller_makes(n, stale=stale)
+
+    @rule(n=ORDINALS)
+    def container_restarts(self, n: int) -> None:
+        self.world.restart(n)
+
+    @rule(n=ORDINALS)
+    def pod_is_lost(self, n: int) -> None:
+        self.world.pods[n] = None
+
+    @rule(n=ORDINALS)
+    def kubelet_looks(self, n: int) -> None:
+        self.world.kubelet_looks(n)
+
+    @rule(n=st.integers(0, 1))
+    def application_looks(self, n: int) -> None:
+        self.world.application_looks(n)
+
+    @rule(minutes=st.sampled_from([1, 11, 61]))
+    def time_passes(self, minutes: int) -> None:
+        self.world.time_passes(timedelta(minutes=minutes))
+
+    @rule(steps=st.integers(4, 24))
+    def things_go_their_way(self, steps: int) -> None:
+        """A stretch in which nothing goes wrong, so that later phases are reached as well."""
+        for _ in range(steps):
+            self.world.step()
+            self.world.controller_looks()
+            for n in range(3):
+                self.world.controller_makes(n, stale=False)
+            assert self.world.cut_off() == []
+
+    @invariant()
+    def nobody_is_cut_off(self) -> None:
+        if hasattr(self, "world"):
+            assert self.world.cut_off() == []
+
+    def teardown(self) -> None:
+        """When nothing goes wrong any more it ends: with whom the user wants, and those alone."""
+        if not hasattr(self, "world"):
+            return
+        self.world.time_passes(timedelta(minutes=6))
+        self.world.settle()
+        self.world.time_passes(timedelta(minutes=6))
+        self.world.settle()
+        after = self.world.authorities
+        assert after.rotation is None
+        for role, name in trust.NAMES.items():
+            is_theirs = name in self.wish
+            fingerprint = recorded(after, role)
+            if after.given is not None:
+                assert (name in after.given) is is_theirs
+            assert (fingerprint == print_of(self.offered[name])) is is_theirs
+            for process in self.world.pods.values():
+                assert process.trusts[role] == {fingerprint}
+
+
+Dance.TestCase.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
+TestDance = Dance.TestCase
+
+
+def at_once(observed, who, source):
+    """A certificate is copied as soon as it is fit."""
+    facts = sources._facts(observed, source)
+    return not facts.problem and trust_is_given(who, source)
+
+
+def trust_is_given(who, source):
+    return sources.ISSUER[source.role] in who.given
+
+
+def of_the_spec(authorities, named):
+    """Whose an authority is follows from the spec alone."""
+    return named
+
+
+MUTANTS = {
+    "certificates are copied whoever signed them": [
+        (sources, "_signs", at_once),
+        (
+            sources,
+            "signing_authority",
+            lambda observed, role: "",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutant_cuts_somebody_off(mutant, monkeypatch):
+    for module, name, changed in MUTANTS[mutant]:
+        monkeypatch.setattr(module, name, changed)
+    how = settings(
+        Dance.TestCase.settings,
+        max_examples=60,
+        phases=[Part.generate],
+        derandomize=True,
+        database=None,
+    )
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        run_state_machine_as_test(Dance, settings=how)
