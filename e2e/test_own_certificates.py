@@ -61,13 +61,17 @@ def written(by: Issued) -> str:
     return str(secret("", {"ca.crt": by.pem()})["data"]["ca.crt"])
 
 
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 @contextlib.asynccontextmanager
 async def writing(
     cluster: EtcdCluster, folder: Path, measure: Measure, what: str
 ) -> AsyncIterator[None]:
     """A client writes meanwhile, by the files that its Secret holds then, and loses nothing."""
-    folder.mkdir()
-    async with mounted(cluster, folder / "client") as files:
+    async with mounted(cluster, made(folder) / "client") as files:
         async with Writer(cluster, files) as writer:
             began = time.monotonic()
             yield
