@@ -208,8 +208,8 @@ def trusts(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
 
 
 def can_call(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
-    """Whether who has this leaf knows whatever members may show, and is known to them.  One that was
-    not kept, while the authority was the user's, may know others.
+    """Whether who has this leaf knows whatever members may show, and is known to them: one that was
+    not kept, while the authority was the user's, may be of another time.
     """
     secret, known = facts.get(role), stands_for(facts)
     if secret is None or secret.certificate is None:
