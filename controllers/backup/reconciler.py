@@ -11,6 +11,7 @@ import structlog
 from controllers.backup.act import perform
 from controllers.backup.archive.ask import asked
 from controllers.backup.archive.metrics import ArchiveMetrics
+from controllers.backup.archive.plan import wanted
 from controllers.backup.happenings import happenings
 from controllers.backup.metrics import BackupMetrics
 from controllers.backup.observe import Sources, observe
@@ -136,8 +137,10 @@ def _requeue_s(observed: Observed, step: Step, outcome: Outcome | None) -> float
 
 
 def _archiver_recheck_s(observed: Observed) -> float:
-    """Seconds until the pod that keeps the changes is asked again: it never tells by itself."""
-    if observed.archiver is None:
+    """Seconds until the pod that keeps the changes is asked again, which never tells by itself; or
+    until there is a member that it can follow: nobody tells of those either.
+    """
+    if observed.spec is None or wanted(observed.spec) is None:
         return _LONGEST_S
     return _RECHECK_S * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - a spread, no secret
 
