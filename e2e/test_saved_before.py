@@ -1,5 +1,5 @@
-"""A schedule says where to: a cluster is saved before another version of etcd, before it sleeps, and
-before it is deleted with its data.
+"""A schedule says where to: a cluster is saved before another version of etcd, before it sleeps,
+and before it is deleted with its data.
 """
 
 from datetime import datetime
