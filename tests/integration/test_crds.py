@@ -25,6 +25,25 @@ MERGE_PATCH = "application/merge-patch+json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 TIME = "2026-01-02T03:04:05Z"
 
+BOOTSTRAP = {
+    "token": "u-1",
+    "epoch": 1,
+    "size": 1,
+    "clusterDomain": "cluster.local",
+    "scheme": "https",
+    "networkPolicy": True,
+    "closed": True,
+    "members": [{"name": "demo-0", "ordinal": 0, "id": "8e", "started": True}],
+}
+RESTORE = {
+    "source": "EtcdBackup nightly",
+    "store": {"storageType": "Local", "local": {"claimName": "backups"}, "path": "a-1/nightly"},
+    "bumpRevision": 1_000_000_000,
+    "skipHashCheck": True,
+    "since": TIME,
+    "claim": "c-9",
+}
+
 FULL_STATUS = {
     "observedGeneration": 1,
     "phase": "Running",
@@ -71,10 +90,35 @@ FULL_STATUS = {
         "size": 3,
         "clusterDomain": "cluster.local",
         "scheme": "https",
+        "peerScheme": "http",
         "networkPolicy": True,
         "closed": True,
         "members": [{"name": "demo-0", "ordinal": 0, "id": "8e", "started": True}],
     },
+    "restore": {
+        "restore": "back",
+        "uid": "u-2",
+        "attempt": "0a1b2c3d",
+        "phase": "Completed",
+        "reason": "OldDataUnusable",
+        "message": "m",
+        "epoch": 2,
+    },
+    "nextEpoch": {"epoch": 3, "since": TIME, "bootstrap": {**BOOTSTRAP, "restore": RESTORE}},
+    "setAside": [
+        {
+            "epoch": 1,
+            "since": TIME,
+            "claims": ["data-demo-0"],
+            "size": 1,
+            "version": "v3.5.21",
+            "clusterID": "cdf818194e3a8c32",
+            "voterOrdinals": [0],
+            "joining": {"name": "demo-1", "ordinal": 1, "reason": "ScaleOut", "since": TIME},
+            "bootstrap": BOOTSTRAP,
+        }
+    ],
+    "lastEpoch": 3,
     "voterOrdinals": [0, 1, 2],
     "joining": {
         "name": "demo-1",
@@ -95,7 +139,12 @@ FULL_STATUS = {
         "options": {"snapshot-count": 5000},
         "digest": "0a1b2c3d4e",
     },
-    "authorities": {"client": "ab", "peer": "cd"},
+    "tls": {
+        "client": True,
+        "peer": False,
+        "change": {"listener": "peer", "enabled": True, "phase": "Preparing", "since": TIME},
+    },
+    "authorities": {"client": "ab", "peer": "cd", "given": ["client"]},
     "certificates": [{"secret": "demo-server-tls", "notAfter": TIME, "renewAfter": TIME}],
     "refusedCertificates": [{"secret": "s", "message": "m", "time": TIME}],
     "auth": {

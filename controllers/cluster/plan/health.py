@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from api.conditions import ConditionType, find_condition
 from api.reasons import Reason, reason_of
+from controllers.cluster.epochs import is_switching
 from controllers.cluster.members import ViewOfMember, voters
 from controllers.cluster.observed import Observed, Pod
 from controllers.cluster.plan.accepted import is_formed
@@ -56,6 +57,12 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
     """A formed cluster from which no linearizable answer can be had."""
     if observed.etcd.members is not None:
         return None
+    if is_switching(observed.status) and observed.status.next_epoch is not None:
+        return Wait(
+            reason=Reason.RESTORING,
+            message="The members are stopped, because their data become others",
+            recheck_s=_FORMING_RECHECK_S,
+        )
     unreachable = _unreachable(observed)
     if unreachable is not None:
         return unreachable

@@ -494,6 +494,17 @@ class TestTheChange:
         assert "db-2" in step.message
         assert next_status(one, plan(one), None).phase == "Recovering"
 
+    def test_that_nobody_answers_meanwhile_is_no_alarm(self):
+        seen = switching()
+        ending = tuple(dataclasses.replace(one, terminating=True) for one in seen.pods)
+        live = {key: obj for key, obj in seen.live.items() if key != STATEFUL_SET}
+        seen = dataclasses.replace(seen, live=live, pods=ending, etcd=UNANSWERED)
+        status = next_status(seen, plan(seen), None)
+
+        quorum = next(one for one in status.conditions if one.type == "QuorumAvailable")
+        assert (quorum.status, quorum.reason) == ("False", "Restoring")
+        assert {reason for reason, _ in told(seen)} & {"QuorumLost", "MembersUnreachable"} == set()
+
     def test_a_stateful_set_that_is_going_is_waited_for(self):
         seen = switching()
         made = seen.live[STATEFUL_SET]
