@@ -13,6 +13,7 @@ from api.labels import APPLIED_HASH_ANNOTATION, pod_name
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import ClusterStatus, RestoreRecord
 from api.v1alpha1.common import Condition
+from controllers.cluster.epochs import is_switching
 from controllers.cluster.membership import voters_of
 from controllers.cluster.membership_events import event, of_membership, of_membership_step
 from controllers.cluster.observed import JsonObject, Observed
@@ -154,7 +155,8 @@ def _was_disturbed(desired: JsonObject, live: JsonObject | None, observed: Obser
     """Whether somebody else caused this apply: not our first one, and not a change of our own."""
     bootstrap = observed.status.bootstrap
     if live is None:
-        return bootstrap is not None and bootstrap.closed
+        was_closed = bootstrap is not None and bootstrap.closed
+        return was_closed and not is_switching(observed.status)
     annotations = live["metadata"].get("annotations") or {}
     return annotations.get(APPLIED_HASH_ANNOTATION) == hash_of(desired)
 
@@ -168,6 +170,8 @@ def _of_status(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:
 
 
 def _of_bootstrap(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]:
+    if new.bootstrap and new.bootstrap.epoch in {one.epoch for one in old.set_aside}:
+        return  # it was all told when these data began
     if old.bootstrap is None and new.bootstrap is not None:
         if new.cluster_id:
             size = new.bootstrap.size
@@ -185,7 +189,7 @@ def _of_bootstrap(old: ClusterStatus, new: ClusterStatus) -> Iterator[Happening]
 def _of_restore(old: RestoreRecord | None, new: RestoreRecord | None) -> Iterator[Happening]:
     if new is None:
         return
-    if old is None or old.source != new.source:
+    if new.restored is None and (old is None or old.source != new.source):
         message = f"{new.source} is made into the data of the first member"
         yield event(EventReason.RESTORE_BEGUN, message)
     if new.restored is not None and not (old and old.restored):

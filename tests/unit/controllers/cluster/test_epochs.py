@@ -580,7 +580,35 @@ class TestTheChange:
         assert told(ready_to_switch())[0][0] == "DataChanges"
 
 
+    def test_that_the_data_are_restored_is_told_when_they_are_and_not_begun_again(self):
+        reasons = [reason for reason, _ in told(stopped(has_restored()))]
+
+        assert "DataRestored" in reasons
+        assert "RestoreBegun" not in reasons
+
+
+def has_restored():
+    """The pod that restored has said what it did."""
+    seen = ready_to_switch()
+    seen = dataclasses.replace(seen, status=preparing().status)
+    seen = with_restore_pod(in_preparation(seen, claim="claim-2-0"), restored=answer())
+    return after(dataclasses.replace(after(seen), restore_pods=()))
+
+
 class TestTheWayBack:
+    def test_nothing_is_told_anew_of_data_that_were_there_before(self):
+        begun = after(stopped(has_restored()))
+        claims = {"claims": begun.other_claims, "other_claims": begun.claims}
+        begun = dataclasses.replace(begun, **claims, old_data_asked="PutBack")
+        back = stopped(after(begun))
+        reasons = {reason for reason, _ in told(back)}
+        assert "DataSetAside" in reasons
+        assert reasons & {"BootstrapCompleted", "DataRestored", "RestoreBegun"} == set()
+
+        on_it = after(back)
+        assert isinstance(plan(on_it).step, ApplyObjects)
+        assert "DriftCorrected" not in {reason for reason, _ in told(on_it)}
+
     def test_the_old_epoch_comes_back_exactly_as_it_was(self):
         seen = after(changed_over(old_data="PutBack"))
         aside = seen.status.set_aside[0]
