@@ -74,8 +74,11 @@ async def test_a_restore_in_place_and_the_way_back_whoever_dies(
     assert again["kvs"] == later["kvs"]
     assert again["header"]["cluster_id"] == later["header"]["cluster_id"]
     assert (await cluster.status())["members"][0]["id"] == before["members"][0]["id"]
-    # What was restored is kept in its turn.
+    assert await alarms(kube, namespace) == []
+    # What was restored is kept in its turn, until nobody needs it any more.
     assert await data_claims(kube, namespace) == sorted(FIRST + SECOND)
+    await discard(restore, FIRST)
+    assert (await content_of(cluster))["kvs"] == later["kvs"]
 
 
 async def test_a_quorum_that_is_lost_for_good_comes_back_from_the_backup(
@@ -101,12 +104,7 @@ async def test_a_quorum_that_is_lost_for_good_comes_back_from_the_backup(
     assert (await uids(kube, namespace, "Secret")).items() >= secrets.items()
     assert set(FIRST[:1] + SECOND) <= set(await data_claims(kube, namespace))
 
-    await kube.patch("EtcdRestore", namespace, "back", {"spec": {"oldData": "Discard"}})
-
-    async def only_the_new_ones() -> bool:
-        return await data_claims(kube, namespace) == SECOND
-
-    await until("the old data to be gone", only_the_new_ones, within_s=60.0)
+    await discard(restore, SECOND)
     await cluster.ready()
     assert (await content_of(cluster))["kvs"] == saved["kvs"]
 
@@ -163,6 +161,17 @@ async def kill_at_each_step(cluster: EtcdCluster, operator: Operator) -> set[str
     return killed
 
 
+async def discard(restore: EtcdRestore, left: list[str]) -> None:
+    """What was set aside goes; waits until only these volume claims are left."""
+    kube, namespace = restore.kube, restore.namespace
+    await kube.patch("EtcdRestore", namespace, restore.name, {"spec": {"oldData": "Discard"}})
+
+    async def only_these() -> bool:
+        return await data_claims(kube, namespace) == left
+
+    await until("what was set aside to be gone", only_these, within_s=60.0)
+
+
 async def lose(kube: Kube, namespace: str, pod: str) -> None:
     """Its volume, and itself: the StatefulSet makes others, which are empty."""
     await kube.delete("PersistentVolumeClaim", namespace, f"data-{pod}")
@@ -178,6 +187,13 @@ async def data_claims(kube: Kube, namespace: str) -> list[str]:
     metadata = [claim["metadata"] for claim in claims]
     names = [one["name"] for one in metadata if "deletionTimestamp" not in one]
     return sorted(name for name in names if name.startswith("data-"))
+
+
+async def alarms(kube: Kube, namespace: str) -> list[str]:
+    """Events that call somebody for help though nothing is wrong."""
+    events = await kube.list("Event", namespace)
+    wrong = {"QuorumLost", "MembersUnreachable", "QuorumUnrecoverable"}
+    return [event["message"] for event in events if event["reason"] in wrong]
 
 
 async def uids(kube: Kube, namespace: str, kind: str) -> dict[str, str]:

@@ -57,12 +57,6 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
     """A formed cluster from which no linearizable answer can be had."""
     if observed.etcd.members is not None:
         return None
-    if is_switching(observed.status) and observed.status.next_epoch is not None:
-        return Wait(
-            reason=Reason.RESTORING,
-            message="The members are stopped, because their data become others",
-            recheck_s=_FORMING_RECHECK_S,
-        )
     unreachable = _unreachable(observed)
     if unreachable is not None:
         return unreachable
@@ -93,6 +87,19 @@ def wait_for_quorum(observed: Observed) -> Wait | None:
         message=f"No linearizable answer ({observed.etcd.error}); not healthy: "
         + ", ".join(f"{view.name} ({view.reason})" for view in down),
         recheck_s=_HEALING_RECHECK_S,
+    )
+
+
+def wait_for_other_data(observed: Observed) -> Wait | None:
+    """Members that stop because their data become others: no quorum is lost by that."""
+    if observed.etcd.members is not None or not is_switching(observed.status):
+        return None
+    if observed.status.next_epoch is None:
+        return None
+    return Wait(
+        reason=Reason.RESTORING,
+        message="The members are stopped, because their data become others",
+        recheck_s=_FORMING_RECHECK_S,
     )
 
 
@@ -152,6 +159,7 @@ _VERDICTS = (
     wait_for_cluster_id,
     sleep,
     wait_for_access,
+    wait_for_other_data,
     wait_for_quorum,
     wait_for_members,
 )

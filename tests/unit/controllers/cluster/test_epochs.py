@@ -579,7 +579,6 @@ class TestTheChange:
         assert "data-db-0, data-db-1, data-db-2" in message
         assert told(ready_to_switch())[0][0] == "DataChanges"
 
-
     def test_that_the_data_are_restored_is_told_when_they_are_and_not_begun_again(self):
         reasons = [reason for reason, _ in told(stopped(has_restored()))]
 
