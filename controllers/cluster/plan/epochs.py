@@ -12,6 +12,7 @@ from typing import Final
 
 from api.labels import pod_name
 from api.reasons import Reason, reason_of
+from api.tls_decision import tls_of
 from api.v1alpha1.cluster_status import (
     BootstrapMember,
     ClusterStatus,
@@ -27,8 +28,10 @@ from api.v1alpha1.restore_request import (
     RestoreAnswer,
     RestoreRequest,
 )
+from controllers.cluster.claim_record import ClaimRecord
 from controllers.cluster.epochs import answers, claims_of_epoch, is_switching, next_number
-from controllers.cluster.observed import Observed
+from controllers.cluster.listeners import scheme
+from controllers.cluster.observed import Claim, Observed
 from controllers.cluster.plan.accepted import is_formed
 from controllers.cluster.plan.epoch_steps import DeleteEpoch, RecordEpochs
 from controllers.cluster.plan.restore_steps import DeleteRestorePod, RestoreStep
@@ -319,7 +322,22 @@ def _against_putting_back(observed: Observed, target: OtherEpoch) -> str:
         )
     if observed.status.upgrade is not None:
         return "etcd's version is being changed: wait for its end"
-    return ""
+    return _against_their_urls(observed, tuple(claims.values()))
+
+
+def _against_their_urls(observed: Observed, claims: tuple[Claim, ...]) -> str:
+    """Old members know each other by the URLs that they had, and are to listen as those say."""
+    bootstrap = observed.status.bootstrap
+    assert bootstrap is not None
+    now = scheme(tls=tls_of(bootstrap, observed.status.tls).peer)
+    records = filter(None, (ClaimRecord.parse(claim.membership) for claim in claims))
+    others = [record.scheme for record in records if record.scheme != now]
+    if not others:
+        return ""
+    return (
+        f"their members called each other by {others[0]}, and those of now do by {now}: set"
+        f" spec.security.tls.peerTLSEnabled to {'false' if now == 'https' else 'true'} first"
+    )
 
 
 def _answer(

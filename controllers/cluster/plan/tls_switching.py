@@ -16,6 +16,7 @@ from api.tls_decision import tls_of
 from api.v1alpha1.cluster_status import Rendering, TLSChange, TLSStatus
 from controllers.cluster.certificates.facts import AUTHORITIES
 from controllers.cluster.certificates.trust import recorded
+from controllers.cluster.epochs import is_switching
 from controllers.cluster.listeners import CLIENT, PEER, Phase, scheme
 from controllers.cluster.members import is_at, voters
 from controllers.cluster.observed import Observed
@@ -103,6 +104,9 @@ def waits_for(observed: Observed) -> str:
     restless = unrest(observed)
     if restless or change is None:
         return restless
+    if observed.status.next_epoch is not None or is_switching(observed.status):
+        # The data that are prepared name their first member by the URL that members have now.
+        return "waiting for the restore to end"
     trouble = certificate_trouble(observed) if change.enabled else None
     if trouble is not None:
         return trouble.message
