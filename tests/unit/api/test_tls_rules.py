@@ -71,10 +71,12 @@ class TestLeftOut:
         ],
     )
     def test_certificates_that_would_quietly_be_of_no_use_are_refused(self, named):
-        assert errors(made("http"), **named) == [
+        (said,) = errors(made("http"), **named)
+
+        assert said == (
             f"{PATH}.enabled is left out, certificates are named, and the cluster speaks plain"
             " text. Set it to true to switch TLS on, or to false to leave it off."
-        ]
+        )
         assert errors(made("http"), enabled=False, **named) == []
         assert errors(made("https"), **named) == []
 
@@ -97,12 +99,12 @@ class TestSaid:
     )
     def test_users_need_it_with_clients(self, tls, field):
         security = {"tls": {"enabled": True, **tls}, "auth": {"enabled": True}}
-        found = validate_cluster(cluster({"security": security}))
+        (found,) = validate_cluster(cluster({"security": security}))
 
-        assert [str(error) for error in found] == [
+        assert str(found) == (
             "spec.security.auth.enabled needs TLS with clients, because the operator is known to"
             f" etcd by its certificate. Set {PATH}.{field} to true, or this to false."
-        ]
+        )
 
 
 class TestWarnings:
