@@ -1,4 +1,4 @@
-"""What may be said of TLS on a cluster that exists, and what a field that is left out means then."""
+"""What may be said of TLS on a cluster that exists, and what is meant where it is left out."""
 
 import pytest
 
