@@ -79,6 +79,19 @@ def usable_authority(observed: Observed, who: Holder, role: Role) -> str:
     return secret.certificate.fingerprint if secret.certificate.is_authority else ""
 
 
+def coming_problem(observed: Observed, who: Holder, role: Role) -> str:
+    """Why the operator's authority that is there can't follow one of the user's; empty where it
+    can, and where there is none.
+    """
+    secret = observed.certificates.facts.get(role)
+    if secret is None or is_strange(who, secret):
+        return ""
+    if not usable_authority(observed, who, role) or secret.certificate is None:
+        return secret.problem or "what it holds is no authority"
+    ends = secret.certificate.not_after
+    return f"it expired at {ends:%Y-%m-%d %H:%M} UTC" if observed.now >= ends else ""
+
+
 def record_authorities(observed: Observed) -> RecordAuthorities | None:
     """Both are there and can be used: from now on no other ones will do."""
     who = _to_begin(observed)
@@ -161,6 +174,7 @@ def certificate_trouble(observed: Observed) -> Wait | None:
         return _unrecorded(observed, who)
     return (
         _authority_trouble(observed, who, authorities)
+        or _coming_trouble(observed, who)
         or _leaf_trouble(observed, who, authorities)
         or copy_pending(observed, who)
         or _copy_trouble(observed, who)
@@ -297,6 +311,16 @@ def _authority_trouble(
         lost = authority_trouble(who, role, observed.certificates.facts, authorities)
         if lost:
             return Wait(reason=Reason.AUTHORITY_LOST, message=lost + _what_still_works(observed))
+    return None
+
+
+def _coming_trouble(observed: Observed, who: Holder) -> Wait | None:
+    for role in who.coming_authorities:
+        problem = coming_problem(observed, who, role)
+        if problem:
+            name = secret_name(who.name, role)
+            message = f"Secret {name} can't be used: {problem}: delete it, and another is made"
+            return Wait(reason=Reason.CERTIFICATE_REFUSED, message=message, recheck_s=5.0)
     return None
 
 

@@ -27,6 +27,7 @@ from controllers.cluster.plan.accepted import (
 )
 from controllers.cluster.plan.claims import claims_of_members, must_move
 from controllers.cluster.plan.saving import is_awake_unsaved
+from controllers.cluster.plan.sources import with_sources_held
 from controllers.cluster.plan.steps import RecordSpec, Wait
 from controllers.cluster.render import rendered_for, restarted, stateful_set_for
 from controllers.cluster.windows import is_open, may_disrupt, next_opening
@@ -43,12 +44,10 @@ def accept_live(observed: Observed) -> RecordSpec | None:
     wanted, applied = accepted_edit(observed), observed.applied
     if wanted is None or applied is None or edited_kinds(observed).isdisjoint(_AT_ONCE):
         return None
-    new = taken(applied, wanted, *_AT_ONCE)
+    new = taken(applied, with_sources_held(observed, wanted), *_AT_ONCE)
     if is_awake_unsaved(observed):
         new = new.model_copy(update={"size": applied.size})
-        if not changed_fields(applied, new):
-            return None
-    return RecordSpec(spec=new.to_json(), why="Accept the new spec")
+    return None if new == applied else RecordSpec(spec=new.to_json(), why="Accept the new spec")
 
 
 def accept_template(observed: Observed) -> RecordSpec | None:

@@ -36,6 +36,7 @@ from controllers.cluster.plan.certificate_steps import (
     ReplaceAuthority,
 )
 from controllers.cluster.plan.certificates import (
+    coming_problem,
     make_authority,
     tls_identity,
     usable_authority,
@@ -97,6 +98,8 @@ def make_next_authority(
         offered = offered_authority(observed, who, role)
         return _spread(observed, who, offered, given=True) if offered else None
     if role in who.given:
+        if coming_problem(observed, who, role):
+            return None
         usable = usable_authority(observed, who, role)
         return _spread(observed, who, usable) if usable else make_authority(observed, who, role)
     if rotation.given:
@@ -297,11 +300,13 @@ def _others(observed: Observed) -> tuple[str, ...]:
 
 
 def _first(observed: Observed, names: tuple[str, ...]) -> AuthorityRotation:
+    who = tls_identity(observed)
     return AuthorityRotation(
         authority=names[0],
         phase=Phase.PREPARING,
         since=observed.now.replace(microsecond=0),
         then=names[1] if len(names) > 1 else "",
+        given=who is not None and ROLES[names[0]] in who.named,
     )
 
 

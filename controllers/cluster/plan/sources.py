@@ -12,7 +12,7 @@ from typing import Final
 
 from api.errors import FieldError
 from api.reasons import Reason
-from api.v1alpha1.cluster import TLS, IssuerReference
+from api.v1alpha1.cluster import TLS, ClusterSpec, IssuerReference
 from controllers.cluster.certificates.due import is_strange
 from controllers.cluster.certificates.facts import ISSUER, Role
 from controllers.cluster.certificates.holder import Holder
@@ -37,6 +37,14 @@ from controllers.cluster.plan.steps import Wait
 
 # A change of a Secret of the user's is no event for us.
 _RECHECK_S: Final = 5.0
+# The fields of spec.security.tls that say where certificates come from.
+_SOURCES: Final = (
+    "certificate_secret",
+    "ca_secret",
+    "client_certificate_secret",
+    "peer_certificate_secret",
+    "issuer_ref",
+)
 
 
 def signing_authority(observed: Observed, role: Role) -> str:
@@ -165,6 +173,19 @@ def changes_owner(applied: TLS, wanted: TLS) -> bool:
     """Whether an edit makes an authority the user's that is not, or the other way round."""
     before, after = (sources_of("", tls) for tls in (applied, wanted))
     return {ISSUER[one.role] for one in before} != {ISSUER[one.role] for one in after}
+
+
+def with_sources_held(observed: Observed, wanted: ClusterSpec) -> ClusterSpec:
+    """An edit without what it says of the sources, while the next authority of the user's begins to
+    sign: some may show its certificates already, and nobody else has the others.
+    """
+    rotation = observed.status.authorities.rotation if observed.status.authorities else None
+    if rotation is None or not rotation.given or rotation.phase != Phase.ISSUING:
+        return wanted
+    assert observed.applied is not None
+    applied, security = observed.applied.security.tls, wanted.security
+    held = security.tls.model_copy(update={name: getattr(applied, name) for name in _SOURCES})
+    return wanted.model_copy(update={"security": security.model_copy(update={"tls": held})})
 
 
 def refused_sources(observed: Observed, applied: TLS, wanted: TLS) -> tuple[FieldError, ...]:
