@@ -18,9 +18,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from controllers.cluster.certificates import trust
-from controllers.cluster.certificates.trust import recorded
-from controllers.cluster.plan import sources
+from controllers.cluster.certificates import due, issue, trust
+from controllers.cluster.certificates.trust import Trust, recorded
+from controllers.cluster.plan import rotation_waits
 from tests.unit.controllers.cluster.owner_world import (
     MEMBERS,
     WEB,
@@ -139,30 +139,19 @@ Dance.TestCase.settings = settings(max_examples=12, stateful_step_count=25, dead
 TestDance = Dance.TestCase
 
 
-def at_once(observed, who, source):
-    """A certificate is copied as soon as it is fit."""
-    facts = sources._facts(observed, source)
-    return not facts.problem and trust_is_given(who, source)
+def in_one_step(authorities, role):
+    """The old authority is dropped where the next one comes in."""
+    found = REAL_TRUST(authorities, role)
+    bundle = found.bundle[1:] if len(found.bundle) > 1 else found.bundle
+    return Trust(signer=found.signer, bundle=bundle, mounted=found.mounted)
 
 
-def trust_is_given(who, source):
-    return sources.ISSUER[source.role] in who.given
-
-
-def of_the_spec(authorities, named):
-    """Whose an authority is follows from the spec alone."""
-    return named
-
-
+REAL_TRUST = trust.trust_of
 MUTANTS = {
-    "certificates are copied whoever signed them": [
-        (sources, "_signs", at_once),
-        (
-            sources,
-            "signing_authority",
-            lambda observed, role: "",
-        ),
+    "there is one bundle only": [
+        (module, "trust_of", in_one_step) for module in (trust, due, issue)
     ],
+    "members are not waited for to show": [(rotation_waits, "_waits_for_members", lambda *_: "")],
 }
 
 

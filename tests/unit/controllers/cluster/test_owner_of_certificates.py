@@ -11,10 +11,12 @@ from datetime import timedelta
 import pytest
 
 from api.reasons import Reason
+from controllers.cluster import act_sources
 from controllers.cluster.certificates.facts import Role
 from controllers.cluster.certificates.issue import authority_secret
 from controllers.cluster.certificates.trust import NAMES, recorded
-from controllers.cluster.plan.certificate_steps import RecordAuthorities
+from controllers.cluster.plan import sources
+from controllers.cluster.plan.certificate_steps import CopyCertificates, RecordAuthorities
 from controllers.cluster.plan.certificates import (
     certificate_trouble,
     record_owners,
@@ -482,6 +484,27 @@ class TestRefusals:
             "Secret db-ca can't be used: it expired at 2025-12-22 12:00 UTC: delete it, and another"
             " is made"
         )
+
+
+class TestThatThisCanFail:
+    def test_certificates_that_are_copied_before_they_are_trusted_cut_everybody_off(
+        self, world, monkeypatch
+    ):
+        def offered(observed, role):
+            return observed.certificates.sources[role].authority
+
+        world.edit(**WEB)
+        go(world)
+        world.put(web("two"))
+        look_again(world)
+        for module in (sources, act_sources):
+            monkeypatch.setattr(module, "signing_authority", offered)
+
+        planned = world.step()
+        world.time_passes(LONG)
+
+        assert isinstance(planned.step, CopyCertificates)
+        assert "db-0 does not let the operator in" in world.cut_off()
 
 
 class TestEditsThatAreHeld:
