@@ -504,7 +504,7 @@ class TestThatThisCanFail:
         world.time_passes(LONG)
 
         assert isinstance(planned.step, CopyCertificates)
-        assert "db-0 does not let the operator in" in world.cut_off()
+        assert "application 0 does not trust db-0" in world.cut_off()
 
 
 class TestEditsThatAreHeld:
