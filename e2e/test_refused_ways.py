@@ -2,8 +2,6 @@
 an image set by hand is put back, and a member that is made to start on an older one keeps its data.
 """
 
-import pytest
-
 from e2e.harness.cluster import EtcdCluster
 from e2e.harness.kube import Kube, Object, kubectl
 from e2e.harness.membership import claim_uids, served
@@ -24,14 +22,10 @@ REFUSED: tuple[tuple[str, str, Object], ...] = (
 )
 
 
-async def image_of(cluster: EtcdCluster, kind: str, name: str) -> str:
-    found = await cluster.kube.get(kind, cluster.namespace, name)
-    assert found is not None
-    spec = found["spec"]["template"]["spec"] if kind == "StatefulSet" else found["spec"]
-    return str(next(c["image"] for c in spec["containers"] if c["name"] == "etcd"))
+def image_of(pod_spec: Object) -> str:
+    return str(next(c["image"] for c in pod_spec["containers"] if c["name"] == "etcd"))
 
 
-@pytest.mark.long
 async def test_an_upgraded_member_goes_back_by_no_other_way_than_etcds(
     kube: Kube, namespace: str, measure: Measure
 ) -> None:
@@ -56,11 +50,20 @@ async def test_an_upgraded_member_goes_back_by_no_other_way_than_etcds(
 
 async def put_back(cluster: EtcdCluster) -> None:
     """The StatefulSet is told by hand to run the older version."""
+
+    async def made() -> Object:
+        found = await cluster.kube.get("StatefulSet", cluster.namespace, cluster.name)
+        assert found is not None
+        return found
+
+    before = (await made())["metadata"]["generation"]
     command = ("set", "image", "-n", cluster.namespace, f"statefulset/{cluster.name}")
     await kubectl(*command, f"etcd={IMAGE}:{PATCHED}")
 
     async def is_put_back() -> bool:
-        return await image_of(cluster, "StatefulSet", cluster.name) == f"{IMAGE}:{NEXT}"
+        now = await made()
+        was_changed = now["metadata"]["generation"] >= before + 2
+        return was_changed and image_of(now["spec"]["template"]["spec"]) == f"{IMAGE}:{NEXT}"
 
     await until("the image to be put back", is_put_back, within_s=20.0)
     await cluster.ready()
@@ -76,7 +79,7 @@ async def made_to_start_on_an_older_one(cluster: EtcdCluster, name: str) -> None
 
     async def is_newer() -> bool:
         pod = await cluster.pod(name)
-        return pod is not None and await image_of(cluster, "Pod", name) == f"{IMAGE}:{NEXT}"
+        return pod is not None and image_of(pod["spec"]) == f"{IMAGE}:{NEXT}"
 
     await until(f"{name} to be made anew", is_newer, within_s=60.0)
     await cluster.ready()
