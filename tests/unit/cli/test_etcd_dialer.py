@@ -5,8 +5,9 @@ import tempfile
 
 import pytest
 
-from cli.etcd_dialer import make_dialer
+from cli.etcd_dialer import make_dialer, make_pages
 from cli.settings import Settings
+from controllers.pod_pages import DirectPages, ForwardedPages
 from controllers.port_forward_dialer import PortForwardDialer
 from controllers.socket_folder import SocketFolder
 from etcd.dialer import DirectDialer
@@ -35,6 +36,8 @@ def test_way_to_etcd_is_the_one_asked_for_or_the_one_that_works(
         monkeypatch.setenv(name, value)
 
     assert isinstance(make_dialer(Settings(**settings), None), expected)
+    same_way = DirectPages if expected is DirectDialer else ForwardedPages
+    assert isinstance(make_pages(Settings(**settings), None), same_way)
 
 
 def test_sockets_of_a_killed_operator_are_removed_at_the_start(tmp_path, monkeypatch):
