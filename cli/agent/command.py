@@ -73,7 +73,7 @@ def delete_backup(text: str, folders: Folders) -> int:
     """Delete a backup from its store. Returns the exit code."""
 
     async def work(removal: Removal) -> Model | None:
-        await remove(removal, os.environ, folders.volume)
+        await remove(removal, os.environ, folders.volume, now=_now())
         return None
 
     return _carry_out(Removal, text, work, OF_BACKUPS, folders.message)

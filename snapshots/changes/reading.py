@@ -36,6 +36,9 @@ async def read_changes(
         with told_of(path):
             header, sha256, body = read_segment(data, keys)
         check_place(header, way.chain.folder, number)
+        if before is None and header.first_revision > way.base.revision + 1:
+            message = f"{way.chain.folder.segment(number - 1)} is missing"
+            raise SegmentInvalidError(message)
         if before is not None and not header.follows(*before):
             message = f"{path} does not follow the segment before it"
             raise SegmentInvalidError(message)
@@ -48,19 +51,28 @@ async def read_changes(
 
 
 async def _first_with(store: Store, chain: Chain, revision: int) -> int:
-    """The number of the segment that has the revision, or would have it next: by bisection."""
+    """The number of the segment that has the revision, or would have it next: by bisection.
+
+    The beginning of a chain may be gone (`snapshots.changes.pruning`).
+    """
     low, high = 0, chain.segments - 1
     while low < high:
         middle = (low + high) // 2
-        path = chain.folder.segment(middle)
-        data = await _get(store, path)
-        with told_of(path):
-            header, _ = read_header(data)
-        if header.last_revision < revision:
+        if await _ends_before(store, chain.folder.segment(middle), revision):
             low = middle + 1
         else:
             high = middle
     return low
+
+
+async def _ends_before(store: Store, path: str, revision: int) -> bool:
+    try:
+        data = await store.get(path, max_bytes=MAX_SEGMENT_BYTES)
+    except ObjectMissingError:
+        return True
+    with told_of(path):
+        header, _ = read_header(data)
+    return header.last_revision < revision
 
 
 async def _get(store: Store, path: str) -> bytes:
