@@ -4,12 +4,10 @@ nothing is left half-way.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from e2e.harness import node
+from e2e.harness import dns, node
 from e2e.harness.cluster import EtcdCluster, condition
 from e2e.harness.kube import Kube, kubectl
 from e2e.harness.membership import (
@@ -30,9 +28,6 @@ from e2e.harness.wait import never, until
 
 NEWER = "v3.6.16"
 SEVERAL_SIZES = (3, 5, 3, 1, 3)
-# What CoreDNS did before kubeadm 1.31: a name asked for too early is unknown for this long.
-DNS = ("kube-system", "coredns", "k8s-app=kube-dns")
-REMEMBERS_DENIALS = "cache 30"
 
 
 async def kubectl_scale(cluster: EtcdCluster, size: int) -> float:
@@ -194,40 +189,17 @@ async def test_nothing_joins_or_is_replaced_while_the_owner_has_paused_it(
     assert [name for name in ids if now[name] != ids[name]] == [victim]
 
 
-@asynccontextmanager
-async def dns_remembers_denials(kube: Kube) -> AsyncIterator[None]:
-    """A name that was asked for too early does not resolve for the next half minute."""
-    namespace, name, labels = DNS
-    found = await kube.get("ConfigMap", namespace, name)
-    assert found is not None
-    fresh = found["data"]["Corefile"]
-    begins = fresh.index("cache 30 {")
-    ends = fresh.index("}", begins) + 1
-    forgetful = fresh[:begins] + REMEMBERS_DENIALS + fresh[ends:]
-
-    async def serves() -> bool:
-        pods = await kube.list("Pod", namespace, labels)
-        conditions = [c for pod in pods for c in pod["status"].get("conditions", [])]
-        ready = [c["status"] for c in conditions if c["type"] == "Ready"]
-        return ready == ["True"]
-
-    async def use(text: str) -> None:
-        await kube.patch("ConfigMap", namespace, name, {"data": {"Corefile": text}})
-        for pod in await kube.list("Pod", namespace, labels):
-            await kube.delete("Pod", namespace, pod["metadata"]["name"], grace_s=0)
-        await until("DNS to serve", serves, within_s=60.0)
-
-    await use(forgetful)
-    try:
-        yield
-    finally:
-        await use(fresh)
+def remembers_denials(corefile: str) -> str:
+    """As CoreDNS was set up before kubeadm 1.31: a name that was asked for too early does not
+    resolve for the next half minute.
+    """
+    return dns.with_cache(corefile, "cache 30")
 
 
 async def test_members_join_although_dns_remembers_that_they_were_unknown(
     cluster: EtcdCluster, kube: Kube, measure: Measure
 ) -> None:
-    async with dns_remembers_denials(kube):
+    async with dns.configured(kube, remembers_denials):
         await cluster.apply(size=1)
         await cluster.ready()
         async with served(cluster, measure, "1-3 with DNS that remembers denials"):

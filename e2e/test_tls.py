@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from e2e.harness import dns
 from e2e.harness.client_pod import CREDENTIALS, ONLY_TRUST, call_from_a_pod
 from e2e.harness.cluster import EtcdCluster, condition
 from e2e.harness.kube import Kube, Object, kubectl
+from e2e.harness.membership import has_members
 from e2e.harness.report import Measure
 from e2e.harness.wait import until
 from e2e.harness.writer import Writer
@@ -21,6 +23,11 @@ REJECTED = "rejected connection on"
 NO_CERTIFICATE = "client didn't provide a certificate"
 UNKNOWN_AUTHORITY = "certificate signed by unknown authority"
 NO_TLS = "first record does not look like a TLS handshake"
+# Each of the versions has another way not to ask DNS who calls.
+PEERS_VERSIONS = ("v3.5.21", "v3.6.16", "v3.7.3")
+REVERSE_ZONES = "in-addr.arpa ip6.arpa"
+# A name that was unknown once costs half a minute.
+SLOWER_BY_S = 15.0
 SECRETS = (
     "db-ca",
     "db-peer-ca",
@@ -210,3 +217,55 @@ async def test_a_lost_authority_is_told_and_not_replaced(cluster: EtcdCluster, k
     restored = {"metadata": metadata, "type": lost["type"], "data": lost["data"]}
     await kube.call("POST", f"/api/v1/namespaces/{cluster.namespace}/secrets", restored)
     await cluster.shows("CertificatesValid", kind="TLSReady", status="True", within_s=60.0)
+
+
+def reverse_zones_not_cached(corefile: str) -> str:
+    uncached = f"disable success {REVERSE_ZONES}\ndisable denial {REVERSE_ZONES}"
+    return answers_denials(dns.with_cache(corefile, f"cache 30 {{\n{uncached}\n}}"))
+
+
+def reverse_zones_cached(corefile: str) -> str:
+    """For 30 s, also that an address has no name; the cluster's own names are not."""
+    own = "disable success cluster.local\ndisable denial cluster.local"
+    return answers_denials(dns.with_cache(corefile, f"cache 30 {{\n{own}\n}}"))
+
+
+def answers_denials(corefile: str) -> str:
+    """What falls through is answered in a way that no cache keeps."""
+    return corefile.replace(f"fallthrough {REVERSE_ZONES}", "")
+
+
+@pytest.mark.long
+async def test_members_join_although_dns_remembers_that_addresses_had_no_names(
+    kube: Kube, namespace: str, measure: Measure
+) -> None:
+    """Every address that a new pod may get has been asked for, and is known to have no name."""
+
+    async def grows(how: str, version: str) -> float:
+        name = f"{how}-{version.replace('.', '-')}"
+        cluster = EtcdCluster(kube, namespace, name)
+        await cluster.apply(size=1, version=version, **AS_THE_DEFAULT_IS)
+        await cluster.ready()
+        await cluster.edit(size=3)
+        took = await has_members(cluster, 3)
+        measure(f"1 to 3 members with TLS, {version}, reverse zones {how}", took)
+        await cluster.delete()
+        await cluster.gone()
+        return took
+
+    async def all_grow(how: str) -> list[float]:
+        return await asyncio.gather(*(grows(how, version) for version in PEERS_VERSIONS))
+
+    (pod,) = await kube.list("Pod", dns.NAMESPACE, dns.LABELS)
+    near = pod["status"]["podIP"]
+    async with dns.configured(kube, reverse_zones_not_cached):
+        async with dns.asked_for_names(kube, near) as asked:
+            without = await all_grow("not-cached")
+        assert asked.unknown > 0
+        assert asked.known > 0
+        assert asked.unknown_from_cache == 0
+    async with dns.configured(kube, reverse_zones_cached):
+        async with dns.asked_for_names(kube, near) as asked:
+            cached = await all_grow("cached")
+        assert asked.unknown_from_cache > 0
+    assert max(cached) <= max(without) + SLOWER_BY_S
