@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 py=$PWD/.venv/bin/python
-kubeconfig=$PWD/.node/kubeconfig
+kubeconfig=$PWD/.node/${ETCD_OPERATOR_NODE:-}/kubeconfig
 inside=(python3 hack/node/node.py exec -- "$py")
 status=0
 
