@@ -28,9 +28,9 @@ tier() {
     integration)
       python3 hack/build/build.py etcd kubernetes kubernetes-old object-stores && "$py" -m pytest tests/integration -n 2 --dist loadfile -q --timeout 120 --durations 15 ;;
     e2e) e2e --operator inside -m "not long" ;;
-    e2e-long) e2e --operator inside -m long ;;
+    e2e-long) python3 hack/build/build.py cert-manager && e2e --operator inside -m long ;;
     e2e-outside) e2e --operator outside -m essential ;;
-    e2e-outside-all) e2e --operator outside ;;
+    e2e-outside-all) python3 hack/build/build.py cert-manager && e2e --operator outside ;;
     several-nodes)
       export ETCD_OPERATOR_NODE=three
       python3 hack/build/build.py all && python3 hack/node/node.py up --nodes 3 && "$py" -m pytest e2e/test_several_nodes.py -q --timeout 600

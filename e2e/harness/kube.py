@@ -45,6 +45,8 @@ _PLURALS = {
     "PodDisruptionBudget": "/apis/policy/v1 poddisruptionbudgets",
     "Lease": "/apis/coordination.k8s.io/v1 leases",
     "StorageClass": "/apis/storage.k8s.io/v1 storageclasses",
+    "Certificate": "/apis/cert-manager.io/v1 certificates",
+    "Issuer": "/apis/cert-manager.io/v1 issuers",
     "EtcdCluster": "/apis/etcd.etcd.io/v1alpha1 etcdclusters",
     "EtcdBackup": "/apis/etcd.etcd.io/v1alpha1 etcdbackups",
     "EtcdRestore": "/apis/etcd.etcd.io/v1alpha1 etcdrestores",

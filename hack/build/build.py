@@ -8,9 +8,9 @@ Usage:
   build.py --prune DAYS       removes results that were not used for so many days
 
 Names: packages (Debian's), etcd (all versions), etcd-VERSION, kubernetes, kubernetes-old, coredns,
-object-stores (what tests of backups talk to), pause, images (OCI archives of what pods run),
-image-store (the same, unpacked for containerd), base (what the operator's image stands on),
-operator-image, node-images (all that a node starts with).
+object-stores (what tests of backups talk to), cert-manager (its controllers and kinds), pause,
+images (OCI archives of what pods run), image-store (the same, unpacked for containerd), base (what
+the operator's image stands on), operator-image, node-images (all that a node starts with).
 
 A part's folder holds its programs in bin/, or its image as image.tar. Results are kept in
 $ETCD_OPERATOR_CACHE (else $XDG_CACHE_HOME/etcd-operator, else ~/.cache/etcd-operator), keyed by

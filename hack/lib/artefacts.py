@@ -29,6 +29,8 @@ COREDNS = "1.14.7"
 # Object stores for the tests of backups: S3's protocol, Azure's.
 VERSITYGW = "1.8.0"
 AZURITE = "3.37.0"
+# Issues certificates in one e2e story.
+CERT_MANAGER = "1.21.2"
 KUBERNETES_PROGRAMS = (
     "kube-apiserver",
     "kube-controller-manager",
@@ -197,6 +199,27 @@ def _azurite(quiet: bool = False) -> Path:
     return cache.cached(name, cache.digest(sources), build, quiet)
 
 
+def _cert_manager(quiet: bool = False) -> Path:
+    """The controllers, and in crds/ the kinds that come with their module."""
+    name = f"cert-manager-{CERT_MANAGER}"
+    module = MODULES / name
+    program = Program("cert-manager", ".")
+
+    def build(target: Path) -> None:
+        (target / "bin").mkdir()
+        _go_build(module, program, target / "bin")
+        (target / "crds").mkdir()
+        command = ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager"]
+        folder = run(command, cwd=module, env={"GOFLAGS": "", "GOWORK": "off"}).strip()
+        for file in sorted(Path(folder, "deploy", "crds").glob("*.yaml")):
+            # Go keeps its modules read-only, and the cache is tidied up.
+            shutil.copyfile(file, target / "crds" / file.name)
+
+    sources = [module / file for file in ("main.go", "go.mod", "go.sum")]
+    key = cache.digest([*sources, repr(program), _go_version()])
+    return cache.cached(name, key, build, quiet)
+
+
 ARTEFACTS: dict[str, Callable[..., Path]] = {
     **{f"etcd-{version}": _etcd(version) for version in ETCD_VERSIONS},
     f"kubernetes-{KUBERNETES}": _kubernetes(KUBERNETES, KUBERNETES_PROGRAMS),
@@ -207,6 +230,7 @@ ARTEFACTS: dict[str, Callable[..., Path]] = {
         [Program("versitygw", "github.com/versity/versitygw/cmd/versitygw")],
     ),
     f"azurite-{AZURITE}": _azurite,
+    f"cert-manager-{CERT_MANAGER}": _cert_manager,
     "pause": _pause,
     **{
         f"image-etcd-{version}": _image(
@@ -229,6 +253,7 @@ GROUPS: dict[str, list[str]] = {
     "kubernetes-old": [f"kubernetes-{old_kubernetes.VERSION}"],
     "coredns": [f"coredns-{COREDNS}"],
     "object-stores": ["packages", f"versitygw-{VERSITYGW}", f"azurite-{AZURITE}"],
+    "cert-manager": [f"cert-manager-{CERT_MANAGER}"],
     "images": [name for name in ARTEFACTS if name.startswith("image-") and name != "image-store"],
 }
 GROUPS["node"] = ["packages", "etcd", "kubernetes", "coredns", "pause", "image-store"]
