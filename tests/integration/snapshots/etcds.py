@@ -94,13 +94,14 @@ async def take(client, store, **changes):
     return await capture(client, store, request(**changes), now=lambda: NOON)
 
 
-async def restore(member, file):
-    """Makes the member's data of the snapshot, by etcd's own tool."""
+async def restore(member, file, *more):
+    """Makes the member's data of the snapshot, by etcd's own tool, with these arguments more."""
     tool = await asyncio.create_subprocess_exec(
         programs(member.version) / "etcdutl",
         *("snapshot", "restore", file, "--data-dir", member.folder / "data"),
         *("--name", member.name, "--initial-cluster", f"{member.name}={member.peer_url}"),
         *("--initial-advertise-peer-urls", member.peer_url),
+        *more,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -110,13 +111,16 @@ async def restore(member, file):
 
 
 @asynccontextmanager
-async def restored(pool, folder, version, file):
-    """A new cluster of one from the snapshot file; yields its client."""
-    cluster = Cluster(folder, version, 1)
+async def restored(pool, folder, version, file, *more, extra=None):
+    """A new cluster of one from the snapshot file; yields its client.
+
+    more: arguments of etcdutl. extra: keys of the member's file.
+    """
+    cluster = Cluster(folder, version, 1, extra=extra)
     (member,) = cluster.members
     member.folder.mkdir(parents=True)
     try:
-        await restore(member, file)
+        await restore(member, file, *more)
         cluster.start()
         client = pool.client(member.endpoint())
         await wait_for(lambda: elected(client))
