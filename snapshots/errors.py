@@ -29,13 +29,22 @@
     │   ├── ContentMismatchError      all parts are right, the database in them is not
     │   │   └── WrongHashError        it has the right length, and another sha256
     │   └── DatabaseUnreadableError   the bytes are no database of etcd
-    └── RestoreError                  the backup may be right, and does not become data here
-        ├── BackupTooNewError         etcd of the target's version can't read it
-        ├── VolumeTooSmallError       no space for it
-        ├── TargetNotEmptyError       data are there already
-        ├── RestoredDataError         what etcd's tool made of it is not what it should be
-        ├── ServedDataError           etcd serves something else than was saved
-        └── NotServedError            etcd could not be asked
+    ├── RestoreError                  the backup may be right, and does not become data here
+    │   ├── BackupTooNewError         etcd of the target's version can't read it
+    │   ├── VolumeTooSmallError       no space for it
+    │   ├── TargetNotEmptyError       data are there already
+    │   ├── RestoredDataError         what etcd's tool made of it is not what it should be
+    │   ├── ServedDataError           etcd serves something else than was saved
+    │   └── NotServedError            etcd could not be asked
+    └── ChangesError                  the changes between backups
+        ├── SegmentInvalidError       not a segment, or not the one of its place
+        │   └── SegmentTooNewError    of a format that a later release writes
+        ├── NotRestorableError        no backup and changes lead to the target
+        ├── BaseNeededError           they can be kept only from another backup on
+        ├── WrongSourceError          another cluster's, or of a version that loses some
+        ├── ChangesLostError          etcd left some out
+        ├── FencedError               another archiver is at work
+        └── ReplayError               etcd did not become what was recorded
 
 Imports nothing, so that pure code may match on these. etcd's own failures pass as `etcd.errors`.
 """
@@ -227,6 +236,10 @@ class BaseNeededError(ChangesError):
 
 class WrongSourceError(ChangesError):
     """Who was asked is of another cluster than the log, or of a version that loses changes."""
+
+
+class ChangesLostError(ChangesError):
+    """etcd left out changes that it had made."""
 
 
 class FencedError(ChangesError):

@@ -3,7 +3,7 @@
 Nothing is told to be kept before its segment is in the store. Each segment is created, never
 written over: of two archivers the one that comes second finds the place taken, and ends. What was
 not stored when the process dies is watched again from the last segment on; where etcd has compacted
-it meanwhile the chain ends, and the next one begins at a newer backup.
+it meanwhile, or leaves it out, the chain ends, and the next one begins at a newer backup.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from snapshots.changes.segment import (
 from snapshots.changes.source import GrantedTimes, check_cluster, check_source
 from snapshots.errors import (
     BaseNeededError,
+    ChangesLostError,
     FencedError,
     ObjectExistsError,
     StoreUnavailableError,
@@ -127,6 +128,8 @@ async def archive(
             await archiver.run(stop)
         except CompactedError as failure:
             told = f"etcd has compacted what comes before revision {failure.compact_revision}"
+        except ChangesLostError as failure:
+            told = str(failure)
         else:
             return
     raise BaseNeededError(told)
@@ -199,7 +202,7 @@ class _Archiver:
             self.progress.seen = self.place.first_revision - 1
             try:
                 await self._follow(stream, stop)
-            except EtcdError:
+            except (EtcdError, ChangesLostError):
                 # It may be all that is left of these changes.
                 if self.buffer.revisions:
                     await self._flush(stop)
@@ -242,8 +245,10 @@ class _Archiver:
         return revisions[-1].revision if revisions else self.place.first_revision - 1
 
     def _take(self, batch: WatchBatch) -> None:
+        if not batch.events:
+            return
         self.pieces += batch.events
-        if batch.fragment or not self.pieces:
+        if batch.fragment:
             return
         now = self.now()
         by_revision: dict[int, list[Change]] = defaultdict(list)
@@ -253,6 +258,9 @@ class _Archiver:
         for revision, changes in sorted(by_revision.items()):
             if revision < self.place.first_revision:
                 continue
+            if revision != self._seen + 1:
+                message = f"after revision {self._seen} etcd told of {revision}: changes are lost"
+                raise ChangesLostError(message)
             received_ms = int(now.timestamp() * 1000)
             revised = Revised(revision=revision, received_ms=received_ms, changes=tuple(changes))
             self.buffer.add(revised, now)

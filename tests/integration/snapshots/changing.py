@@ -54,7 +54,7 @@ class Life:
     async def note_time(self, progress):
         """Remembers the present state as the one of now: the archiver knows of all of it."""
         revision = await self.note()
-        await reached(lambda: progress.seen >= revision)
+        await reached(lambda: (progress.seen or 0) >= revision)
         moment = now()
         self.times.append((moment, revision))
         # The next change is of a later millisecond.
@@ -140,6 +140,7 @@ class Flaky:
     def __init__(self, store, chance):
         self._store = store
         self._chance = chance
+        self.fails = True
 
     async def create(self, path, data, **options):
         self._fail("create", path)
@@ -150,7 +151,7 @@ class Flaky:
         return getattr(self._store, name)
 
     def _fail(self, operation, path):
-        if self._chance.random() < 0.15:
+        if self.fails and self._chance.random() < 0.15:
             raise StoreUnavailableError("not now", operation=operation, where=path)
 
 
