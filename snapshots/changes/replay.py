@@ -103,8 +103,10 @@ async def _replay(
             raise ReplayError(message)
         for lease_id in {change.lease for change in revised.changes if change.lease}:
             await leases.grant(lease_id, ttls.get(lease_id, 0))
+        leases.check()
         await _write(leases.client, revised, revised.revision + moved_by)
         now, changes = revised.revision, changes + len(revised.changes)
+    leases.check()
     if target.revision is not None and now != target.revision:
         message = f"the changes end at revision {now}, before {target.revision}"
         raise ReplayError(message)
@@ -152,13 +154,16 @@ class _Leases:
 
     async def grant(self, lease_id: int, ttl_s: int) -> None:
         """One that is there already stays as it is. Grants make no revision."""
-        if self._failure is not None:
-            raise self._failure
         if lease_id in self._alive:
             return
         with contextlib.suppress(LeaseExistsError):
             await self.client.lease.grant(ttl_s or _UNKNOWN_TTL_S, lease_id=LeaseID(lease_id))
         self._alive.add(lease_id)
+
+    def check(self) -> None:
+        """Raises EtcdError where they were not kept alive: any of them may have ended."""
+        if self._failure is not None:
+            raise self._failure
 
     async def keep(self) -> None:
         """Until it is cancelled."""
