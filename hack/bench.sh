@@ -32,6 +32,7 @@ bench() {
     # RESTORE_MEBIBYTES=1024, SNAPSHOT_MEBIBYTES=1024 for larger databases.
     restore) "$py" -m bench.restore --mebibytes "${RESTORE_MEBIBYTES:-256}" ;;
     snapshot) "$py" -m bench.snapshot --mebibytes "${SNAPSHOT_MEBIBYTES:-256}" ;;
+    archiver) "$py" -m bench.archiver --revisions "${ARCHIVER_REVISIONS:-30000}" ;;
     # The operator under measurement is a process of its own; the installed one must not help it.
     footprint) node_with_operator 0 && "${inside[@]}" bench/footprint.py --kubeconfig "$kubeconfig" --seconds "${FOOTPRINT_SECONDS:-300}" ;;
     # Not among the default ones: half an hour of faults. SOAK_MINUTES=2 for a short look.
@@ -40,7 +41,7 @@ bench() {
   esac
 }
 
-[ $# -gt 0 ] || set -- queue planner list-index watch-events reconciles many-clusters bring-up scale replace upgrade snapshot restore footprint
+[ $# -gt 0 ] || set -- queue planner list-index watch-events reconciles many-clusters bring-up scale replace upgrade snapshot restore archiver footprint
 for name in "$@"; do
   echo "=== bench $name"
   bench "$name" || status=1
