@@ -6,8 +6,9 @@ under IDs that never come back; strict reconfiguration with its five seconds; pr
 caught up; members that were removed and exit with 0; what a first start does with each kind of
 file, and that an emptied voter comes back under its old ID once nobody remembers it.
 
-Versions are in `etcd_versions`.  Not modelled: terms and entries that are not acknowledged, TLS,
-anything of a key.
+Versions are in `etcd_versions`.  Not modelled: terms and entries that are not acknowledged, who
+trusts whom by TLS, anything of a key.  All members that run reach each other, however they listen:
+that they could is for `judge_tls` to see.
 
 `Broken` is raised by the model itself where acknowledged data is lost or put at risk.
 """
@@ -36,6 +37,7 @@ from tests.simulation.etcd_process import (
     quorum,
 )
 from tests.simulation.etcd_versions import ClusterVersion
+from tests.simulation.ways import PLAIN_NAMES
 
 HEALTH_INTERVAL_S = 5.0
 # A member whose cluster has no leader fails its probe so often that it is not ready any more.
@@ -207,6 +209,7 @@ class EtcdModel:
             version=version,
             snapshot_count=file.snapshot_count,
             unsure=self.version.unsure,
+            ways=file.ways,
         )
         self.serving[log.id] = process
         return process
@@ -244,18 +247,21 @@ class EtcdModel:
             raise Broken(f"member {ordinal} begins anew without its data")
         if self.token is None:
             self.token = file.token
-            self.entries = {FIRST_ID + n: Entry(FIRST_ID + n, n) for n in sorted(file.listed)}
+            self.entries = {
+                FIRST_ID + n: Entry(FIRST_ID + n, n, named=file.named[n])
+                for n in sorted(file.listed)
+            }
             self.history = [(0, frozenset(self.entries))]
         self.had_data.add(member)
         return Log(member)
 
     def _join(self, ordinal: int, file: File, version: Version) -> Log | Ending:
         """A start from `existing`: it asks the others who it is."""
-        asked = [p for p in self.reachable() if p.ordinal != ordinal and p.ordinal in file.listed]
-        if not asked:
+        others = (p for p in self.reachable() if p.ordinal != ordinal and p.ordinal in file.listed)
+        if not any(file.ways.calls(other.ways, file.named[other.ordinal]) for other in others):
             return NOBODY_TO_ASK
         entry = self.at(ordinal)
-        if entry is None or file.listed != {e.ordinal for e in self.entries.values()}:
+        if entry is None or file.named != {e.ordinal: e.named for e in self.entries.values()}:
             return UNEQUAL
         if entry.id in self.had_data and self.leader and entry.id in self.progress:
             return PANIC
@@ -268,7 +274,7 @@ class EtcdModel:
         return Log(entry.id, behind=_TICKS_TO_CATCH_UP, form=self.version.minor, snapshot=snapshot)
 
     # ------------------------------------------------------------------ changes of membership
-    def add_learner(self, ordinal: int) -> int:
+    def add_learner(self, ordinal: int, named: frozenset[str] = PLAIN_NAMES) -> int:
         """MemberAdd with isLearner (server/etcdserver/server.go, mayAddMember)."""
         self._need_quorum()
         if self.at(ordinal) is not None:
@@ -281,9 +287,15 @@ class EtcdModel:
         if any(entry.learner for entry in self.entries.values()):
             raise Refused("etcdserver: too many learner members in cluster")
         self._ids += 1
-        self.entries[self._ids] = Entry(self._ids, ordinal, learner=True)
+        self.entries[self._ids] = Entry(self._ids, ordinal, learner=True, named=named)
         self._reconfigured()
         return self._ids
+
+    def name(self, member: int, named: frozenset[str]) -> None:
+        """MemberUpdate: other peer URLs, of which nobody asks whether the member listens there."""
+        self._need_quorum()
+        self._entry(member).named = named
+        self._commit()
 
     def _adds_with_members_down(self) -> bool:
         assert self.leader is not None

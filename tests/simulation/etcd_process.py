@@ -1,11 +1,13 @@
 """One etcd process: the file it starts from, the log it keeps, and the words it ends with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import yaml
 
 from etcd.versions import SNAPSHOT_COUNT, Version
+from tests.simulation.ways import PLAIN, PLAIN_NAMES, Ways, scheme_of, ways_of
 
 CLUSTER_ID = 0xCAFE
 FIRST_ID = 0xA0
@@ -26,23 +28,36 @@ class Refused(Exception):  # noqa: N818 - etcd's word for it
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a configuration file says about membership, and how often the log is snapshotted."""
+    """What a configuration file says about membership, and how often the log is snapshotted.
+
+    `named`: how the URLs begin under which each member that it lists is called.
+    """
 
     state: str
-    listed: frozenset[int]
+    named: Mapping[int, frozenset[str]]
     token: str
     snapshot_count: int
+    ways: Ways
+
+    @property
+    def listed(self) -> frozenset[int]:
+        return frozenset(self.named)
 
 
 @lru_cache(maxsize=4096)
 def read_file(text: str) -> File:
     content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    names = (entry.partition("=")[0] for entry in content["initial-cluster"].split(","))
+    named: dict[int, frozenset[str]] = {}
+    for entry in content["initial-cluster"].split(","):
+        name, _, url = entry.partition("=")
+        ordinal = int(name.rpartition("-")[2])
+        named[ordinal] = named.get(ordinal, frozenset()) | {scheme_of(url)}
     return File(
         state=content["initial-cluster-state"],
-        listed=frozenset(int(name.rpartition("-")[2]) for name in names),
+        named=named,
         token=content["initial-cluster-token"],
         snapshot_count=content.get("snapshot-count", SNAPSHOT_COUNT),
+        ways=ways_of(content),
     )
 
 
@@ -87,6 +102,7 @@ class Process:
     looked_at: float = 0.0
     announced: bool = False
     unsure: bool = False
+    ways: Ways = PLAIN
 
     def reach(self, index: int) -> None:
         self.log.reach(index, self.snapshot_count)
@@ -102,12 +118,13 @@ class Ending:
 
 @dataclass(slots=True)
 class Entry:
-    """One entry of the member list; its ordinal stands for its peer URL."""
+    """One entry of the member list; its ordinal stands for its peer URLs, which begin as `named`."""
 
     id: int
     ordinal: int
     learner: bool = False
     published: bool = False
+    named: frozenset[str] = PLAIN_NAMES
 
     @property
     def started(self) -> bool:

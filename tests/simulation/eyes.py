@@ -7,12 +7,22 @@ answers.  The caches may be older than the world, but never older than the opera
 import dataclasses
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from api.labels import FIRST_EPOCH, ClaimPlace
 from api.v1alpha1.cluster import ClusterSpec
-from controllers.cluster.observed import Claim, Etcd, LostNode, Observed, Pod, Probe
+from controllers.cluster.certificates.facts import Facts, Role
+from controllers.cluster.listeners import listeners_of
+from controllers.cluster.observed import (
+    Certificates,
+    Claim,
+    Etcd,
+    LostNode,
+    Observed,
+    Pod,
+    Probe,
+)
 from controllers.cluster.pods import claim_from, pod_from, probe_from
 from etcd.cluster import Member
 from etcd.ids import ClusterID, MemberID
@@ -20,6 +30,7 @@ from etcd.maintenance import Alarm, AlarmKind, Downgrade, Status
 from tests.simulation.etcd_process import CLUSTER_ID, Process
 from tests.simulation.shown import ShownClaim, ShownPod
 from tests.unit.controllers.cluster.builders import NOW, status_of, unborn
+from tests.unit.controllers.cluster.certificate_builders import facts
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -61,6 +72,7 @@ class Eyes:
             etcd=self._etcd(pods),
             nodes_lost=self._nodes_lost(pods),
             asked_to_replace=world.asked(),
+            certificates=_certificates(frozenset(world.secrets)),
         )
 
     def look(self) -> None:
@@ -117,7 +129,15 @@ class Eyes:
         running = self.world.kubernetes.pods.get(pod.ordinal)
         if running is None or running.uid != pod.uid or not pod.running or running.process is None:
             return None
-        return None if running.process.cut else running.process
+        return (
+            None if running.process.cut or not self._is_served(running.process) else running.process
+        )
+
+    def _is_served(self, process: Process) -> bool:
+        """Whether it answers in the way in which the operator calls."""
+        status = self.world.status
+        assert status.bootstrap is not None
+        return listeners_of(status.bootstrap, status.tls).client[0] in process.ways.serves
 
     def _status(self, process: Process) -> Status:
         etcd, log = self.world.etcd, process.log
@@ -159,6 +179,17 @@ class Eyes:
                 for member in sorted(world.etcd.alarms)
             ),
         )
+
+
+@lru_cache(maxsize=1024)
+def _certificates(there: frozenset[Role]) -> Certificates:
+    """What is in the Secrets that are there: as the operator makes them, always the same."""
+    return Certificates(facts={role: one for role, one in _facts().items() if role in there})
+
+
+@cache
+def _facts() -> Facts:
+    return facts()
 
 
 @lru_cache(maxsize=65536)

@@ -12,6 +12,7 @@ from api.labels import FINALIZER
 from api.reasons import Reason
 from controllers.cluster.observed import Observed
 from controllers.cluster.outcome import Changed, Done, NotYet, Outcome, Rejected
+from controllers.cluster.plan.certificate_steps import IssueCertificates
 from controllers.cluster.plan.steps import (
     AddLearner,
     AdoptClaims,
@@ -32,6 +33,7 @@ from controllers.cluster.plan.steps import (
     RemoveMember,
     SetFinalizer,
 )
+from controllers.cluster.plan.switching_steps import NameMember
 from controllers.cluster.plan.version_steps import (
     DeleteProbe,
     MakeProbe,
@@ -46,12 +48,13 @@ from tests.simulation.kubernetes_model import Claim
 from tests.simulation.release import release
 from tests.simulation.template_model import ProbePod
 from tests.simulation.version_hands import VersionStep, act_on_version
+from tests.simulation.ways import scheme_of
 
 if TYPE_CHECKING:
     from tests.simulation.eyes import Eyes
     from tests.simulation.world import World
 
-EtcdStep = AddLearner | PromoteLearner | MoveLeader | RemoveMember | DisarmAlarm
+EtcdStep = AddLearner | PromoteLearner | MoveLeader | NameMember | RemoveMember | DisarmAlarm
 ClaimStep = AnnotateClaims | AdoptClaims | DeleteClaims | DiscardLeftovers
 
 
@@ -65,8 +68,11 @@ class Hands:
     def act(self, step: Any, observed: Observed, parts: int | None) -> Outcome:
         """Take the step; `parts`: only so many of its writes, and the last thing it does."""
         match step:
-            case AddLearner() | PromoteLearner() | MoveLeader() | RemoveMember() | DisarmAlarm():
+            case _ if isinstance(step, EtcdStep):
                 return self._act_in_etcd(step, observed)
+            case IssueCertificates(certificates=wanted):
+                self.world.secrets |= {one.role for one in wanted[:parts]}
+                return Done()
             case _ if isinstance(step, VersionStep):
                 if not self._leader_is_known(observed):
                     return Changed(what="no member leads any more")
@@ -198,6 +204,8 @@ class Hands:
                     if len(etcd.voters()) != voters:
                         return Changed(what="etcd's member list")
                     etcd.remove(member)
+                case NameMember(id=member, peer_urls=urls):
+                    etcd.name(member, frozenset(map(scheme_of, urls)))
                 case DisarmAlarm(id=member):
                     etcd.disarm(member)
         except Refused as error:
@@ -210,7 +218,7 @@ class Hands:
             if claim.owner == self.world.kubernetes.owner:
                 return Changed(what=f"volume claim {step.claim}")
             return Rejected(reason=Reason.LEFTOVER_VOLUMES, message=f"{step.claim} is not ours")
-        self.world.etcd.add_learner(ordinal)
+        self.world.etcd.add_learner(ordinal, frozenset(map(scheme_of, step.peer_urls)))
         return Done()
 
 

@@ -11,6 +11,7 @@ from api.errors import FieldError
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from controllers.cluster.certificates.facts import Role
 from controllers.cluster.options import option_errors
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.render.pods import with_restart
@@ -63,6 +64,7 @@ class World(Faults):
         self.older_operator = False  # has accepted the spec
         self.now = 0.0
         self.seen: set[int] = set()  # IDs of voters that the operator has seen since they started
+        self.secrets: set[Role] = set()  # those with certificates that are there
 
     # ------------------------------------------------------------------ time and everybody's work
     def when(self, at: float | None = None) -> datetime:
@@ -105,7 +107,9 @@ class World(Faults):
     def members(self) -> tuple[Member, ...]:
         """Etcd's list, as a member shows it."""
         entries = (entry for _, entry in sorted(self.etcd.entries.items()))
-        return tuple(_member(e.id, e.ordinal, e.learner, e.started, e.published) for e in entries)
+        return tuple(
+            _member(e.id, e.ordinal, e.learner, e.started, e.published, e.named) for e in entries
+        )
 
     # ------------------------------------------------------------------ the user
     def edit(self, **fields: object) -> None:
@@ -288,13 +292,20 @@ class World(Faults):
 
 
 @lru_cache(maxsize=4096)
-def _member(member: int, ordinal: int, learner: bool, started: bool, published: bool) -> Member:
+def _member(
+    member: int,
+    ordinal: int,
+    learner: bool,
+    started: bool,
+    published: bool,
+    named: frozenset[str],
+) -> Member:
     stranger = ordinal >= _STRANGER
     host = "stranger" if stranger else f"db-{ordinal}.db-peer.prod.svc.cluster.local"
     return Member(
         id=MemberID(member),
         name=f"db-{ordinal}" if started else "",
-        peer_urls=(f"http://{host}:2380",),
+        peer_urls=tuple(f"{scheme}://{host}:2380" for scheme in sorted(named)),
         client_urls=(f"http://{host}:2379",) if published else (),
         is_learner=learner,
     )

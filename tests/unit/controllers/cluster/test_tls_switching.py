@@ -563,7 +563,7 @@ class TestAuthorities:
         world.settle()
 
         volumes = world.template["spec"]["volumes"]
-        assert [one for one in volumes if "secret" in one or "projected" in one] == []
+        assert [one for one in volumes if "secret" in one] == []
 
 
 class TestWhatIsShown:

@@ -317,11 +317,15 @@ class World:
         )
 
     def _mounts(self, template: Any) -> bool:
-        volumes = template["spec"]["volumes"]
-        names = {one["secret"]["secretName"] for one in volumes if "secret" in one}
-        projected = [one["projected"]["sources"] for one in volumes if "projected" in one]
-        names |= {part["secret"]["name"] for sources in projected for part in sources}
-        return names <= self.api.objects.keys()
+        """Whether the Secrets are there, with the keys that are asked for."""
+        for volume in template["spec"]["volumes"]:
+            wanted = volume.get("secret")
+            if wanted is None:
+                continue
+            data = self.api.objects.get(wanted["secretName"], {}).get("data")
+            if data is None or not {one["key"] for one in wanted.get("items") or ()} <= data.keys():
+                return False
+        return True
 
     def _pod(self, ordinal: int, process: Process) -> Pod:
         return pod(
