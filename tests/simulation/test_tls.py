@@ -1,7 +1,7 @@
 """TLS is switched on and off while members fail, join and are replaced, and the operator dies.
 
-The invariants are in `judge_tls`, `judge` and in etcd's model; they are checked at every step.  When
-the faults end, every cluster speaks TLS with whom it was wished last, and with nobody else.
+The invariants are in `judge_tls`, `judge` and in etcd's model; they are checked at every step.
+When the faults end, every cluster speaks TLS with whom it was wished last, and with nobody else.
 """
 
 import pytest
@@ -18,7 +18,7 @@ from tests.unit.controllers.cluster.builders import spec
 
 SIZES = st.sampled_from([1, 3, 3, 3, 5])
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4])
-RUNS = 250
+RUNS = 160
 COVERED = {
     certificates.make_authorities,
     certificates.record_authorities,

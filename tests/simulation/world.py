@@ -6,12 +6,12 @@ and the end of all trouble; what goes wrong is in `faults`.
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from api.errors import FieldError
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
-from controllers.cluster.certificates.facts import Role
 from controllers.cluster.options import option_errors
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.render.pods import with_restart
@@ -26,6 +26,9 @@ from tests.simulation.kubernetes_model import SYNC_S, KubernetesModel, foreign_l
 from tests.simulation.operator_model import NOWHERE, CutOff, OperatorModel
 from tests.simulation.template_model import template_of
 from tests.unit.controllers.cluster.builders import NOW, UID
+
+if TYPE_CHECKING:
+    from controllers.cluster.certificates.facts import Role
 
 _REFUSALS = frozenset({Reason.VERSION_REFUSED, Reason.NOT_SUPPORTED_YET, Reason.INVALID_SPEC})
 _DISTRUSTS = frozenset(
