@@ -70,9 +70,6 @@ class Hands:
         match step:
             case _ if isinstance(step, EtcdStep):
                 return self._act_in_etcd(step, observed)
-            case IssueCertificates(certificates=wanted):
-                self.world.secrets |= {one.role for one in wanted[:parts]}
-                return Done()
             case _ if isinstance(step, VersionStep):
                 if not self._leader_is_known(observed):
                     return Changed(what="no member leads any more")
@@ -114,19 +111,24 @@ class Hands:
                     kubernetes.store(stamped(desired))
             case DeletePod(name=name, uid=uid, force=force):
                 self._delete_pod(_ordinal(name), uid, force=force)
-            case RefreshFiles(name=name, uid=uid, member=member):
-                pod = kubernetes.pods.get(_ordinal(name))
-                if pod is not None and pod.uid == uid:
-                    pod.closed_for = member
-                    kubernetes.touch(pod)
+            case RefreshFiles():
+                self._refresh_files(step)
             case DropRequest(name=name):
                 world.drop_request(name)
             case DeleteUnwanted(kind=kind):
                 kubernetes.delete_object(kind)
             case DeleteStatefulSet():
                 kubernetes.delete_object("StatefulSet")
+            case IssueCertificates(certificates=wanted):
+                world.secrets |= {one.role for one in wanted[:parts]}
             case SetFinalizer(present=present):
                 world.finalizers = (FINALIZER,) if present else ()
+
+    def _refresh_files(self, step: RefreshFiles) -> None:
+        pod = self.world.kubernetes.pods.get(_ordinal(step.name))
+        if pod is not None and pod.uid == step.uid:
+            pod.closed_for = step.member
+            self.world.kubernetes.touch(pod)
 
     def _act_on_pod(
         self, step: MakeProbe | DeleteProbe | ResizePod | RefuseResize, parts: int | None
