@@ -118,7 +118,7 @@ class Ending:
 
 @dataclass(slots=True)
 class Entry:
-    """One entry of the member list; its ordinal stands for its peer URLs, which begin as `named`."""
+    """One entry of the member list; its ordinal stands for its peer URLs; they begin as `named`."""
 
     id: int
     ordinal: int
