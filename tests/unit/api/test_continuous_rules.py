@@ -26,8 +26,8 @@ def test_changes_are_kept_between_the_backups_of_a_schedule():
     assert backup_not_supported_yet(spec(), "prod") == ()
     assert errors(spec(schedule=None)) == [
         (
-            "spec.continuous.enabled keeps the changes between the backups of a schedule, and there is"
-            " no spec.schedule. Add one, such as 0 */6 * * *."
+            "spec.continuous.enabled keeps the changes between the backups of a schedule, and there"
+            " is no spec.schedule. Add one, such as 0 */6 * * *."
         )
     ]
 
