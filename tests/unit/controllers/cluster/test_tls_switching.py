@@ -25,6 +25,7 @@ from controllers.cluster.auth.facts import Authentication, AuthStore
 from controllers.cluster.happenings import happenings
 from controllers.cluster.outcome import Done
 from controllers.cluster.plan import plan
+from controllers.cluster.plan.auth import auth_trouble, switch_auth_on
 from controllers.cluster.plan.epochs import put_back_old_data
 from controllers.cluster.plan.rotation import begin_rotation
 from controllers.cluster.plan.steps import ApplyObjects, RecordSpec, Wait
@@ -33,6 +34,7 @@ from controllers.cluster.plan.tls_switching import switch, wait_for_switch
 from controllers.cluster.status import next_status
 from etcd.cluster import Member
 from tests.unit.controllers.cluster.builders import NOW, bootstrap, claim, member_id
+from tests.unit.controllers.cluster.owner_world import members, print_of, web
 from tests.unit.controllers.cluster.tls_world import GRACE, SIZE, World, tls_of_spec
 
 # How a whole switch goes, by what is switched: its phases, in order.
@@ -450,6 +452,21 @@ class TestWaiting:
         if waits:
             assert "waiting for authentication to be off" in wait_for_switch(seen).message
 
+    @pytest.mark.parametrize("phase", ["Opening", "Serving"])
+    def test_users_come_when_the_operator_can_show_who_it_is(self, phase):
+        """It goes over in the last phase: before that etcd would not know it as root."""
+        seen = done("client", phase=phase).look()
+        security = seen.applied.security.to_json() | {"auth": {"enabled": True}}
+        store = AuthStore(enabled=False, revision=1)
+        seen = dataclasses.replace(
+            with_spec(seen, security=security), auth=Authentication(store=store)
+        )
+
+        assert switch_auth_on(seen) is None
+        assert auth_trouble(seen).message == (
+            "The operator can't show its certificate, for clients don't speak TLS"
+        )
+
     def test_no_authority_is_replaced_meanwhile(self):
         """Both restart members, and each is told apart by what they mount."""
         world = World(client=True)
@@ -564,6 +581,59 @@ class TestAuthorities:
 
         volumes = world.template["spec"]["volumes"]
         assert [one for one in volumes if "secret" in one] == []
+
+
+class TestCertificatesOfTheUser:
+    """They are examined and copied before anything depends on them, and never waited for to go."""
+
+    def named(self):
+        world = World(certificateSecret="web", peerCertificateSecret="members")
+        world.wish(client=True, peer=True)
+        return world
+
+    def test_it_is_switched_on_and_off_by_them(self):
+        world = self.named()
+        world.put(web("one"))
+        world.put(members("two"))
+        world.settle()
+
+        assert world.status.tls == TLSStatus(client=True, peer=True)
+        assert world.status.authorities.client == print_of("one")
+        assert world.status.authorities.peer == print_of("two")
+        assert set(world.starts.values()) == {4}
+
+        world.wish(client=False, peer=False)
+        world.settle()
+        assert world.status.tls == TLSStatus(client=False, peer=False)
+
+    def test_until_they_are_there_nothing_is_begun_and_it_is_said(self):
+        world = self.named()
+        for _ in range(20):
+            world.goes_on()
+
+        assert world.phase == "peer Certifying"
+        assert set(world.starts.values()) == {0}
+        assert "Secret web" in wait_for_switch(world.look()).message
+
+        world.put(web("one"))
+        world.put(members("one"))
+        world.settle()
+        assert world.status.tls == TLSStatus(client=True, peer=True)
+
+    def test_other_ones_are_taken_when_it_comes_back(self):
+        world = self.named()
+        world.put(web("one"))
+        world.put(members("one"))
+        world.settle()
+        world.wish(client=False, peer=False)
+        world.settle()
+        world.put(web("two"))
+        world.wish(client=True, peer=True)
+        world.settle()
+
+        assert world.status.authorities.client == print_of("two")
+        assert world.status.authorities.peer == print_of("one")
+        assert world.status.authorities.rotation is None
 
 
 class TestWhatIsShown:

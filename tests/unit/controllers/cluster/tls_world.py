@@ -9,6 +9,7 @@ code.  Everything else happens in the order that a test says.
 import asyncio
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,8 +95,9 @@ class Process:
 class World:
     """Three members, applications and the operator."""
 
-    def __init__(self, *, client: bool = False, peer: bool = False, **fields: Any) -> None:
-        self.fields = fields
+    def __init__(self, *, client: bool = False, peer: bool = False, **named: Any) -> None:
+        """`named`: further fields of spec.security.tls, as the Secrets of the user."""
+        self.named = named
         self.spec = self._wanted(client=client, peer=peer)
         self.generation = 1
         self.api = MemoryApi()
@@ -121,8 +123,8 @@ class World:
         self.restart_operator()
 
     def _wanted(self, *, client: bool, peer: bool) -> ClusterSpec:
-        tls = tls_of_spec(client=client, peer=peer)
-        return builders.spec(size=SIZE, security={"tls": tls}, **self.fields)
+        tls = tls_of_spec(client=client, peer=peer) | self.named
+        return builders.spec(size=SIZE, security={"tls": tls})
 
     def _begun(self) -> tuple[Observed, ClusterStatus]:
         tls: TLS = self.spec.security.tls
@@ -148,6 +150,10 @@ class World:
     def wish(self, *, client: bool, peer: bool) -> None:
         self.spec = self._wanted(client=client, peer=peer)
         self.generation += 1
+
+    def put(self, secret: Mapping[str, Any]) -> None:
+        """The user writes a Secret."""
+        self.api.objects[secret["metadata"]["name"]] = dict(secret)
 
     # --- the operator
 
