@@ -18,7 +18,7 @@ from tests.unit.controllers.cluster.builders import spec
 
 SIZES = st.sampled_from([1, 3, 3, 3, 5])
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4])
-RUNS = 160
+RUNS = 120
 COVERED = {
     certificates.make_authorities,
     certificates.record_authorities,
