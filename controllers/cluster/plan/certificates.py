@@ -51,7 +51,7 @@ _STRANGE: Final = "exists and is not controlled by this EtcdCluster: delete or r
 
 
 def make_authorities(observed: Observed) -> IssueCertificates | None:
-    """The authorities that are missing while none is recorded and no pod can trust one yet."""
+    """The authorities that are missing while no pod can trust one yet."""
     who = _to_begin(observed)
     if who is None or _may_be_trusted(observed):
         return None
@@ -93,12 +93,14 @@ def coming_problem(observed: Observed, who: Holder, role: Role) -> str:
 
 
 def record_authorities(observed: Observed) -> RecordAuthorities | None:
-    """Both are there and can be used: from now on no other ones will do."""
-    who = _to_begin(observed)
+    """Both are there and can be used: once a member has certificates, no other ones will do."""
+    who, known = _to_begin(observed), observed.status.authorities
     if who is None:
         return None
     client, peer = (_authority_to_record(observed, who, role) for role in AUTHORITIES)
     if not client or not peer:
+        return None
+    if known is not None and (client, peer) == (known.client, known.peer):
         return None
     return RecordAuthorities(authorities=AuthorityStatus(client=client, peer=peer))
 
@@ -201,8 +203,10 @@ def tls_identity(observed: Observed) -> Holder | None:
 
 
 def _to_begin(observed: Observed) -> Holder | None:
-    """The cluster while its authorities are not recorded."""
-    if observed.status.authorities is not None or observed.certificates.unread:
+    """The cluster while its authorities are not recorded, or nobody can trust them yet."""
+    if observed.certificates.unread:
+        return None
+    if observed.status.authorities is not None and not begins_with_tls(observed.status.tls):
         return None
     return tls_identity(observed)
 

@@ -271,10 +271,12 @@ def test_the_same_authority_is_no_other():
 def test_secrets_with_different_authorities_are_told():
     """As cert-manager may issue them, where its issuer has become another one."""
     differ = {"server": {"authority": THEIRS}, "client": {"authority": "e" * 64}}
-    wait = certificate_trouble(with_sources(WEB, **differ))
+    wait = certificate_trouble(with_sources({"issuerRef": {"name": "corporate"}}, **differ))
 
     assert wait.reason is Reason.CERTIFICATE_REFUSED
-    assert wait.message.startswith("Secrets web and web have different authorities: use one")
+    assert wait.message.startswith(
+        "Secrets db-server-issued and db-client-issued have different authorities: use one"
+    )
 
 
 def test_both_restarts_wait_for_a_maintenance_window():
