@@ -60,13 +60,18 @@ async def is_kept(backup: EtcdBackup, *, within_s: float = 60.0) -> None:
     await archiver(backup, "Archiving", status="True", within_s=within_s)
 
 
-async def pod_of(backup: EtcdBackup) -> Object:
-    """The pod that keeps the changes, once it runs."""
+async def pods_of(backup: EtcdBackup) -> list[Object]:
+    """The pods that keep the changes: one, and one that is about to end."""
     uid = (await backup.get())["metadata"]["uid"]
     labels = f"app.kubernetes.io/component=archiver,etcd.etcd.io/backup-uid={uid}"
+    return await backup.kube.list("Pod", backup.namespace, labels)
+
+
+async def pod_of(backup: EtcdBackup) -> Object:
+    """The pod that keeps the changes, once it runs."""
 
     async def running() -> Object | None:
-        pods = await backup.kube.list("Pod", backup.namespace, labels)
+        pods = await pods_of(backup)
         staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         return next((one for one in staying if one["status"]["phase"] == "Running"), None)
 
@@ -183,6 +188,11 @@ async def test_what_is_not_kept_is_told_and_what_was_compacted_begins_another_wi
 
     await kube.patch("EtcdBackup", namespace, "nightly", {"spec": {"suspend": True}})
     await archiver(backup, "Suspended")
+
+    async def no_pod() -> bool:
+        return not await pods_of(backup)
+
+    await until("the archiver's pod to end", no_pod, within_s=60.0)
     for number in range(5):
         await cluster.etcd().put("missed", str(number))
     await cluster.etcdctl("db-0", "compact", str(await revision(cluster)))
