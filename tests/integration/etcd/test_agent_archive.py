@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager
@@ -17,10 +18,14 @@ from snapshots.changes.history import Base, Way, read_chains
 from snapshots.changes.reading import read_changes
 from snapshots.locations import LocalLocation, WorkloadIdentity
 from snapshots.stores import open_store
-from tests.integration.etcd.processes import free_ports, wait_for
+from tests.integration.etcd.processes import VERSIONS, free_ports, wait_for
 from tests.integration.etcd.test_agent_snapshot import order, pod  # noqa: F401 - fixtures, by name
 
-pytestmark = pytest.mark.timeout(90)
+# What depends on the version of etcd is tested with the archiver itself, without its process.
+pytestmark = [
+    pytest.mark.timeout(90),
+    pytest.mark.parametrize("single", VERSIONS[-1:], indirect=True),
+]
 
 WITHIN_S = 30
 SOON = 1000
@@ -177,12 +182,15 @@ async def test_of_two_at_once_one_ends_and_nothing_is_lost_or_kept_twice(
     base = await backed_up(pod, order)
     async with archiver(SOON) as first, archiver(SOON) as second:
         both = (first, second)
-        for one in both:
-            await one.reached(base.revision)
-        await puts(client, 10)
+
+        async def reports():
+            with contextlib.suppress(PageError):
+                return [await one.report() for one in both]
+            return []  # one of them has just begun
 
         async def fenced():
-            failing = [(await one.report()).failing for one in both]
+            await puts(client, 1)
+            failing = [report.failing for report in await reports()]
             return next((one for one in failing if one is not None), None)
 
         failing = await wait_for(fenced, within_s=WITHIN_S)
@@ -191,7 +199,7 @@ async def test_of_two_at_once_one_ends_and_nothing_is_lost_or_kept_twice(
         last = await puts(client, 10)
 
         async def kept():
-            return last in [(await one.report()).revision for one in both]
+            return last in [report.revision for report in await reports()]
 
         await wait_for(kept, within_s=WITHIN_S)
 
