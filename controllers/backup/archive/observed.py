@@ -8,6 +8,7 @@ from typing import Any
 from api.labels import ARCHIVER_COMPONENT, COMPONENT_LABEL
 from api.reasons import Reason
 from controllers.backup.archive.order import ArchiverReport
+from controllers.backup.order import Failed, read_answer
 from controllers.pod_obstacles import obstacle_of
 
 
@@ -22,7 +23,8 @@ class Silence:
 class ArchiverPod:
     """The pod. address: its IP, empty before it has one. started: when its container last was.
 
-    obstacle: why it does not start. last_words: of the run before this one.
+    obstacle: why it does not start. failure, last_words: what the run before this one ended with:
+    an answer of ours, or else the last that was heard of it.
     """
 
     name: str
@@ -30,6 +32,7 @@ class ArchiverPod:
     address: str
     started: datetime | None = None
     obstacle: tuple[Reason, str] | None = None
+    failure: Failed | None = None
     last_words: str = ""
 
 
@@ -90,13 +93,18 @@ def _is_archiver(pod: Mapping[str, Any]) -> bool:
 def _pod(obj: Mapping[str, Any]) -> ArchiverPod:
     status = obj.get("status", {})
     container: Mapping[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
-    running = (container.get("state") or {}).get("running")
-    before = (container.get("lastState") or {}).get("terminated") or {}
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    running = state.get("running")
+    ended = {} if running else state.get("terminated") or last.get("terminated") or {}
+    words = str(ended.get("message", "")).strip()
+    answer = read_answer(words)
+    failure = answer if isinstance(answer, Failed) else None
     return ArchiverPod(
         name=obj["metadata"]["name"],
         uid=obj["metadata"]["uid"],
         address=str(status.get("podIP", "")),
         started=datetime.fromisoformat(running["startedAt"]) if running else None,
         obstacle=obstacle_of(status),
-        last_words="" if running else str(before.get("message", "")).strip()[-500:],
+        failure=failure,
+        last_words="" if failure else words[-500:],
     )

@@ -126,6 +126,8 @@ def _of_pod(pod: ArchiverPod, report: ArchiverReport | Silence | None, now: date
     if pod.obstacle is not None:
         reason, words = pod.obstacle
         return "False", reason, f"Pod {pod.name}: {words}"
+    if pod.started is None and pod.failure is not None:
+        return "False", pod.failure.reason, f"Pod {pod.name} starts again: {pod.failure.message}"
     if pod.started is None:
         ended = f", after it ended: {pod.last_words}" if pod.last_words else ""
         return "False", Reason.ARCHIVER_STARTING, f"Pod {pod.name} starts{ended}"

@@ -10,6 +10,7 @@ from api.labels import ARCHIVER_COMPONENT, COMPONENT_LABEL
 from api.reasons import Reason
 from controllers.backup.archive.ask import asked
 from controllers.backup.archive.observed import Silence, read_archiver
+from controllers.backup.order import failed
 from controllers.pod_pages import PageError
 from tests.unit.controllers.backup.archive.builders import at_work, deployment, pod, report
 
@@ -67,6 +68,22 @@ def test_a_pod_that_ended_has_its_last_words():
     assert found.started is None
     assert found.last_words.endswith("x no such key")
     assert len(found.last_words) == 500
+
+
+@pytest.mark.parametrize("state", [{"terminated": {}}, {"waiting": {"reason": "CrashLoopBackOff"}}])
+def test_a_pod_that_ended_with_an_answer_says_why(state):
+    said = failed(Reason.ENCRYPTION_KEY_REFUSED, "no key").model_dump_json(by_alias=True)
+    ended = {"terminated": {"exitCode": 3, "message": said}}
+    now = ended if "terminated" in state else state
+    again = raw_pod(status=container(now, ended))
+
+    found = read_archiver([deployment()], [again]).pod
+
+    assert (found.failure.reason, found.failure.message) == (
+        Reason.ENCRYPTION_KEY_REFUSED,
+        "no key",
+    )
+    assert found.last_words == ""
 
 
 def test_what_a_pod_that_runs_said_before_is_no_longer_of_interest():

@@ -72,6 +72,11 @@ def silent(started, said):
             id="pod starts again",
         ),
         pytest.param(
+            {"archiver": starts(failure=failed(Reason.ENCRYPTION_KEY_REFUSED, "it has 3 bytes"))},
+            ("False", "EncryptionKeyRefused", "Pod changes-0 starts again: it has 3 bytes"),
+            id="pod ends every time",
+        ),
+        pytest.param(
             {"archiver": silent(JUST_NOW, Silence(why="no answer within 3 s"))},
             ("False", "ArchiverStarting", "Pod changes-0 has begun"),
             id="silent at first",
