@@ -51,14 +51,22 @@ def read_order(who: Holder, source: Source, live: Mapping[str, Any]) -> OrderFac
     """What there is of a Certificate that the server has."""
     meta = live["metadata"]
     owners = meta.get("ownerReferences") or ()
-    conditions = (live.get("status") or {}).get("conditions") or ()
-    said = [one.get("message", "") for one in conditions if one.get("type") == "Ready"]
     return OrderFacts(
         uid=meta["uid"],
         controller=next((owner["uid"] for owner in owners if owner.get("controller")), ""),
         current=holds(order_of(who, source), live),
-        message=str(said[0])[:_LONGEST_MESSAGE] if said else "",
+        message=_said(live.get("status") or {})[:_LONGEST_MESSAGE],
     )
+
+
+def _said(status: Mapping[str, Any]) -> str:
+    """Why it is not issued.  Of a request that was refused only Issuing tells: Ready says no more
+    than that there is no Secret.
+    """
+    conditions = {one.get("type"): one for one in status.get("conditions") or ()}
+    issuing = conditions.get("Issuing", {})
+    has_failed = "lastFailureTime" in status and issuing.get("status") == "False"
+    return str((issuing if has_failed else conditions.get("Ready", {})).get("message", ""))
 
 
 def _usages(subject: Subject) -> list[str]:
