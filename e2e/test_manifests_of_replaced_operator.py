@@ -21,6 +21,7 @@ from e2e.harness.certificates import authority, certificate, secret
 from e2e.harness.cluster import EtcdCluster, condition
 from e2e.harness.kube import CHECKOUT, Kube, Object, apply
 from e2e.harness.report import Measure
+from e2e.test_tls import started
 
 pytestmark = pytest.mark.long
 
@@ -89,8 +90,9 @@ async def becomes_ready(cluster: EtcdCluster, size: int, measure: Measure) -> No
         return
     took = await cluster.ready(within_s=200.0)
     measure(f"{cluster.name}, {size} members, beside the others", took)
-    assert len(await cluster.members()) == size
-    await cluster.etcdctl(f"{cluster.name}-0", "put", "of", cluster.name)
+    first = f"{cluster.name}-0"
+    assert await started(cluster, first) == {f"{cluster.name}-{n}" for n in range(size)}
+    await cluster.etcdctl(first, "put", "of", cluster.name)
 
 
 async def test_every_cluster_becomes_ready(kube: Kube, namespace: str, measure: Measure) -> None:

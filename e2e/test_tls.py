@@ -13,7 +13,6 @@ from e2e.harness import dns
 from e2e.harness.client_pod import CREDENTIALS, ONLY_TRUST, call_from_a_pod
 from e2e.harness.cluster import EtcdCluster, condition
 from e2e.harness.kube import Kube, Object, kubectl
-from e2e.harness.membership import has_members
 from e2e.harness.report import Measure
 from e2e.harness.wait import until
 from e2e.harness.writer import Writer
@@ -246,8 +245,13 @@ async def test_members_join_although_dns_remembers_that_addresses_had_no_names(
         cluster = EtcdCluster(kube, namespace, name)
         await cluster.apply(size=1, version=version, **AS_THE_DEFAULT_IS)
         await cluster.ready()
+        began = time.monotonic()
         await cluster.edit(size=3)
-        took = await has_members(cluster, 3)
+        await cluster.shows("UpToDate", kind="UpToDate", status="True", within_s=180.0)
+        await cluster.ready()
+        took = time.monotonic() - began
+        pods = {f"{name}-{number}" for number in range(3)}
+        assert [await started(cluster, pod) for pod in pods] == [pods] * 3
         measure(f"1 to 3 members with TLS, {version}, reverse zones {how}", took)
         await cluster.delete()
         await cluster.gone()
