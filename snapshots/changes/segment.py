@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from snapshots.changes.layout import MAX_SEGMENTS
 from snapshots.compression import Compressor, Decompressor
 from snapshots.encryption import KEY_ID_PATTERN, Decryptor, EncryptionKey, Encryptor
 from snapshots.errors import SegmentInvalidError, SegmentTooNewError
@@ -99,7 +100,7 @@ class Header(_Model):
     cluster: EtcdID
     epoch: Annotated[int, Field(ge=0, le=MAX_EPOCH)]
     chain: Revision
-    number: Annotated[int, Field(ge=0, lt=10**8)]
+    number: Annotated[int, Field(ge=0, lt=MAX_SEGMENTS)]
     first_revision: Revision
     last_revision: Count
     complete_until: AwareDatetime
