@@ -276,6 +276,19 @@ async def test_time_without_loss_moves_on_between_heartbeats():
     assert seen == [(at(5), at(0))]
 
 
+async def test_change_that_waits_would_be_lost_whatever_etcd_says():
+    store, told = Memory(), Progress()
+    seen = []
+
+    def look():
+        seen.append(told.safe)
+
+    script = [revisions(5), 3, progress(5), look, FLUSH, look]
+    await keep(ScriptedEtcd(script), store, told=told)
+
+    assert seen == [None, at(0)]
+
+
 async def test_etcd_is_asked_every_few_seconds():
     etcd = ScriptedEtcd([0.5] * 12, newest=4)
 

@@ -294,7 +294,7 @@ async def test_leases_that_can_not_be_kept_alive_end_the_replay():
         await replay(copy, slow(), base_revision=BASE, moved_by=0, target=Target())
 
 
-async def test_leases_that_can_not_be_kept_alive_end_a_replay_without_leases_as_well():
+async def test_without_living_leases_nothing_more_is_written():
     copy = Copy(leases=[7])
     copy.failure = UnavailableError("gone")
 
@@ -304,3 +304,22 @@ async def test_leases_that_can_not_be_kept_alive_end_a_replay_without_leases_as_
 
     with pytest.raises(UnavailableError):
         await replay(copy, slow(), base_revision=BASE, moved_by=0, target=Target())
+
+    assert copy.written == []
+
+
+async def test_leases_that_were_not_kept_alive_until_the_end_are_noticed(monkeypatch):
+    """No revision comes after the last one, which would show that one of them ended."""
+    monkeypatch.setattr(replay_module, "_KEPT_ALIVE_EVERY_S", 0)
+    copy = Copy(leases=[7])
+
+    async def slow():
+        yield body(revised(5))
+        copy.failure = UnavailableError("gone")
+        copy.kept.clear()
+        await asyncio.wait_for(copy.kept.wait(), 10)
+
+    with pytest.raises(UnavailableError):
+        await replay(copy, slow(), base_revision=BASE, moved_by=0, target=Target())
+
+    assert len(copy.written) == 1
