@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import random
 
 KEPT_DEADLINE_S = 60
-# Of names so long that etcd tells of their common end in several pieces.
-MANY = [b"many/%04d/" % number + bytes(1000) for number in range(2000)]
+# Of names so long that etcd tells of their common end in several pieces: of 2 MiB each.
+MANY = [b"many/%04d/" % number + bytes(1000) for number in range(3000)]
 MANY_END = b"many0"
 
 
@@ -64,7 +64,7 @@ class Life:
         """Leases that outlive everything and ones that don't, and enough keys for large ends."""
         for ttl_s in (600, 3600, 2, 3):
             await self._grant(ttl_s)
-        await self._put_many()
+        await self.put_many()
 
     async def rounds(self, count, *, kept=lambda: 0):
         """kept: up to which revision it may be compacted."""
@@ -104,8 +104,12 @@ class Life:
                 with suppress(LeaseNotFoundError):
                     await self.client.lease.revoke(chance.choice(self.leases[2:]))
             case 6:
-                await kv.delete_range(DeleteRange(key=b"many/", range_end=MANY_END))
-                await self._put_many(MANY[: chance.randrange(130, 600)])
+                await self.end_many()
+                await self.put_many(MANY[: chance.randrange(130, 600)])
+
+    async def end_many(self):
+        """In one revision."""
+        await self.client.kv.delete_range(DeleteRange(key=b"many/", range_end=MANY_END))
 
     def _txn(self, key, value):
         """In one revision: puts, ends of others, and a transaction within it."""
@@ -128,7 +132,7 @@ class Life:
             Put(key=b"leased-%d" % len(self.leases), value=b"", lease=lease.id)
         )
 
-    async def _put_many(self, keys=MANY):
+    async def put_many(self, keys=MANY):
         for begin in range(0, len(keys), 100):
             puts = tuple(Put(key=key, value=b"v") for key in keys[begin : begin + 100])
             await self.client.kv.txn(Txn(success=puts))

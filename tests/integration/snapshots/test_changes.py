@@ -89,6 +89,9 @@ async def test_every_revision_is_restored_as_it_was(pool, store, tmp_path, versi
         flaky = Flaky(store, chance)
         one = Archiver(client, flaky, request(log, key=KEY), base)
         async with one.cut_again_and_again(chance):
+            await life.put_many()
+            await life.note()
+            await life.end_many()
             await life.rounds(900, kept=lambda: one.progress.revision or 0)
         flaky.fails = False
         last = await life.note()
@@ -257,6 +260,53 @@ async def test_compaction_under_a_watch_that_is_behind_is_noticed(pool, store, t
 
     (chain,) = await read_chains(store, log.path)
     assert chain.folder.first_revision == later.revision + 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_chain_goes_on_at_another_member_when_one_is_lost(pool, store, tmp_path, version):
+    async with started(pool, tmp_path / "source", version, size=3) as (cluster, clients):
+        first, second, third = clients
+        life, log = Life(second, random.Random(5)), await log_of(first)
+        manifest, base = await backup(first, store, "one")
+        one = Archiver(first, store, request(log), base)
+        one.start()
+        await life.rounds(30)
+        await one.kept(await life.note())
+        cluster.members[0].kill()
+        with pytest.raises(EtcdError):
+            await asyncio.wait_for(one.task, 30)
+
+        one.client = third
+        one.start()
+        await life.rounds(30)
+        last = await life.note()
+        await one.kept(last)
+        await one.finish()
+
+    restoring = Restoring(pool, store, log, tmp_path, version)
+    (chain,) = await restoring.chains()
+    way = way_to_revision([base], [chain], last)
+    async with restoring.at(way, manifest, Target(revision=last)) as (_, copy):
+        for revision, kvs in life.states.items():
+            if revision >= base.revision:
+                assert await keys_at(copy, revision) == kvs
+
+
+async def test_member_that_is_cut_off_from_the_others_completes_nothing(pool, store, tmp_path):
+    """It would answer for ever that nothing has happened, while the others write."""
+    async with started(pool, tmp_path / "source", "3.6.16", size=3) as (cluster, clients):
+        first, *_ = clients
+        log = await log_of(first)
+        _, base = await backup(first, store, "one")
+        for member in cluster.members[1:]:
+            member.freeze()
+        one = Archiver(first, store, request(log), base)
+
+        with pytest.raises(EtcdError):
+            await asyncio.wait_for(one.run(), 60)
+
+        assert one.progress.safe is None
+    assert await read_chains(store, log.path) == ()
 
 
 async def test_member_of_another_cluster_is_not_listened_to(pool, store, tmp_path):
