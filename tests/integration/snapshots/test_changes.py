@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from etcd.errors import EtcdError
 from etcd.kv_types import Put
 from snapshots.changes import archiver
 from snapshots.changes.history import read_chains, way_to_revision, way_to_time, windows_of
