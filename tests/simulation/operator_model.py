@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from controllers.cluster import plan as planner
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.status import next_status
-from tests.simulation import judge, judge_resources, judge_versions
+from tests.simulation import judge, judge_versions
 from tests.simulation.eyes import Eyes
 from tests.simulation.hands import Hands
 
@@ -38,10 +38,12 @@ NOWHERE = CutOff()
 class OperatorModel:
     """Reconciles one world."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(
+        self, world: "World", eyes: Eyes | None = None, hands: Hands | None = None
+    ) -> None:
         self.world = world
-        self._eyes = Eyes(world)
-        self._hands = Hands(world, self._eyes)
+        self._eyes = eyes or Eyes(world)
+        self._hands = hands or Hands(world, self._eyes)
 
     def reconcile(self, cut: CutOff = NOWHERE, *, stale: bool = False) -> Plan:
         """One look and one step.  `stale`: pods and claims as they were at the last look."""
@@ -55,9 +57,7 @@ class OperatorModel:
             return plan
         outcome = None
         if not isinstance(plan.step, Wait):
-            judge.before_act(world, observed, plan)
-            judge_versions.before_act(world, observed, plan)
-            judge_resources.before_act(world, observed, plan)
+            world.judge(observed, plan)
             outcome = self._hands.act(plan.step, observed, cut.parts)
         if cut.before_status or cut.parts is not None:
             CUT_OFF["before it writes status" if cut.parts is None else "within a step"] += 1

@@ -12,12 +12,13 @@ from api.errors import FieldError
 from api.reasons import Reason
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
+from controllers.cluster.observed import Observed
 from controllers.cluster.options import option_errors
 from controllers.cluster.plan.steps import Plan, Wait
 from controllers.cluster.render.pods import with_restart
 from etcd.cluster import Member
 from etcd.ids import MemberID
-from tests.simulation import judge_versions
+from tests.simulation import judge, judge_resources, judge_versions
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import Broken, Refused
 from tests.simulation.faults import Faults
@@ -82,6 +83,12 @@ class World(Faults):
         if isinstance(plan.step, Wait) and self.etcd.has_quorum():
             self.seen |= {entry.id for entry in self.etcd.voters() if entry.published}
         return plan
+
+    def judge(self, observed: Observed, plan: Plan) -> None:
+        """Before a step is taken. Raises Broken."""
+        judge.before_act(self, observed, plan)
+        judge_versions.before_act(self, observed, plan)
+        judge_resources.before_act(self, observed, plan)
 
     def everybody_works(self, pick: int = 0) -> None:
         self.kubernetes_works()

@@ -55,12 +55,15 @@ _UNHEARD: Final = timedelta(hours=1)
 def take_restore_request(observed: Observed) -> RecordEpochs | None:
     """A backup's data are asked for: from now on they are prepared, or refused with a reason.
 
-    One request after the other: the next is looked at when nothing of the last is left to do.
+    One request after the other: the next is looked at when nothing of the last is left to do, or
+    when its data serve no more, before they have ever done so with all members.
     """
     request, status = observed.restore_request, observed.status
     if request is None or answers(status, request) or observed.applied is None:
         return None
-    if status.next_epoch is not None or is_switching(status):
+    if status.next_epoch is not None:
+        return None
+    if is_switching(status) and observed.etcd.members is not None:
         return None
     number = next_number(observed)
     answer = RestoreAnswer(
@@ -215,7 +218,7 @@ def _against_restoring(observed: Observed) -> str:
     """
     assert observed.applied is not None
     status, applied = observed.status, observed.applied
-    if not is_formed(observed):
+    if not is_formed(observed) and not status.set_aside:
         return "it has not formed yet: to begin from a backup there is spec.bootstrap.restoreFrom"
     if not applied.size:
         return "spec.size is 0: set a size first"

@@ -199,6 +199,17 @@ class TestTheRequest:
         assert plan(seen).rule != "take_restore_request"
         assert restore_of(after(seen)).uid == "restore-uid"
 
+    def test_restored_data_that_are_lost_before_all_serve_give_way_to_the_next_request(self):
+        """Without it nothing would ever come to an end, where the old data are lost as well."""
+        begun = after(stopped())
+        formed = with_status(begun, cluster_id="caff")
+
+        for lost in (begun, formed):
+            again = after(asked(lost, uid="other"))
+            assert (restore_of(again).phase, restore_of(again).epoch) == (PREPARING, 3)
+        serves = dataclasses.replace(formed, etcd=running(1).etcd)
+        assert plan(asked(serves, uid="other")).rule != "take_restore_request"
+
     def test_a_number_is_never_given_twice(self):
         seen = asked(with_status(running(), last_epoch=7))
         beside = dataclasses.replace(asked(), other_claims=(claim(1, epoch=4),))
