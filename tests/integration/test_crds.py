@@ -42,6 +42,14 @@ RESTORE = {
     "skipHashCheck": True,
     "since": TIME,
     "claim": "c-9",
+    "attempts": 1,
+    "failure": "StoreUnavailable",
+    "message": "m",
+    "failedPod": "p-1",
+    "stalled": False,
+    "notBefore": TIME,
+    "generation": 1,
+    "done": False,
 }
 
 FULL_STATUS = {
@@ -104,7 +112,12 @@ FULL_STATUS = {
         "message": "m",
         "epoch": 2,
     },
-    "nextEpoch": {"epoch": 3, "since": TIME, "bootstrap": {**BOOTSTRAP, "restore": RESTORE}},
+    "nextEpoch": {
+        "epoch": 3,
+        "since": TIME,
+        "size": 0,
+        "bootstrap": {**BOOTSTRAP, "restore": RESTORE},
+    },
     "setAside": [
         {
             "epoch": 1,
@@ -114,7 +127,13 @@ FULL_STATUS = {
             "version": "v3.5.21",
             "clusterID": "cdf818194e3a8c32",
             "voterOrdinals": [0],
-            "joining": {"name": "demo-1", "ordinal": 1, "reason": "ScaleOut", "since": TIME},
+            "joining": {
+                "name": "demo-1",
+                "ordinal": 1,
+                "reason": "ScaleOut",
+                "since": TIME,
+                "started": False,
+            },
             "bootstrap": BOOTSTRAP,
         }
     ],

@@ -1,5 +1,5 @@
-"""Kubernetes with several epochs of one cluster's data: claims, and the etcd on them, of each; and the
-pod that makes a first member's data of a backup.
+"""Kubernetes with several epochs of a cluster's data, of each the claims and the etcd on them; and
+the pod that makes a first member's data of a backup.
 
 The members of one epoch run at a time: the one whose claims the StatefulSet's template names.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from api.labels import FIRST_EPOCH, ClaimPlace, claim_place, volume_claim_name
+from api.labels import FIRST_EPOCH, ClaimPlace, claim_place
 from tests.simulation.etcd_model import EtcdModel
 from tests.simulation.etcd_process import FIRST_ID, Broken, Entry, Log
 from tests.simulation.kubernetes_model import Claim, KubernetesModel
@@ -62,9 +62,6 @@ class EpochKubernetes(KubernetesModel):
         """The claim of that epoch and ordinal."""
         epoch = self.epochs.get(place.epoch) if place else None
         return epoch.claims.get(place.ordinal) if epoch and place else None
-
-    def forget(self, place: ClaimPlace) -> None:
-        del self.epochs[place.epoch].claims[place.ordinal]
 
     @override
     def store(self, obj: dict[str, Any]) -> None:
@@ -146,6 +143,3 @@ class EpochKubernetes(KubernetesModel):
             acked=_SAVED,
             token=f"restored-{pod.epoch}",
         )
-
-    def names(self, number: int) -> list[str]:
-        return [volume_claim_name("db", n, number) for n in self.epochs[number].claims]

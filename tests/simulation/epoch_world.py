@@ -1,7 +1,8 @@
 """A world whose user restores in place, goes back, and says what becomes of old data.
 
-Claims and etcd are those of several epochs (`epoch_model`); what must hold is in `judge_epochs`.  At
-the end the members run on the recorded epoch, and what was asked for last has been answered.
+There are claims, and an etcd on them, of several epochs (`epoch_model`); what must hold is in
+`judge_epochs`.  At the end the members run on the recorded epoch, and what was asked for last has
+been answered.
 """
 
 import dataclasses
@@ -127,7 +128,10 @@ class EpochWorld(World):
     def is_settled(self, plan: Plan) -> bool:
         if not self._is_answered() or self.status.next_epoch is not None:
             return False
-        over = self.status.restore is not None and self.status.restore.phase in {COMPLETED, PUT_BACK}
+        over = self.status.restore is not None and self.status.restore.phase in {
+            COMPLETED,
+            PUT_BACK,
+        }
         if over and self.old_data == "Discard" and self.status.set_aside:
             return False
         assert self.status.bootstrap is not None
@@ -195,13 +199,19 @@ class _Hands(Hands):
     def _act_on_epochs(self, step: Any, parts: int | None) -> Outcome:
         kubernetes = self.world.kubernetes
         match step:
-            case SwitchEpoch() if kubernetes.pods or KEY in kubernetes.live:
-                return Changed(what="somebody runs")
+            case SwitchEpoch():
+                is_free = not kubernetes.pods and KEY not in kubernetes.live
+                return Done() if is_free else Changed(what="somebody runs")
             case DeleteEpoch(claims=claims):
                 for claim in self._claims_at(claims[:parts]):
                     claim.terminating = True
-            case _ if parts == 0:
-                return Changed(what="died before")
+                return Done()
+            case _:
+                return Changed(what="it died before") if parts == 0 else self._prepare(step)
+
+    def _prepare(self, step: Any) -> Outcome:
+        kubernetes = self.world.kubernetes
+        match step:
             case MakeSeedClaim(epoch=epoch, claim=body):
                 kubernetes.make_seed(epoch, dict(body))
             case DeleteSeedClaim(name=name, uid=uid):
@@ -214,8 +224,6 @@ class _Hands(Hands):
             case DeleteRestorePod(uid=uid):
                 if kubernetes.restoring and kubernetes.restoring.uid == uid:
                     kubernetes.restoring.terminating = True
-            case _:
-                pass
         return Done()
 
     @override
@@ -242,6 +250,3 @@ def _seen(pod: RestorePod) -> SeenRestorePod:
         failure=_FAILURES.get(pod.came),
         in_vain=pod.came == "vain",
     )
-
-
-

@@ -16,7 +16,6 @@ from controllers.cluster.plan import (
     bootstrap,
     certificates,
     deletion,
-    epochs,
     health,
     joining,
     leftovers,
@@ -26,11 +25,12 @@ from controllers.cluster.plan import (
     saving,
     scale,
     switching,
-    tls_switching,
 )
 from tests.simulation.coverage import simulate
 from tests.simulation.operator_model import CutOff
+from tests.simulation.test_epochs import COVERED as OF_EPOCHS
 from tests.simulation.test_resources import COVERED as OF_RESOURCES
+from tests.simulation.test_tls import COVERED as OF_TLS
 from tests.simulation.test_versions import RULES as OF_VERSIONS
 from tests.simulation.test_volumes import COVERED as OF_VOLUMES
 from tests.simulation.world import World
@@ -41,9 +41,10 @@ SIZES = st.sampled_from([1, 3, 3, 3, 5, 5, 7, 9])
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
 RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
-# newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS) is for other
-# simulations.  Some runs never have to wait before they shrink, and refused edits of a cluster that
-# sleeps are rare, and no cluster speaks TLS, has users or backups, or is restored: unit tests hold
+# newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS), how it is called
+# (OF_TLS), and which data it has (OF_EPOCHS) is for other simulations.  Some runs never have to wait
+# before they shrink, and refused edits of a cluster that sleeps are rare, and no cluster changes
+# authorities, has users, is saved before something is done or begins from a backup: unit tests hold
 # these.
 ELSEWHERE = {
     deletion.delete_orphans,
@@ -58,12 +59,10 @@ ELSEWHERE = {
     admission.refuse_edit_too_early,
     admission.refuse_edit_asleep,
     bootstrap.sleep_unborn,
-    certificates.make_authorities,
-    certificates.record_authorities,
-    certificates.issue_leaves,
     certificates.wait_for_certificates,
     certificates.order_certificates,
     certificates.copy_certificates,
+    certificates.record_owners,
     rotation.drop_rotation_request,
     rotation.make_next_authority,
     rotation.forget_lost_authority,
@@ -71,6 +70,7 @@ ELSEWHERE = {
     rotation.announce_certificate,
     rotation.rotate,
     rotation.wait_for_rotation,
+    switching.drop_former_members,
     auth.record_auth,
     auth.switch_auth_off,
     auth.change_auth,
@@ -84,33 +84,17 @@ ELSEWHERE = {
     leftovers.refuse,
     health.wait_for_cluster_id,
     repair.wait_for_template,
-    scale.wait_to_shrink,
-    joining.nudge,
-    certificates.record_owners,
-    tls_switching.name_members,
-    tls_switching.switch,
-    tls_switching.wait_for_switch,
-    saving.save_before_version,
-    saving.save_before_sleep,
-    saving.wait_to_sleep,
-    saving.save_before_deletion,
-    saving.wait_for_backup,
-    saving.keep_unsaved,
     restoring.wait_for_source,
     restoring.prepare_seed,
     restoring.wait_for_auth,
-    epochs.take_restore_request,
-    epochs.give_up_restore,
-    epochs.clear_failed_restore,
-    epochs.prepare_epoch,
-    epochs.begin_switch,
-    epochs.put_back_old_data,
-    epochs.discard_old_data,
-    epochs.wait_for_next_epoch,
-    switching.stop_members,
-    switching.switch_epoch,
-    switching.drop_former_members,
-    switching.complete_switch,
+    saving.save_before_deletion,
+    saving.keep_unsaved,
+    saving.save_before_version,
+    saving.save_before_sleep,
+    saving.wait_to_sleep,
+    saving.wait_for_backup,
+    scale.wait_to_shrink,
+    joining.nudge,
 }
 
 
@@ -260,5 +244,6 @@ class Membership(RuleBasedStateMachine):
 def test_members_change_while_the_cluster_serves(record_property):
     how = settings(stateful_step_count=30, max_examples=RUNS)
     fired = simulate(Membership, how, record_property)
-    elsewhere = {rule.__name__ for rule in ELSEWHERE | OF_RESOURCES | OF_VERSIONS | OF_VOLUMES}
+    others = OF_EPOCHS | OF_TLS | OF_RESOURCES | OF_VERSIONS | OF_VOLUMES
+    elsewhere = {rule.__name__ for rule in ELSEWHERE | others}
     assert {rule.__name__ for rule in RULES} - elsewhere <= fired.keys()
