@@ -41,7 +41,6 @@ MUTANTS = [
     pytest.param(without("stop_members"), id="stops_nobody"),
     pytest.param(with_rule("stop_members", at_once), id="believes_that_nobody_runs"),
     pytest.param(without("clear_failed_restore"), id="forgets_nothing"),
-    pytest.param(without("give_up_restore"), id="never_gives_up"),
     pytest.param(without("complete_switch"), id="never_completes"),
 ]
 

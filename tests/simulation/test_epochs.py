@@ -15,7 +15,7 @@ from tests.simulation.epoch_world import EpochWorld
 from tests.simulation.operator_model import NOWHERE, CutOff
 from tests.unit.controllers.cluster.builders import spec
 
-RUNS = 200
+RUNS = 150
 ORDINALS = st.sampled_from([0, 0, 1, 1, 2])
 OLD_DATA = st.sampled_from(["Keep", "PutBack", "PutBack", "Discard", "Discard", ""])
 CUTS = st.sampled_from(
@@ -82,6 +82,11 @@ class Epochs(RuleBasedStateMachine):
             self.world.everybody_works(pick)
             self.world.time_passes(2)
 
+    @rule(steps=st.integers(1, 4))
+    def operator_is_faster_than_others(self, steps):
+        for _ in range(steps):
+            self.world.reconcile()
+
     @rule(who=st.sampled_from(["kubernetes", "slow kubernetes", "etcd", "client"]))
     def somebody_works(self, who):
         match who:
@@ -105,9 +110,12 @@ class Epochs(RuleBasedStateMachine):
             self.world.request = None
         self.all_goes_on(rounds)
 
-    @rule(old_data=OLD_DATA)
-    def user_says_what_becomes_of_old_data(self, old_data):
+    @rule(old_data=OLD_DATA, when=st.sampled_from(["at once", "at once", "while a member is down"]))
+    def user_says_what_becomes_of_old_data(self, old_data, when):
+        if when != "at once":
+            self.world.crash(0)
         self.world.old_data = old_data
+        self.world.reconcile()
 
     @rule(size=st.sampled_from([None, None, 1, 3, 5]), paused=st.booleans())
     def user_edits(self, size, paused):
@@ -148,7 +156,7 @@ class Epochs(RuleBasedStateMachine):
             self.world.settle()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_cluster_is_restored_in_place_at_any_moment(record_property):
     how = settings(stateful_step_count=20, max_examples=RUNS)
     fired = simulate(Epochs, how, record_property)
