@@ -248,13 +248,10 @@ class _Archiver:
         if not batch.events:
             return
         self.pieces += batch.events
-        if batch.fragment:
-            return
         now = self.now()
         by_revision: dict[int, list[Change]] = defaultdict(list)
-        for event in self.pieces:
+        for event in self._whole(batch):
             by_revision[event.kv.mod_revision].append(_change(event))
-        self.pieces = []
         for revision, changes in sorted(by_revision.items()):
             if revision < self.place.first_revision:
                 continue
@@ -266,6 +263,18 @@ class _Archiver:
             self.buffer.add(revised, now)
         self.progress.seen = self._seen
         self.progress.unstored_since = self.buffer.since
+
+    def _whole(self, batch: WatchBatch) -> list[Event]:
+        """The events of revisions of which no further piece comes; those are no pieces any more.
+
+        Up to a thousand revisions come in pieces after an absence: not all of them fit into memory.
+        """
+        whole, self.pieces = self.pieces, []
+        if batch.fragment:
+            last = max(event.kv.mod_revision for event in whole)
+            self.pieces = [event for event in whole if event.kv.mod_revision == last]
+            whole = [event for event in whole if event.kv.mod_revision < last]
+        return whole
 
     def _is_due(self) -> bool:
         now, buffer = self.now(), self.buffer

@@ -175,6 +175,18 @@ async def test_pieces_of_several_revisions_are_put_together_by_revision():
     assert numbers(store) == [[5, 6, 7]]
 
 
+async def test_revisions_are_stored_before_all_pieces_of_what_etcd_sends_at_once_are_there():
+    """After an absence etcd sends a thousand revisions at once: more than fit into memory."""
+    store = Memory()
+    look = Seen(store)
+    parts = [batch(event(number, value=bytes(900)), fragment=True) for number in (5, 6, 7)]
+
+    await keep(ScriptedEtcd([*parts, look, revisions(8), FLUSH]), store)
+
+    assert look.found == [[[5, 6]]]
+    assert numbers(store) == [[5, 6], [7, 8]]
+
+
 async def test_unfinished_revision_is_not_stored_at_the_end():
     store = Memory()
 
