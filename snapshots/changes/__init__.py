@@ -4,5 +4,6 @@ segment     one object of the log: some whole revisions, and proof of what comes
 layout      where segments are
 history     what a store has, and what can be restored of it
 archiver    a watch → segments
+pruning     what leads nowhere any more, deleted
 replay      segments → an etcd that nobody else uses
 """

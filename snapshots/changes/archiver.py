@@ -182,7 +182,7 @@ class _Archiver:
     progress: Progress
     now: Callable[[], datetime]
     buffer: _Buffer = field(default_factory=_Buffer)
-    pieces: list[Event] = field(default_factory=list)
+    pieces: list[tuple[int, Change]] = field(default_factory=list)
     granted: GrantedTimes = field(default_factory=GrantedTimes)
     certified: datetime | None = None
     stored_at: datetime | None = None
@@ -247,11 +247,11 @@ class _Archiver:
     def _take(self, batch: WatchBatch) -> None:
         if not batch.events:
             return
-        self.pieces += batch.events
+        self.pieces += [(event.kv.mod_revision, _change(event)) for event in batch.events]
         now = self.now()
         by_revision: dict[int, list[Change]] = defaultdict(list)
-        for event in self._whole(batch):
-            by_revision[event.kv.mod_revision].append(_change(event))
+        for revision, change in self._whole(batch):
+            by_revision[revision].append(change)
         for revision, changes in sorted(by_revision.items()):
             if revision < self.place.first_revision:
                 continue
@@ -264,16 +264,16 @@ class _Archiver:
         self.progress.seen = self._seen
         self.progress.unstored_since = self.buffer.since
 
-    def _whole(self, batch: WatchBatch) -> list[Event]:
-        """The events of revisions of which no further piece comes; those are no pieces any more.
+    def _whole(self, batch: WatchBatch) -> list[tuple[int, Change]]:
+        """What is of revisions of which no further piece comes; that is no piece any more.
 
         Up to a thousand revisions come in pieces after an absence: not all of them fit into memory.
         """
         whole, self.pieces = self.pieces, []
         if batch.fragment:
-            last = max(event.kv.mod_revision for event in whole)
-            self.pieces = [event for event in whole if event.kv.mod_revision == last]
-            whole = [event for event in whole if event.kv.mod_revision < last]
+            last = max(revision for revision, _ in whole)
+            self.pieces = [piece for piece in whole if piece[0] == last]
+            whole = [piece for piece in whole if piece[0] < last]
         return whole
 
     def _is_due(self) -> bool:

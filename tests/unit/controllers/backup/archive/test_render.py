@@ -144,13 +144,12 @@ def test_what_is_not_said_has_the_defaults():
     assert (order.flush_interval_ms, order.max_bytes) == (20_000, 10 << 20)
 
 
-@pytest.mark.parametrize(("mebibytes", "limit"), [(1, "256Mi"), (10, "256Mi"), (64, "448Mi")])
-def test_what_it_may_hold_fits_into_its_memory(mebibytes, limit):
-    """Measured: 97 MiB, and up to 4.6 times what goes to the store at once."""
-    container = container_of(continuous={"enabled": True, "maxBytes": mebibytes << 20})
+def test_the_most_that_it_may_hold_fits_into_its_memory():
+    """Measured: 361 MiB with the largest maxBytes."""
+    resources = container_of()["resources"]
 
-    assert container["resources"]["limits"] == {"memory": limit}
-    assert container["resources"]["requests"]["memory"] == "64Mi"
+    assert resources["limits"] == {"memory": "512Mi"}
+    assert resources["requests"]["memory"] == "64Mi"
 
 
 def test_learners_are_not_asked_and_the_others_by_their_names():
