@@ -13,10 +13,10 @@ import pytest
 from e2e.harness import cert_manager
 from e2e.harness.client_pod import CREDENTIALS, call_from_a_pod
 from e2e.harness.cluster import EtcdCluster, condition
-from e2e.harness.kube import Kube
-from e2e.harness.node import run_inside
+from e2e.harness.kube import Kube, run
+from e2e.harness.node import inside
 from e2e.harness.report import Measure
-from e2e.harness.wait import until
+from e2e.harness.wait import UnavailableError, until
 from e2e.harness.writer import Writer
 from e2e.test_rotation import LONGEST_GAP_S, mounted
 
@@ -41,9 +41,12 @@ def first(pem: str) -> bytes:
 
 
 async def shown_by(namespace: str, member: str) -> bytes:
-    """The certificate that a member shows to who calls it."""
+    """The certificate that a member shows to who calls it, once its pod is there."""
     host = f"{member}.db-peer.{namespace}.svc.cluster.local"
-    return first(await run_inside(sys.executable, "-I", "-c", SHOWN, host))
+    ended = await run(*inside(sys.executable, "-I", "-c", SHOWN, host))
+    if ended.code != 0:
+        raise UnavailableError(ended.err)
+    return first(ended.out)
 
 
 async def in_force(cluster: EtcdCluster) -> None:
