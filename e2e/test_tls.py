@@ -219,14 +219,17 @@ async def test_a_lost_authority_is_told_and_not_replaced(cluster: EtcdCluster, k
 
 
 def reverse_zones_not_cached(corefile: str) -> str:
-    uncached = f"disable success {REVERSE_ZONES}\ndisable denial {REVERSE_ZONES}"
-    return answers_denials(dns.with_cache(corefile, f"cache 30 {{\n{uncached}\n}}"))
+    return remembering_nothing_of(corefile, f"cluster.local {REVERSE_ZONES}")
 
 
 def reverse_zones_cached(corefile: str) -> str:
     """For 30 s, also that an address has no name; the cluster's own names are not."""
-    own = "disable success cluster.local\ndisable denial cluster.local"
-    return answers_denials(dns.with_cache(corefile, f"cache 30 {{\n{own}\n}}"))
+    return remembering_nothing_of(corefile, "cluster.local")
+
+
+def remembering_nothing_of(corefile: str, zones: str) -> str:
+    cache = f"cache 30 {{\ndisable success {zones}\ndisable denial {zones}\n}}"
+    return answers_denials(dns.with_cache(corefile, cache))
 
 
 def answers_denials(corefile: str) -> str:

@@ -13,7 +13,7 @@ import sys
 import time
 
 ROUND_S = 3.0
-ANSWER_S = 1.0
+ANSWER_S = 0.3
 # Of new answers; a round later it is less from a cache.
 TTL_S = 30
 PTR, IN = 12, 1

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.harness.kube import Kube, Object
+from e2e.harness.kube import Kube, Object, run
 from e2e.harness.node import inside
 from e2e.harness.wait import until
 
 SCRIPT = Path(__file__).with_name("ask_for_names_of_addresses.py")
 NAMESPACE, NAME, SERVICE, LABELS = "kube-system", "coredns", "kube-dns", "k8s-app=kube-dns"
+KNOWN = "kubernetes.default.svc.cluster.local"
 # It is stopped by the test; this is only so that none is left behind.
 LONGEST_S = 400
 
@@ -33,11 +34,17 @@ async def configured(kube: Kube, change: Callable[[str], str]) -> AsyncIterator[
         ready = [c["status"] for c in conditions if c["type"] == "Ready"]
         return ready == ["True"]
 
+    async def answers() -> bool:
+        lookup = ("-I", "-c", f"import socket; socket.gethostbyname('{KNOWN}')")
+        return (await run(*inside(sys.executable, *lookup))).code == 0
+
     async def use(text: str) -> None:
         await kube.patch("ConfigMap", NAMESPACE, NAME, {"data": {"Corefile": text}})
         for pod in await kube.list("Pod", NAMESPACE, LABELS):
             await kube.delete("Pod", NAMESPACE, pod["metadata"]["name"], grace_s=0)
         await until("DNS to serve", serves, within_s=60.0)
+        # Until the Service leads to the new pod.
+        await until("DNS to answer", answers, within_s=60.0)
 
     await use(changed)
     try:
