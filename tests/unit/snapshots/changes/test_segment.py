@@ -241,6 +241,7 @@ def test_revisions_in_another_order_or_missing_are_noticed(content, data):
         (b"ETCDCHG2" + write()[0][8:], "does not begin as a segment does"),
         (write()[0][:100], "ends within its header"),
         (b"ETCDCHG1\xff\xff\xff\xff" + bytes(100), "ends within its header"),
+        (b"ETCDCHG1" + (20_000).to_bytes(4) + b"{}" + b" " * 30_000, "ends within its header"),
         (write()[0][:-1], r"the body has \d+ bytes, and \d+ in the header"),
         (write()[0] + b"x", r"the body has \d+ bytes, and \d+ in the header"),
         (write()[0][:-1] + b"x", "sha256 is not the one in the header"),
