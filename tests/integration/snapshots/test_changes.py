@@ -8,7 +8,7 @@ import random
 import pytest
 
 from etcd.errors import EtcdError
-from etcd.kv_types import Put
+from etcd.kv_types import Put, Range
 from snapshots.changes import archiver
 from snapshots.changes.history import read_chains, way_to_revision, way_to_time, windows_of
 from snapshots.changes.reading import read_changes
@@ -23,6 +23,7 @@ from snapshots.errors import (
 )
 from snapshots.locations import LocalLocation, WorkloadIdentity
 from snapshots.stores import open_store
+from tests.integration.etcd.processes import wait_for
 from tests.integration.snapshots.changing import (
     Archiver,
     Flaky,
@@ -276,6 +277,9 @@ async def test_chain_goes_on_at_another_member_when_one_is_lost(pool, store, tmp
         cluster.members[0].kill()
         with pytest.raises(EtcdError):
             await asyncio.wait_for(one.task, 30)
+        # It may have been the leader.
+        key = Range(key=b"key-1")
+        await wait_for(lambda: second.kv.range(key, timeout_s=2), within_s=60)
 
         one.client = third
         one.start()
