@@ -42,8 +42,8 @@ ORDINALS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8])
 RUNS = 1_600
 # Before a cluster has formed, when it ends, what changes volumes (OF_VOLUMES), resources and what a
 # newer operator makes otherwise (OF_RESOURCES), version or template (OF_VERSIONS), how it is called
-# (OF_TLS), and which data it has (OF_EPOCHS) is for other simulations.  Some runs never have to wait
-# before they shrink, and refused edits of a cluster that sleeps are rare, and no cluster changes
+# (OF_TLS), and which data it has (OF_EPOCHS) is for other simulations.  Some runs never wait before
+# they shrink, and refused edits of a cluster that sleeps are rare, and no cluster changes
 # authorities, has users, is saved before something is done or begins from a backup: unit tests hold
 # these.
 ELSEWHERE = {
