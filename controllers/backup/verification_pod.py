@@ -19,15 +19,14 @@ from controllers.pod_security import container_security_context
 from controllers.restore.order import (
     FETCH_CONTAINER,
     RESTORE_CONTAINER,
-    RESTORED_DATA_PATH,
     RestoreOrder,
     etcdutl_arguments,
 )
+from controllers.restore.private_etcd import LOOPBACK_PEER_URL, private_etcd_arguments
 
 # Below the volume's root: the certificate of this etcd, and of whoever calls it.
 TLS_FOLDER: Final = "tls"
-PEER_URL: Final = "http://127.0.0.1:2380"
-_CLIENT_URL: Final = "https://127.0.0.1:2379"
+PEER_URL: Final = LOOPBACK_PEER_URL
 _VOLUME: Final = "data"
 # 128 and the number of SIGTERM.
 _ENDED_BY_THE_AGENT: Final = 143
@@ -74,19 +73,8 @@ def verification_pod(
 
 
 def etcd_arguments(order: RestoreOrder) -> list[str]:
-    """What etcd is called with: nobody outside of its pod reaches it."""
-    folder = f"{DATA_MOUNT_PATH}/{TLS_FOLDER}"
-    return [
-        *("--name", order.member),
-        *("--data-dir", RESTORED_DATA_PATH),
-        *("--listen-client-urls", _CLIENT_URL, "--advertise-client-urls", _CLIENT_URL),
-        *("--listen-peer-urls", order.peer_url, "--initial-advertise-peer-urls", order.peer_url),
-        *("--initial-cluster", f"{order.member}={order.peer_url}"),
-        *("--cert-file", f"{folder}/tls.crt", "--key-file", f"{folder}/tls.key"),
-        *("--trusted-ca-file", f"{folder}/ca.crt", "--client-cert-auth"),
-        # It would call etcd with a certificate that has a name.
-        "--enable-grpc-gateway=false",
-    ]
+    """What etcd is called with."""
+    return private_etcd_arguments(order, tls_folder=TLS_FOLDER, listen_peer_url=order.peer_url)
 
 
 def failure_rules() -> list[dict[str, Any]]:
