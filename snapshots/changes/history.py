@@ -6,13 +6,19 @@ each chain's last segment; whether a segment in between is whole is seen when it
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Final
 
+import structlog
+
+from snapshots.catalog import find_manifest, list_backups
 from snapshots.changes.layout import parse_segment_path
 from snapshots.changes.segment import MAX_SEGMENT_BYTES, read_header
-from snapshots.errors import NotRestorableError, SegmentInvalidError
+from snapshots.errors import ManifestInvalidError, NotRestorableError, SegmentInvalidError
+from snapshots.failures import first_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +26,14 @@ if TYPE_CHECKING:
 
     from snapshots.changes.layout import ChainFolder
     from snapshots.changes.segment import Header
+    from snapshots.layout import BackupFolder
     from snapshots.stores import Store
+
+_MANIFESTS_AT_ONCE: Final = 8
+_MOST_SHOWN: Final = 3
+_ALMOST_A_SECOND: Final = timedelta(microseconds=999_999)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +83,40 @@ class Way:
     chain: Chain | None
     revision: int | None
     time: datetime | None
+
+
+async def read_bases(store: Store, line: str) -> tuple[Base, ...]:
+    """All backups of a line of history, `<cluster ID>-<epoch>`, whatever they were taken for.
+
+    One whose manifest can't be read is told, and nothing goes on from it. Raises StoreError.
+    """
+    folders = iter(await list_backups(store, line))
+    found: list[Base] = []
+
+    async def read() -> None:
+        for folder in folders:
+            base = await _base(store, folder)
+            found.extend([base] if base is not None else [])
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(_MANIFESTS_AT_ONCE):
+                tasks.create_task(read())
+    except BaseExceptionGroup as group:
+        raise first_failure(group) from None
+    return tuple(sorted(found, key=lambda base: (base.revision, base.path)))
+
+
+async def _base(store: Store, folder: BackupFolder) -> Base | None:
+    try:
+        manifest = await find_manifest(store, folder)
+    except ManifestInvalidError as failure:
+        log.warning("nothing goes on from this backup", backup=folder.path, error=str(failure))
+        return None
+    if manifest is None:
+        return None
+    revision, completed = manifest.content.revision, manifest.completed_at
+    return Base(path=folder.path, revision=revision, completed=completed)
 
 
 async def read_chains(store: Store, below: str) -> tuple[Chain, ...]:
@@ -146,7 +193,7 @@ def way_to_revision(bases: Iterable[Base], chains: Iterable[Chain], revision: in
         for chain in chains:
             if _goes_on(base, chain) and chain.last.last_revision >= revision:
                 return Way(base=base, chain=chain, revision=revision, time=None)
-    raise NotRestorableError(_instead(f"revision {revision}", bases, chains))
+    raise _revision_instead(revision, bases, chains)
 
 
 def way_to_time(bases: Iterable[Base], chains: Iterable[Chain], time: datetime) -> Way:
@@ -162,7 +209,7 @@ def way_to_time(bases: Iterable[Base], chains: Iterable[Chain], time: datetime) 
         for chain in chains:
             if _goes_on(base, chain) and chain.last.complete_until >= time:
                 return Way(base=base, chain=chain, revision=None, time=time)
-    raise NotRestorableError(_instead(f"the time {time.isoformat()}", bases, chains))
+    raise _time_instead(time, bases, chains)
 
 
 def _goes_on(base: Base, chain: Chain) -> bool:
@@ -170,12 +217,49 @@ def _goes_on(base: Base, chain: Chain) -> bool:
     return chain.folder.first_revision - 1 <= base.revision <= chain.last.last_revision
 
 
-def _instead(wanted: str, bases: tuple[Base, ...], chains: tuple[Chain, ...]) -> str:
-    shown = "; ".join(
-        f"revisions {window.start_revision} to {window.end_revision},"
-        f" {window.start_time:%Y-%m-%dT%H:%M:%SZ} to {window.end_time:%Y-%m-%dT%H:%M:%SZ}"
-        for window in windows_of(bases, chains)[-3:]
-    )
-    single = ", ".join(str(base.revision) for base in bases[-3:])
-    can = shown or f"only the backups themselves can be, at revisions {single or '(none)'}"
-    return f"{wanted} can't be restored; what can: {can}"
+def _revision_instead(
+    revision: int, bases: tuple[Base, ...], chains: tuple[Chain, ...]
+) -> NotRestorableError:
+    """With what comes next to it, on both sides."""
+    windows = windows_of(bases, chains)
+    spans = [*((one.start_revision, one.end_revision) for one in windows)]
+    spans += [(base.revision, base.revision) for base in bases]
+    before = max((end for _, end in spans if end < revision), default=None)
+    after = min((start for start, _ in spans if start > revision), default=None)
+    shown = [None if one is None else f"revision {one}" for one in (before, after)]
+    return _not_restorable(f"revision {revision}", *shown)
+
+
+def _time_instead(
+    time: datetime, bases: tuple[Base, ...], chains: tuple[Chain, ...]
+) -> NotRestorableError:
+    # Of a chain that does not reach beyond its base no time is known yet.
+    windows = [one for one in windows_of(bases, chains) if one.start_time < one.end_time]
+    ends = (one.end_time for one in windows if one.end_time < time)
+    starts = (one.start_time for one in windows if one.start_time > time)
+    before, after = max(ends, default=None), min(starts, default=None)
+    # A time that is shown can be restored: so it is inside of its window.
+    start = None if after is None else _shown(after + _ALMOST_A_SECOND)
+    end = None if before is None else _shown(before)
+    wanted = f"the state at {time.astimezone(UTC).isoformat()}"
+    if not windows and bases:
+        revisions = ", ".join(str(base.revision) for base in bases[-_MOST_SHOWN:])
+        message = f"no changes are kept, only backups, which are at revisions {revisions}"
+        return NotRestorableError(f"{wanted} can't be restored: {message}")
+    return _not_restorable(wanted, end, start)
+
+
+def _not_restorable(wanted: str, before: str | None, after: str | None) -> NotRestorableError:
+    if before is None and after is None:
+        where = "there is no backup to go on from"
+    elif before is None:
+        where = f"it is before all that can be, which begins with {after}"
+    elif after is None:
+        where = f"it is after all that can be, which ends with {before}"
+    else:
+        where = f"it is in a gap, after {before} and before {after}, which both can be"
+    return NotRestorableError(f"{wanted} can't be restored: {where}")
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
