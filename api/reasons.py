@@ -588,6 +588,16 @@ class Reason(StrEnum):
         "The backup has other bytes than were written: nothing is restored.",
         "Bring the object that the message names back, or restore another backup.",
     )
+    TARGET_NOT_RESTORABLE = (
+        "TargetNotRestorable",
+        "The revision or time that is asked for is in no backup, and not reached by changes.",
+        "Ask for one that can be restored: the message names the nearest ones.",
+    )
+    CHANGES_DAMAGED = (
+        "ChangesDamaged",
+        "The changes after the backup are not as they were written: nothing is restored.",
+        "Bring the object that the message names back, or ask for a revision or time before it.",
+    )
     ENCRYPTION_KEY_MISSING = (
         "EncryptionKeyMissing",
         "The backup is encrypted, and its key was not given.",

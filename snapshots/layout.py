@@ -47,7 +47,12 @@ class BackupFolder:
 
     @property
     def path(self) -> str:
-        return f"{cluster_id_hex(self.cluster_id)}-{self.epoch}/{self.name}"
+        return f"{self.line}/{self.name}"
+
+    @property
+    def line(self) -> str:
+        """Of its history: `<cluster ID>-<epoch>`."""
+        return f"{cluster_id_hex(self.cluster_id)}-{self.epoch}"
 
     @property
     def manifest(self) -> str:

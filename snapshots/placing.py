@@ -3,6 +3,7 @@
     restore/snapshot.db     the backup, as `fetch` proved it          } what an attempt works on;
     restore/fetched.json    what it is, for the steps that follow     } the next attempt begins by
     restore/data            what `etcdutl snapshot restore` makes     } deleting it
+    restore/changes/        what is replayed on that, with a target   }
     restored.json           who made `data`, and what came of it
     data                    the member's data directory
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from snapshots.changes.held import Held  # noqa: TC001 - pydantic reads it
 from snapshots.database_file import DatabaseState, read_database
 from snapshots.errors import DatabaseUnreadableError, RestoredDataError, TargetNotEmptyError
 from snapshots.manifest import Manifest  # noqa: TC001 - pydantic reads it
@@ -27,13 +29,26 @@ _MODE = 0o700
 
 
 class Fetched(BaseModel):
-    """What an attempt has fetched. token: whose attempt. notes: what was taken all the same."""
+    """What an attempt has fetched. token: whose attempt. notes: what was taken all the same.
+
+    base: the folder of the backup. held: the changes after it, with a target.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     token: str
     manifest: Manifest
     notes: tuple[str, ...]
+    base: str = ""
+    held: Held | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """Where data begin that were made of a snapshot."""
+
+    revision: int
+    compact_revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,10 @@ class Volume:
     @property
     def restored(self) -> Path:
         return self.work / "data"
+
+    @property
+    def changes(self) -> Path:
+        return self.work / "changes"
 
     @property
     def marker(self) -> Path:
@@ -119,36 +138,56 @@ def read_fetched(volume: Volume) -> Fetched:
         raise RestoredDataError(message) from failure
 
 
-def check_restored(volume: Volume, manifest: Manifest, bump: int) -> DatabaseState:
-    """Whether etcd's tool made of the snapshot what it should. bump: by how much it was to let
-    revisions jump. Raises RestoredDataError.
+def beginning(volume: Volume, manifest: Manifest, bump: int) -> Beginning:
+    """What etcd's tool has to make of the snapshot. bump: by how much it lets revisions jump.
+
+    Raises RestoredDataError.
     """
-    if not any(volume.restored.glob("member/wal/*.wal")):
-        message = f"{volume.restored} has no log: etcdutl did not come to its end"
-        raise RestoredDataError(message)
-    try:
-        before = read_database(volume.snapshot)
-        after = read_database(volume.restored / "member/snap/db")
-    except (DatabaseUnreadableError, FileNotFoundError) as failure:
-        message = f"what etcdutl made can't be read: {failure}"
-        raise RestoredDataError(message) from failure
+    before = _read(volume.snapshot)
     if before.facts.revision != manifest.content.revision:
         message = (
             f"the snapshot is at revision {before.facts.revision},"
             f" and its manifest says {manifest.content.revision}"
         )
         raise RestoredDataError(message)
+    if not bump:
+        facts = before.facts
+        return Beginning(revision=facts.revision, compact_revision=facts.compact_revision)
     # etcdutl counts from the last key that is left, which a compaction may have put back.
-    expected = before.last_revision + bump if bump else before.facts.revision
-    if after.facts.revision != expected:
-        message = f"the data begin at revision {after.facts.revision}, and should at {expected}"
+    jumped = before.last_revision + bump
+    return Beginning(revision=jumped, compact_revision=jumped)
+
+
+def check_restored(
+    volume: Volume, manifest: Manifest, bump: int, *, replayed: int = 0, compacted: int = 0
+) -> DatabaseState:
+    """Whether what was made of the snapshot is what it should be. bump: as above.
+
+    replayed: how many revisions came after it; compacted: up to which one they were compacted.
+    Raises RestoredDataError.
+    """
+    if not any(volume.restored.glob("member/wal/*.wal")):
+        message = f"{volume.restored} has no log: etcdutl did not come to its end"
         raise RestoredDataError(message)
-    compacted = expected if bump else before.facts.compact_revision
-    if after.facts.compact_revision != compacted:
-        found = after.facts.compact_revision
-        message = f"the data are compacted at revision {found}, and should be at {compacted}"
+    begun = beginning(volume, manifest, bump)
+    after = _read(volume.restored / "member/snap/db")
+    found, expected = after.facts.revision, begun.revision + replayed
+    if found != expected:
+        message = f"the data begin at revision {found}, and should at {expected}"
+        raise RestoredDataError(message)
+    found, expected = after.facts.compact_revision, max(begun.compact_revision, compacted)
+    if found != expected:
+        message = f"the data are compacted at revision {found}, and should be at {expected}"
         raise RestoredDataError(message)
     return after
+
+
+def _read(file: Path) -> DatabaseState:
+    try:
+        return read_database(file)
+    except (DatabaseUnreadableError, FileNotFoundError) as failure:
+        message = f"what etcdutl made can't be read: {failure}"
+        raise RestoredDataError(message) from failure
 
 
 def place(volume: Volume, marker: str) -> None:

@@ -38,13 +38,17 @@ def needed_bytes(manifest: Manifest) -> int:
     return manifest.database.file_size + manifest.database.size + _LOG_BYTES + _SPARE_BYTES
 
 
-def check_space(manifest: Manifest, available: int) -> None:
-    """available: bytes. Raises VolumeTooSmallError."""
-    needed = needed_bytes(manifest)
+def check_space(manifest: Manifest, available: int, *, for_changes: int = 0) -> None:
+    """available: bytes. for_changes: how many it takes to replay changes on it.
+
+    Raises VolumeTooSmallError.
+    """
+    needed = needed_bytes(manifest) + for_changes
     if needed > available:
+        changes = f", {for_changes} bytes for the changes after it" if for_changes else ""
         message = (
             f"{needed} bytes are needed, for the snapshot file, the data made of it"
-            f" ({manifest.database.size} bytes each) and the log; there are {available}"
+            f" ({manifest.database.size} bytes each){changes} and the log; there are {available}"
         )
         raise VolumeTooSmallError(message)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COUNT_TIMEOUT_S = 60.0
 HASH_TIMEOUT_S = 300.0
 _STATUS_TIMEOUT_S = 5.0
-_PAUSE_S = 0.5
+_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ async def compare(
 
     Raises ServedDataError for other data, NotServedError where etcd does not answer.
     """
-    status = await _status_once_up(client, start_s, is_running)
+    status = await status_once_up(client, start_s, is_running)
     revision = manifest.content.revision
     if status.revision < revision:
         message = f"etcd is at revision {status.revision}, and {revision} was saved"
@@ -60,9 +60,13 @@ async def compare(
     return Served(etcd_version=status.version, revision=revision, keys=keys, kv_hash=kv_hash)
 
 
-async def _status_once_up(
+async def status_once_up(
     client: EtcdClient, start_s: float, is_running: Callable[[], bool]
 ) -> Status:
+    """As soon as it has a leader, which has just given its leases their whole time again.
+
+    Raises NotServedError.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + start_s
     was_running = False

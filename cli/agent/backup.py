@@ -21,10 +21,6 @@ _STEPS = 10
 log = structlog.get_logger()
 
 
-class NotYetError(Exception):
-    """The order asks for what this release can't do."""
-
-
 async def read_backup(
     order: RestoreOrder | ExamineOrder, store: Store
 ) -> tuple[BackupFolder, Manifest]:
@@ -32,15 +28,21 @@ async def read_backup(
 
     Raises StoreError, BackupMissingError, ManifestInvalidError.
     """
-    folder = parse_path(f"{order.folder}/{MANIFEST_NAME}")
-    if not isinstance(folder, BackupFolder):
-        message = f"{order.folder!r} is no folder of a backup: <cluster ID>-<epoch>/<backup>"
-        raise BackupMissingError(message)
+    folder = named_folder(order)
     manifest = await find_manifest(store, folder)
     if manifest is None:
         message = f"there is no {path_in(order, folder.manifest)}"
         raise BackupMissingError(message)
     return folder, manifest
+
+
+def named_folder(order: RestoreOrder | ExamineOrder) -> BackupFolder:
+    """Raises BackupMissingError for a name that can be no backup's."""
+    folder = parse_path(f"{order.folder}/{MANIFEST_NAME}")
+    if not isinstance(folder, BackupFolder):
+        message = f"{order.folder!r} is no folder of a backup: <cluster ID>-<epoch>/<backup>"
+        raise BackupMissingError(message)
+    return folder
 
 
 def keys_of(environ: Mapping[str, str]) -> tuple[EncryptionKey, ...]:
@@ -51,10 +53,13 @@ def keys_of(environ: Mapping[str, str]) -> tuple[EncryptionKey, ...]:
     return read_keys(environ[ENCRYPTION_KEY])
 
 
-def source_facts(folder: str, manifest: Manifest, notes: tuple[str, ...]) -> dict[str, Any]:
-    """What both answers say of the backup."""
+def source_facts(
+    folder: str, base: str, manifest: Manifest, notes: tuple[str, ...]
+) -> dict[str, Any]:
+    """What both answers say of the backup. folder: the order's; base: the manifest's."""
     return {
         "folder": folder,
+        "base": base,
         "source_cluster_id": manifest.cluster.id,
         "source_epoch": manifest.cluster.epoch,
         "source_namespace": manifest.cluster.namespace,
@@ -72,7 +77,7 @@ def source_facts(folder: str, manifest: Manifest, notes: tuple[str, ...]) -> dic
     }
 
 
-def log_progress() -> Callable[[int, int], None]:
+def log_progress(done_so_far: str = "read") -> Callable[[int, int], None]:
     """Tells the log each tenth of the way, in bytes."""
     told = 0
 
@@ -81,6 +86,6 @@ def log_progress() -> Callable[[int, int], None]:
         step = done * _STEPS // total
         if step > told:
             told = step
-            log.info("read", bytes=done, total=total)
+            log.info(done_so_far, bytes=done, total=total)
 
     return progress

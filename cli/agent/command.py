@@ -20,7 +20,6 @@ from pydantic import ValidationError
 
 from api.v1alpha1.common import Model
 from cli.agent.archive import keep_changes
-from cli.agent.backup import NotYetError
 from cli.agent.examination import examine
 from cli.agent.failures import OF_BACKUPS, OF_CHANGES, OF_RESTORES, Table, answer_of
 from cli.agent.memory import use_few_arenas
@@ -104,7 +103,8 @@ def fetch_for_restore(text: str, folders: Folders) -> int:
     """Bring a backup to a member's volume. Returns the exit code."""
 
     async def work(order: RestoreOrder) -> Model | None:
-        await fetch_backup(order, os.environ, volume=folders.volume, root=folders.root)
+        places = {"volume": folders.volume, "root": folders.root}
+        await fetch_backup(order, os.environ, now=_now, **places)
         return None
 
     return _carry_out(RestoreOrder, text, work, OF_RESTORES, folders.message)
@@ -176,7 +176,7 @@ async def _answer(work: Awaitable[Model | None], failures: Table) -> tuple[Model
         return await work, 0
     except AlreadyDoneError as done:
         return done.answer, ALREADY_DONE
-    except (NoMemberError, NotYetError, SnapshotsError, OSError, ValueError) as failure:
+    except (NoMemberError, SnapshotsError, OSError, ValueError) as failure:
         return answer_of(failure, failures)
     except asyncio.CancelledError:
         return answer_of(StoppedError("The pod was told to stop"), failures)

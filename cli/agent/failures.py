@@ -6,7 +6,6 @@ Pure.
 from typing import Final, TypeAlias
 
 from api.reasons import Reason
-from cli.agent.backup import NotYetError
 from cli.agent.snapshot import NoMemberError
 from controllers.backup.order import GIVE_UP, TRY_AGAIN, Failed, failed
 from snapshots.errors import (
@@ -16,10 +15,13 @@ from snapshots.errors import (
     KeyInvalidError,
     KeyMissingError,
     ManifestInvalidError,
+    NotRestorableError,
     NotServedError,
     ObjectTruncatedError,
     PartMissingError,
     RestoreError,
+    SegmentInvalidError,
+    SegmentTooNewError,
     ServedDataError,
     SnapshotsError,
     StoreError,
@@ -62,6 +64,9 @@ OF_RESTORES: Final[Table] = (
     (BackupMissingError, Reason.BACKUP_NOT_FOUND, GIVE_UP),
     (ManifestInvalidError, Reason.BACKUP_UNREADABLE, GIVE_UP),
     (PartMissingError, Reason.BACKUP_INCOMPLETE, GIVE_UP),
+    (NotRestorableError, Reason.TARGET_NOT_RESTORABLE, GIVE_UP),
+    (SegmentTooNewError, Reason.BACKUP_UNREADABLE, GIVE_UP),
+    (SegmentInvalidError, Reason.CHANGES_DAMAGED, GIVE_UP),
     (KeyMissingError, Reason.ENCRYPTION_KEY_MISSING, GIVE_UP),
     (KeyInvalidError, Reason.ENCRYPTION_KEY_REFUSED, GIVE_UP),
     (WrongKeyError, Reason.ENCRYPTION_KEY_REFUSED, GIVE_UP),
@@ -72,7 +77,6 @@ OF_RESTORES: Final[Table] = (
     (ServedDataError, Reason.VERIFICATION_FAILED, GIVE_UP),
     (NotServedError, Reason.VERIFICATION_NOT_DONE, GIVE_UP),
     (RestoreError, Reason.RESTORE_FAILED, GIVE_UP),
-    (NotYetError, Reason.NOT_SUPPORTED_YET, GIVE_UP),
     (ValueError, Reason.RESTORE_FAILED, GIVE_UP),
     (Exception, Reason.RESTORE_FAILED, TRY_AGAIN),
 )

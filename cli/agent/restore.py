@@ -3,17 +3,23 @@ after etcd's own tool.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
 
 from api.version import parse_version
-from cli.agent.backup import NotYetError, keys_of, log_progress, read_backup, source_facts
+from cli.agent.backup import keys_of, log_progress, source_facts
+from cli.agent.private_etcd import write_certificate
 from cli.agent.store import open_ordered_store
-from controllers.restore.order import Restored, RestoreOrder
-from snapshots.errors import TargetNotEmptyError
+from cli.agent.target import Reached, check_reached, find_base, replay_changes
+from controllers.restore.order import REPLAY_TLS_FOLDER, Restored, RestoreOrder, target_of
+from etcd.dialer import CLIENT_PORT
+from snapshots.changes.held import Held, hold
+from snapshots.changes.reading import read_changes
+from snapshots.errors import RestoredDataError, TargetNotEmptyError
 from snapshots.fetch import fetch
 from snapshots.placing import (
     Fetched,
@@ -41,9 +47,14 @@ class AlreadyDoneError(Exception):
 
 
 async def fetch_backup(
-    order: RestoreOrder, environ: Mapping[str, str], *, volume: Path, root: Path
+    order: RestoreOrder,
+    environ: Mapping[str, str],
+    *,
+    now: Callable[[], datetime],
+    volume: Path,
+    root: Path,
 ) -> None:
-    """Brings the backup to the member's volume.
+    """Brings the backup to the member's volume, and the changes up to the target.
 
     volume: where a backup's own one is mounted; root: the member's. Raises AlreadyDoneError,
     SnapshotsError, OSError.
@@ -52,18 +63,22 @@ async def fetch_backup(
     done = await asyncio.to_thread(_done_before, order, target)
     if done is not None:
         raise AlreadyDoneError(done)
-    if order.revision is not None or order.point_in_time is not None:
-        raise NotYetError("revision and pointInTime: only the snapshot itself can be restored")
     keys = keys_of(environ) if order.encrypted else ()
     available = await asyncio.to_thread(begin, target)
     store = open_ordered_store(order, environ, volume)
-    folder, manifest = await read_backup(order, store)
+    found = await find_base(order, store)
+    manifest = found.manifest
     check_version(manifest, parse_version(order.etcd_version).minor_version)
     check_space(manifest, available)
+    held: Held | None = None
+    if found.way is not None:
+        held = await hold(read_changes(store, found.way, keys), target.changes)
+        check_space(manifest, available, for_changes=held.needed_bytes)
+        await asyncio.to_thread(write_certificate, root / REPLAY_TLS_FOLDER, now())
     doubts: list[str] = []
     await fetch(
         store,
-        folder,
+        found.folder,
         manifest,
         target.snapshot,
         keys=keys,
@@ -74,28 +89,51 @@ async def fetch_backup(
     )
     for doubt in doubts:
         log.warning("taken although its hash is wrong", part=doubt)
-    notes = tuple(doubts)
-    write_fetched(target, Fetched(token=order.token, manifest=manifest, notes=notes))
+    notes, base = tuple(doubts), found.folder.path
+    fetched = Fetched(token=order.token, base=base, manifest=manifest, notes=notes, held=held)
+    write_fetched(target, fetched)
 
 
-async def finish_restore(order: RestoreOrder, *, root: Path) -> Restored:
-    """Checks what etcd's tool made, and puts it in its place. Raises SnapshotsError, OSError."""
+async def finish_restore(order: RestoreOrder, *, root: Path, port: int = CLIENT_PORT) -> Restored:
+    """Checks what etcd's tool made, replays changes on it, and puts it in its place.
+
+    port: of the etcd beside it, with a target. Raises SnapshotsError, OSError.
+    """
     target = Volume(root)
     done = await asyncio.to_thread(_done_before, order, target)
     if done is not None:
         return done
-    return await asyncio.to_thread(_finish, order, target)
+    fetched = await asyncio.to_thread(_fetched, order, target)
+    reached: Reached | None = None
+    if order.has_target:
+        if fetched.held is None:
+            raise RestoredDataError("the changes up to the target were not fetched")
+        reached = await replay_changes(order, fetched, fetched.held, target, port=port)
+    return await asyncio.to_thread(_finish, order, target, fetched, reached)
 
 
-def _finish(order: RestoreOrder, target: Volume) -> Restored:
+def _fetched(order: RestoreOrder, target: Volume) -> Fetched:
     fetched = read_fetched(target)
     if fetched.token != order.token:
         message = f"{target.work} is of another restore, {fetched.token}"
         raise TargetNotEmptyError(message)
-    found = check_restored(target, fetched.manifest, order.bump_revision)
+    return fetched
+
+
+def _finish(
+    order: RestoreOrder, target: Volume, fetched: Fetched, reached: Reached | None
+) -> Restored:
+    replayed = None if reached is None else reached.replayed
+    if reached is None:
+        found = check_restored(target, fetched.manifest, order.bump_revision)
+    else:
+        found = check_reached(order, fetched, target, reached)
     answer = Restored.model_validate(
         {
-            **source_facts(order.folder, fetched.manifest, fetched.notes),
+            **source_facts(order.folder, fetched.base, fetched.manifest, fetched.notes),
+            **({} if replayed is None else {"keys": replayed.keys}),
+            "replayed": replayed,
+            "target": target_of(order.revision, order.point_in_time),
             "token": order.token,
             "restored_revision": found.facts.revision,
             "restored_compact_revision": found.facts.compact_revision,
@@ -121,7 +159,8 @@ def _done_before(order: RestoreOrder, target: Volume) -> Restored | None:
     except ValidationError as failure:
         message = f"{target.data} has data, and {target.marker} does not say whose"
         raise TargetNotEmptyError(message) from failure
-    if (answer.token, answer.folder) != (order.token, order.folder):
+    asked = (order.token, order.folder, target_of(order.revision, order.point_in_time))
+    if (answer.token, answer.folder, answer.target) != asked:
         message = f"{target.data} has the data of {answer.folder}, restored for {answer.token}"
         raise TargetNotEmptyError(message)
     # What a pod that died between its last two steps left.

@@ -35,7 +35,7 @@ async def prepare(
     volume: where a backup's own one is mounted; root: where etcd's will be. Raises SnapshotsError,
     OSError.
     """
-    await fetch_backup(order, environ, volume=volume, root=root)
+    await fetch_backup(order, environ, now=now, volume=volume, root=root)
     await asyncio.to_thread(write_certificate, root / TLS_FOLDER, now())
 
 

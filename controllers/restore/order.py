@@ -9,9 +9,14 @@ order, each in a container of its own:
     restore   `etcdutl` with `etcdutl_arguments`    → restore/data
     agent     `agent restore finish`                checked → data, with restored.json beside it
 
+With a target, a revision or a time after the backup, `fetch` brings the changes up to there as
+well, and `agent` has an etcd of the seed's version beside it (`controllers.restore.private_etcd`):
+it replays them into restore/data, ends that etcd, and goes on as above.
+
 Pure.
 """
 
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from pydantic import Field, ValidationError
@@ -31,6 +36,8 @@ ALREADY_DONE: Final = 4
 WORK_PATH: Final = f"{DATA_MOUNT_PATH}/restore"
 SNAPSHOT_PATH: Final = f"{WORK_PATH}/snapshot.db"
 RESTORED_DATA_PATH: Final = f"{WORK_PATH}/data"
+# Below the volume's root: the certificate of the etcd that is replayed into.
+REPLAY_TLS_FOLDER: Final = "restore/tls"
 
 # Kubelet keeps 4096 bytes of a termination message.
 _MOST_NOTES: Final = 5
@@ -39,15 +46,28 @@ _LONGEST_NOTE: Final = 300
 _Answer = TypeVar("_Answer", bound=Model)
 
 
-class RestoreOrder(Place):
+class _Wanted(Place):
+    """Up to where: at most one of them. Without, the backup that `folder` names, and else the state
+    at this revision, or this time, of the line of history that it is of.
+    """
+
+    revision: Integer | None = Field(default=None, ge=1, lt=1 << 63)
+    point_in_time: Time | None = None
+
+    @property
+    def has_target(self) -> bool:
+        return self.revision is not None or self.point_in_time is not None
+
+
+class RestoreOrder(_Wanted):
     """Make the seed member's data directory of a backup.
 
     token: etcd's initial-cluster-token of the new epoch, by which an order knows its own work.
     folder: the backup's in the store, `<cluster ID>-<epoch>/<backup>`. member, peer_url: of the
     seed. etcd_version: the one it will run (`3.6.16`). bump_revision: by how much revisions jump
-    ahead; what was readable before the jump is then marked as compacted. 0: not at all. revision,
-    point_in_time: go on from the snapshot to there; at most one of them. encrypted: whether the
-    environment has ENCRYPTION_KEY. skip_hash_check: take parts whose sha256 is wrong.
+    ahead; what was readable before the jump is then marked as compacted. 0: not at all. encrypted:
+    whether the environment has ENCRYPTION_KEY. skip_hash_check: take parts of the backup whose
+    sha256 is wrong; changes have to be right all the same.
     """
 
     token: Text
@@ -56,14 +76,12 @@ class RestoreOrder(Place):
     peer_url: Text = Field(alias="peerURL")
     etcd_version: Text
     bump_revision: Integer = Field(default=0, ge=0, lt=1 << 62)
-    revision: Integer | None = Field(default=None, ge=1, lt=1 << 63)
-    point_in_time: Time | None = None
     encrypted: Flag = False
     skip_hash_check: Flag = False
 
 
-class ExamineOrder(Place):
-    """Read all of a backup, and say whether it can be restored.
+class ExamineOrder(_Wanted):
+    """Read all of a backup, with the changes up to the target, and say whether it can be restored.
 
     folder, etcd_version, encrypted, skip_hash_check: as above; without a version any will do.
     volume_size: bytes of the volume that it is for, where that is known.
@@ -79,11 +97,14 @@ class ExamineOrder(Place):
 class _OfBackup(Model):
     """What the manifest says. Sizes in bytes, versions as `3.6.16`.
 
-    source_*: whose data it is: etcd's cluster ID in hexadecimal, and the EtcdCluster at the time.
-    keys: None where the member could not tell. notes: what to know about it, for people.
+    folder: the order's. base: where the backup is that is restored: with a target it may be another
+    one of that line of history. source_*: whose data it is: etcd's cluster ID in hexadecimal, and
+    the EtcdCluster at the time. keys: None where the member could not tell. notes: what to know
+    about it, for people.
     """
 
     folder: Text
+    base: Text = ""
     source_cluster_id: Text = Field(alias="sourceClusterID")
     source_epoch: Integer
     source_namespace: Text
@@ -106,8 +127,23 @@ class Examined(_OfBackup):
     needed_size: Integer
 
 
+class Replayed(Model):
+    """The changes after the backup.
+
+    revision: where they ended, as the saved cluster counted. time: of the last one, by the clock of
+    who kept it; None where there was none. revisions, changes: how many. keys: how many there are
+    now.
+    """
+
+    revision: Integer
+    time: Time | None = None
+    revisions: Integer
+    changes: Integer
+    keys: Integer
+
+
 class Restored(_OfBackup):
-    """The data directory is in its place. token: the order's.
+    """The data directory is in its place. token, target: the order's. replayed: with a target.
 
     restored_revision: where the seed begins, the jump included. restored_compact_revision: what is
     older can't be read or watched. restored_size: bytes of the seed's database. auth_enabled: etcd
@@ -116,6 +152,8 @@ class Restored(_OfBackup):
     """
 
     token: Text
+    target: Text = ""
+    replayed: Replayed | None = None
     restored_revision: Integer
     restored_compact_revision: Integer
     restored_size: Integer
@@ -137,6 +175,13 @@ def etcdutl_arguments(order: RestoreOrder) -> list[str]:
         *(jump if order.bump_revision else []),
         *(["--skip-hash-check"] if order.skip_hash_check else []),
     ]
+
+
+def target_of(revision: int | None, point_in_time: datetime | None) -> str:
+    """In words; empty for the backup itself."""
+    if revision is not None:
+        return f"revision {revision}"
+    return "" if point_in_time is None else f"{point_in_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def short_notes(notes: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from api.labels import DATA_MOUNT_PATH
-from controllers.restore.order import RESTORED_DATA_PATH, RestoreOrder
+from controllers.restore.order import REPLAY_TLS_FOLDER, RESTORED_DATA_PATH, RestoreOrder
+from snapshots.changes.replay import flags_for_replay
 
 LOOPBACK_PEER_URL: Final = "http://127.0.0.1:2380"
 _CLIENT_URL: Final = "https://127.0.0.1:2379"
@@ -38,3 +39,20 @@ def private_etcd_arguments(
         "--enable-grpc-gateway=false",
         *more,
     ]
+
+
+def replay_arguments(order: RestoreOrder) -> list[str]:
+    """What etcd is called with that changes are replayed into."""
+    flags = flags_for_replay().items()
+    return private_etcd_arguments(
+        order,
+        tls_folder=REPLAY_TLS_FOLDER,
+        listen_peer_url=LOOPBACK_PEER_URL,
+        more=[
+            *(f"--{name}={value}" for name, value in flags),
+            # The seed has its own one; here nothing may be refused that was once accepted.
+            "--quota-backend-bytes=-1",
+            # The agent flushes all of it before it counts (`snapshots.placing.place`).
+            "--unsafe-no-fsync",
+        ],
+    )

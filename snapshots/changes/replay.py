@@ -20,7 +20,7 @@ from snapshots.errors import ReplayError
 from snapshots.failures import first_failure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from datetime import datetime
 
     from etcd.client import EtcdClient
@@ -70,11 +70,13 @@ async def replay(
     base_revision: int,
     moved_by: int,
     target: Target,
+    then: Callable[[], Awaitable[None]] | None = None,
 ) -> Replayed:
     """Replays what comes after the base, in order, and stops exactly at the target.
 
-    moved_by: etcd's revision of the base minus the recorded one. Raises ReplayError where etcd
-    doesn't come to the revision that it should, EtcdError. Not to be repeated on the same data.
+    moved_by: etcd's revision of the base minus the recorded one. then: what is done at the end,
+    while leases are still kept alive. Raises ReplayError where etcd doesn't come to the revision
+    that it should, EtcdError. Not to be repeated on the same data.
     """
     leases = _Leases(client)
     await leases.read()
@@ -82,11 +84,14 @@ async def replay(
         async with asyncio.TaskGroup() as tasks:
             keeper = tasks.create_task(leases.keep())
             try:
-                return await _replay(leases, bodies, base_revision, moved_by, target)
+                replayed = await _replay(leases, bodies, base_revision, moved_by, target)
+                if then is not None:
+                    await then()
             finally:
                 keeper.cancel()
     except BaseExceptionGroup as group:
         raise first_failure(group) from None
+    return replayed
 
 
 async def _replay(

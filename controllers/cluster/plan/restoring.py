@@ -320,6 +320,7 @@ _CURED_ELSEWHERE: Final = frozenset(
         Reason.BACKUP_NOT_FOUND,
         Reason.BACKUP_INCOMPLETE,
         Reason.BACKUP_DAMAGED,
+        Reason.CHANGES_DAMAGED,
         Reason.ENCRYPTION_KEY_MISSING,
         Reason.ENCRYPTION_KEY_REFUSED,
         Reason.STORE_FORBIDDEN,
@@ -331,6 +332,7 @@ _CURED_ELSEWHERE: Final = frozenset(
 IN_VAIN: Final = _CURED_ELSEWHERE | {
     Reason.BACKUP_UNREADABLE,
     Reason.BACKUP_TOO_NEW,
+    Reason.TARGET_NOT_RESTORABLE,
     Reason.VOLUME_TOO_SMALL,
     Reason.TARGET_NOT_EMPTY,
     Reason.RESTORE_FAILED,

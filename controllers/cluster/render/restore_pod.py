@@ -4,7 +4,7 @@ it before the member exists.
 Pure.  The pod is placed like a member's (node selector, tolerations, zones: its volume stays where
 it was made) and has no token for the API server.  It fetches with the operator's image, and makes
 the data directory with etcd's own tool of the member's version; its three containers run one after
-the other (`controllers.restore.order`).
+the other (`controllers.restore.order`), with a target and an etcd beside the last one.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ from controllers.restore.order import (
     RestoreOrder,
     etcdutl_arguments,
 )
+from controllers.restore.private_etcd import replay_arguments
 
 SEED: Final = 0  # the ordinal of the first member
 # Of the members' pod: what decides where it can be started, and as whom it writes.
@@ -128,7 +129,12 @@ def restore_pod(
                 {**fetch, "name": FETCH_CONTAINER, "volumeMounts": [data, *fetch["volumeMounts"]]},
                 _etcdutl(member, order, data),
             ],
-            "containers": [{**finish, "name": FINISH_CONTAINER, "volumeMounts": [data]}],
+            "containers": [
+                {**finish, "name": FINISH_CONTAINER, "volumeMounts": [data]},
+                *([_etcd(member, order, data)] if order.has_target else []),
+            ],
+            # The agent ends the etcd beside it.
+            **({"shareProcessNamespace": True} if order.has_target else {}),
             "volumes": [
                 {
                     "name": volume,
@@ -145,14 +151,32 @@ def restore_pod(
 def _etcdutl(
     member: Mapping[str, Any], order: RestoreOrder, data: Mapping[str, Any]
 ) -> dict[str, Any]:
+    command = ["/usr/local/bin/etcdutl"]
+    return _of_etcd(member, RESTORE_CONTAINER, command, etcdutl_arguments(order), data)
+
+
+def _etcd(
+    member: Mapping[str, Any], order: RestoreOrder, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    command = ["/usr/local/bin/etcd"]
+    return _of_etcd(member, ETCD_CONTAINER, command, replay_arguments(order), data)
+
+
+def _of_etcd(
+    member: Mapping[str, Any],
+    name: str,
+    command: list[str],
+    args: list[str],
+    data: Mapping[str, Any],
+) -> dict[str, Any]:
     etcd = next(c for c in member["containers"] if c["name"] == ETCD_CONTAINER)
     return {
         "securityContext": container_security_context(),
         **{key: etcd[key] for key in _CONTAINER_FIELDS if key in etcd},
-        "name": RESTORE_CONTAINER,
+        "name": name,
         "image": etcd["image"],
-        "command": ["/usr/local/bin/etcdutl"],
-        "args": etcdutl_arguments(order),
+        "command": command,
+        "args": args,
         "volumeMounts": [data],
         "terminationMessagePath": MESSAGE_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
