@@ -12,7 +12,7 @@ from api.cluster_rules import spec_errors
 from api.errors import FieldError
 from api.labels import CONFIRM_SKIP_HASH_CHECK_ANNOTATION, DATA_MOUNT_PATH
 from api.names import cluster_name_errors
-from api.restore_rules import restore_not_supported_yet, restore_source_errors
+from api.restore_rules import restore_source_errors
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.restore import RestoreSpec
 
@@ -62,7 +62,7 @@ def _template_errors(template: ClusterSpec) -> Iterator[FieldError]:
 
 def etcdrestore_not_supported_yet(spec: RestoreSpec) -> tuple[FieldError, ...]:
     """Return the fields of a valid spec that ask for what this version cannot do."""
-    return (*restore_not_supported_yet(spec, "spec"), *_not_supported(spec))
+    return tuple(_not_supported(spec))
 
 
 def _not_supported(spec: RestoreSpec) -> Iterator[FieldError]:

@@ -1,5 +1,4 @@
-"""What must hold of the source of a restore beyond the form of its fields, and what can't be done
-yet.
+"""What must hold of the source of a restore beyond the form of its fields.
 
 Called by validation, for an EtcdCluster's bootstrap and for an EtcdRestore; pure.
 """
@@ -16,7 +15,6 @@ from api.v1alpha1.restore_source import (
     StoreSource,
 )
 
-_NOT_YET: Final = "which this version of the operator does not restore yet"
 _FOLDER_PARTS: Final = 2
 
 
@@ -32,19 +30,14 @@ def restore_source_errors(source: RestoreSource, path: str) -> Iterator[FieldErr
         )
     if source.revision is not None and source.point_in_time is not None:
         yield FieldError(path, ONE_TARGET_MESSAGE)
+    if source.point_in_time is not None and source.point_in_time.microsecond:
+        yield FieldError(
+            f"{path}.pointInTime",
+            "has a fraction of a second, and changes are told apart by the second",
+            "Leave the fraction out.",
+        )
     if source.store is not None:
         yield from _store_source_errors(source.store, f"{path}.store")
-
-
-def restore_not_supported_yet(source: RestoreSource, path: str) -> Iterator[FieldError]:
-    """Yield the fields of a valid source that ask for what this version cannot do."""
-    for field, value in (("revision", source.revision), ("pointInTime", source.point_in_time)):
-        if value is not None:
-            yield FieldError(
-                f"{path}.{field}",
-                f"asks for more than the backup itself, {_NOT_YET}",
-                "Leave it out.",
-            )
 
 
 def _store_source_errors(store: StoreSource, path: str) -> Iterator[FieldError]:

@@ -29,7 +29,6 @@ from api.objects import (
     read_identity,
     read_status,
 )
-from api.restore_rules import restore_not_supported_yet
 from api.tls_decision import with_tls_decided
 from api.tls_rules import undecided_errors
 from api.v1alpha1.backup import BackupStatus, EtcdBackup
@@ -102,9 +101,6 @@ def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
     Users it can have only where it signs for clients itself: it has to come as root.
     """
     tls, errors = spec.security.tls, list[FieldError]()
-    if spec.bootstrap.restore_from is not None:
-        source = spec.bootstrap.restore_from
-        errors += restore_not_supported_yet(source, "spec.bootstrap.restoreFrom")
     if spec.security.auth.enabled and (tls.certificate_secret or tls.issuer_ref):
         remedy = "Set it to false, or leave certificateSecret and issuerRef out."
         errors.append(FieldError("spec.security.auth.enabled", f"{_USERS}, {_NOT_YET}", remedy))

@@ -60,12 +60,33 @@ def resolve(
         return Unresolved(reason=Reason.BACKUP_NOT_COMPLETED, message=message)
     if where != namespace and (denial := _denial(backup, parsed, namespace)):
         return Unresolved(reason=Reason.BACKUP_NOT_SHARED, message=denial)
-    spec, status = parsed.spec, parsed.status
-    if status.phase != "Completed":
-        message = f"EtcdBackup {name} is {status.phase or 'new'}: there is nothing to restore"
-        may_come = status.phase in {"", "Pending", "Running"}
-        return Unresolved(reason=Reason.BACKUP_NOT_COMPLETED, message=message, may_come=may_come)
-    return Resolved(store=_store(spec, folder_of(status.storage_path)))
+    if source.target and parsed.spec.schedule is not None:
+        return _history(source, parsed)
+    return _completed(parsed)
+
+
+def _completed(backup: ParsedBackup) -> Resolved | Unresolved:
+    spec, status = backup.spec, backup.status
+    if status.phase == "Completed":
+        return Resolved(store=_store(spec, folder_of(status.storage_path)))
+    name = backup.identity.name
+    message = f"EtcdBackup {name} is {status.phase or 'new'}: there is nothing to restore"
+    may_come = status.phase in {"", "Pending", "Running"}
+    return Unresolved(reason=Reason.BACKUP_NOT_COMPLETED, message=message, may_come=may_come)
+
+
+def _history(source: RestoreSource, backup: ParsedBackup) -> Resolved | Unresolved:
+    """A schedule that keeps changes: any backup of its windows names the history, and from which
+    one it goes on to the target the pod finds out.
+    """
+    windows = backup.status.windows
+    if windows:
+        return Resolved(store=_store(backup.spec, windows[-1].base))
+    message = (
+        f"EtcdBackup {backup.identity.name} is a schedule without changes that lead to"
+        f" {source.target}: name one of its backups"
+    )
+    return Unresolved(reason=Reason.TARGET_NOT_RESTORABLE, message=message)
 
 
 def _denial(backup: dict[str, Any], parsed: ParsedBackup, namespace: str) -> str:

@@ -100,6 +100,26 @@ class RestoredData(Model):
     bump_revision: Integer = Field(
         default=0, description="How far revisions jumped ahead.", json_schema_extra=INT64
     )
+    base: Text = Field(
+        default="",
+        description="The backup that was restored, by its folder in the store: with a revision or a"
+        " time asked for, the last one before it.",
+    )
+    source_revision: Integer | None = Field(
+        default=None,
+        description="Where one was asked for, or a time: the revision of the saved cluster whose"
+        " state it is.",
+        json_schema_extra=INT64,
+    )
+    source_time: Time | None = Field(
+        default=None,
+        description="When the last change came that was replayed on the backup, if any was.",
+    )
+    replayed: Integer | None = Field(
+        default=None,
+        description="How many revisions were replayed on the backup.",
+        json_schema_extra=INT64,
+    )
     keys: Integer | None = Field(
         default=None,
         description="How many keys there were, where the saved member could tell.",

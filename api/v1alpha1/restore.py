@@ -93,6 +93,11 @@ class RestoreStatus(Model):
     start_time: Time | None = Field(default=None, description="When the restore started.")
     completion_time: Time | None = Field(default=None, description="When it was completed.")
     storage_path: Text = Field(default="", description="Where the backup is that is restored.")
+    base: Text = Field(
+        default="",
+        description="The backup that is restored, by its folder in the store: with a revision or a"
+        " time asked for, the last one before it.",
+    )
     etcd_version: Text = Field(
         default="", description="The etcd version that the backup was taken from."
     )
@@ -116,6 +121,21 @@ class RestoreStatus(Model):
         alias="restoredClusterUID",
         description="Its uid, as soon as it was seen.",
         max_length=64,
+    )
+    source_revision: Integer | None = Field(
+        default=None,
+        description="Where a revision or a time was asked for: the revision of the saved cluster"
+        " whose state was restored.",
+        json_schema_extra=INT64,
+    )
+    source_time: Time | None = Field(
+        default=None,
+        description="When the last change came that was replayed on the backup, if any was.",
+    )
+    replayed: Integer | None = Field(
+        default=None,
+        description="How many revisions were replayed on the backup.",
+        json_schema_extra=INT64,
     )
     restored_size: Integer | None = Field(
         default=None, description="Bytes of the restored data.", json_schema_extra=INT64

@@ -2,6 +2,7 @@
 and an EtcdRestore have in common.
 """
 
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
@@ -76,12 +77,15 @@ class RestoreSource(Model):
     revision: Integer | None = Field(
         default=None,
         ge=1,
-        description="Up to exactly this revision; unset, the backup as it is. Not supported yet.",
+        description="Up to exactly this revision, by the changes that were kept after a backup: the"
+        " last backup before it is restored, whichever one of its cluster's history is named."
+        " Unset, the backup as it is.",
         json_schema_extra=INT64,
     )
     point_in_time: Time | None = Field(
         default=None,
-        description="Up to the state at this time; unset, the backup as it is. Not supported yet.",
+        description="Up to the state at this time, to the second, in the same way. Unset, the"
+        " backup as it is.",
         json_schema_extra={"maxLength": MAX_TIME_LENGTH},
     )
     bump_revision: Integer | None = Field(
@@ -93,6 +97,18 @@ class RestoreSource(Model):
         " cluster, 1000000000 where one is replaced.",
         json_schema_extra=INT64,
     )
+
+    @property
+    def target(self) -> str:
+        """What is asked for beyond the backup itself, in words; empty for nothing."""
+        return target_words(self.revision, self.point_in_time)
+
+
+def target_words(revision: int | None, point_in_time: datetime | None) -> str:
+    """A revision, or a time; empty for neither."""
+    if revision is not None:
+        return f"revision {revision}"
+    return "" if point_in_time is None else f"{point_in_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class Bootstrap(Model):

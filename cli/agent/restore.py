@@ -15,7 +15,7 @@ from cli.agent.backup import keys_of, log_progress, source_facts
 from cli.agent.private_etcd import write_certificate
 from cli.agent.store import open_ordered_store
 from cli.agent.target import Reached, check_reached, find_base, replay_changes
-from controllers.restore.order import REPLAY_TLS_FOLDER, Restored, RestoreOrder, target_of
+from controllers.restore.order import REPLAY_TLS_FOLDER, Restored, RestoreOrder
 from etcd.dialer import CLIENT_PORT
 from snapshots.changes.held import Held, hold
 from snapshots.changes.reading import read_changes
@@ -105,7 +105,7 @@ async def finish_restore(order: RestoreOrder, *, root: Path, port: int = CLIENT_
         return done
     fetched = await asyncio.to_thread(_fetched, order, target)
     reached: Reached | None = None
-    if order.has_target:
+    if order.target:
         if fetched.held is None:
             raise RestoredDataError("the changes up to the target were not fetched")
         reached = await replay_changes(order, fetched, fetched.held, target, port=port)
@@ -133,7 +133,7 @@ def _finish(
             **source_facts(order.folder, fetched.base, fetched.manifest, fetched.notes),
             **({} if replayed is None else {"keys": replayed.keys}),
             "replayed": replayed,
-            "target": target_of(order.revision, order.point_in_time),
+            "target": order.target,
             "token": order.token,
             "restored_revision": found.facts.revision,
             "restored_compact_revision": found.facts.compact_revision,
@@ -159,7 +159,7 @@ def _done_before(order: RestoreOrder, target: Volume) -> Restored | None:
     except ValidationError as failure:
         message = f"{target.data} has data, and {target.marker} does not say whose"
         raise TargetNotEmptyError(message) from failure
-    asked = (order.token, order.folder, target_of(order.revision, order.point_in_time))
+    asked = (order.token, order.folder, order.target)
     if (answer.token, answer.folder, answer.target) != asked:
         message = f"{target.data} has the data of {answer.folder}, restored for {answer.token}"
         raise TargetNotEmptyError(message)

@@ -2,13 +2,13 @@
 
 Pure.  Called by `observe`.  The pod has three steps, each a container
 (`controllers.restore.order`); what came of them is in the termination messages of the first and the
-last.
+last.  The etcd that changes are replayed into is no step: its end says nothing.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from api.labels import CLAIM_ANNOTATION, restore_pod_epoch
+from api.labels import CLAIM_ANNOTATION, ETCD_CONTAINER, restore_pod_epoch
 from api.reasons import Reason
 from controllers.backup.order import GIVE_UP, USAGE, Failed
 from controllers.cluster.observed import JsonObject, Problem, RestorePod
@@ -28,6 +28,7 @@ _DOING: Final = {
     RESTORE_CONTAINER: "making a data directory of it",
     FINISH_CONTAINER: "checking the data directory",
 }
+_REPLAYING: Final = "replaying the changes after the backup, and checking the data directory"
 _LONGEST_WORDS: Final = 500
 
 
@@ -42,7 +43,8 @@ def restore_pod_from(obj: JsonObject, *, epoch: int) -> RestorePod:
     """The pod as the planner sees it."""
     metadata, status = obj["metadata"], obj.get("status", {})
     restored = _restored(status)
-    ended = has_ended(obj)
+    # What is left of it then is an etcd that nobody ends any more.
+    ended = has_ended(obj) or _end_of(status, FINISH_CONTAINER) is not None
     obstacle = None if ended else obstacle_of(status)
     return RestorePod(
         name=metadata["name"],
@@ -50,7 +52,7 @@ def restore_pod_from(obj: JsonObject, *, epoch: int) -> RestorePod:
         epoch=epoch,
         claim=(metadata.get("annotations") or {}).get(CLAIM_ANNOTATION, ""),
         terminating="deletionTimestamp" in metadata,
-        doing=_doing(status),
+        doing=_doing(status, replays=_replays(obj)),
         restored=restored,
         failure=_failure(status) if ended and restored is None else None,
         in_vain=_in_vain(status),
@@ -92,9 +94,17 @@ def _in_vain(status: JsonObject) -> bool:
     return any(end is not None and end.get("exitCode") in {GIVE_UP, USAGE} for end in ends)
 
 
-def _doing(status: JsonObject) -> str:
+def _doing(status: JsonObject, *, replays: bool) -> str:
     running = (name for name in _DOING if "running" in _state_of(status, name))
-    return _DOING[name] if (name := next(running, None)) else "starting"
+    name = next(running, None)
+    if name == FINISH_CONTAINER and replays:
+        return _REPLAYING
+    return _DOING[name] if name else "starting"
+
+
+def _replays(obj: JsonObject) -> bool:
+    containers = obj.get("spec", {}).get("containers", ())
+    return any(one.get("name") == ETCD_CONTAINER for one in containers)
 
 
 def _end_of(status: JsonObject, name: str) -> Mapping[str, Any] | None:

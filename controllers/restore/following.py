@@ -129,12 +129,7 @@ def _of_answer(answer: RestoreAnswer, spec: RestoreSpec, target: Target) -> Step
 
 def _complete(target: Target) -> Complete:
     record = None if target.status.bootstrap is None else target.status.bootstrap.restore
-    restored = None if record is None else record.restored
-    return Complete(
-        cluster_uid=target.uid,
-        restored_size=None if restored is None else restored.database_size,
-        notes=() if restored is None else restored.notes,
-    )
+    return Complete(cluster_uid=target.uid, restored=None if record is None else record.restored)
 
 
 def _other_request(observed: Observed, request: RestoreRequest) -> Fail | None:

@@ -16,13 +16,13 @@ it replays them into restore/data, ends that etcd, and goes on as above.
 Pure.
 """
 
-from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from pydantic import Field, ValidationError
 
 from api.labels import DATA_MOUNT_PATH
 from api.v1alpha1.common import Flag, Integer, Model, Text, Time
+from api.v1alpha1.restore_source import target_words
 from controllers.backup.order import Failed, Place
 
 FETCH_CONTAINER: Final = "fetch"
@@ -55,8 +55,9 @@ class _Wanted(Place):
     point_in_time: Time | None = None
 
     @property
-    def has_target(self) -> bool:
-        return self.revision is not None or self.point_in_time is not None
+    def target(self) -> str:
+        """In words; empty for the backup itself."""
+        return target_words(self.revision, self.point_in_time)
 
 
 class RestoreOrder(_Wanted):
@@ -175,13 +176,6 @@ def etcdutl_arguments(order: RestoreOrder) -> list[str]:
         *(jump if order.bump_revision else []),
         *(["--skip-hash-check"] if order.skip_hash_check else []),
     ]
-
-
-def target_of(revision: int | None, point_in_time: datetime | None) -> str:
-    """In words; empty for the backup itself."""
-    if revision is not None:
-        return f"revision {revision}"
-    return "" if point_in_time is None else f"{point_in_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def short_notes(notes: tuple[str, ...]) -> tuple[str, ...]:

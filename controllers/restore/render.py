@@ -45,6 +45,8 @@ def examine_job(
         folder=source.store.path,
         etcd_version=str(wanted.etcd_version).removeprefix("v"),
         volume_size=int(wanted.storage.size.value),
+        revision=spec.revision,
+        point_in_time=spec.point_in_time,
         encrypted=source.store.encryption is not None,
         skip_hash_check=spec.skip_hash_check,
     )

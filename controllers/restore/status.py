@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from api.conditions import ConditionStatus, ConditionType, set_condition
 from api.reasons import Reason
+from api.v1alpha1.cluster_status import RestoredData
 from api.v1alpha1.restore import RestoreStatus
 from controllers.backup.order import Failed
 from controllers.backup.outcome import Changed, Done, Outcome, Rejected
@@ -39,6 +40,7 @@ _NOTHING_KNOWN: Final[dict[str, Any]] = {
     "job": "",
     "completion_time": None,
     "storage_path": "",
+    "base": "",
     "etcd_version": "",
     "etcd_revision": None,
     "keys": None,
@@ -46,6 +48,9 @@ _NOTHING_KNOWN: Final[dict[str, Any]] = {
     "notes": (),
     "restored_cluster": "",
     "restored_cluster_uid": "",
+    "source_revision": None,
+    "source_time": None,
+    "replayed": None,
     "restored_size": None,
 }
 # Ready, Reconciling, Stalled, and why.
@@ -108,10 +113,9 @@ def _of_action(observed: Observed, step: MakeJob | MakeCluster | AskCluster) -> 
 
 def _of_end(observed: Observed, step: Complete | PutBack | Fail) -> dict[str, Any]:
     match step:
-        case Complete(cluster_uid=uid, restored_size=size, notes=notes):
+        case Complete(cluster_uid=uid, restored=restored):
             end = {"phase": "Completed", "completion_time": _second(observed.now), "percent": DONE}
-            told = {"notes": notes} if notes else {}
-            return {**_cluster(observed, uid), **end, **told, "restored_size": size}
+            return {**_cluster(observed, uid), **end, **_of_data(restored)}
         case PutBack():
             return {"phase": "PutBack"}
         case Fail():
@@ -119,6 +123,19 @@ def _of_end(observed: Observed, step: Complete | PutBack | Fail) -> dict[str, An
             was_begun = observed.status.attempt == _attempt(observed)
             start = {} if was_begun else {**_NOTHING_KNOWN, **_start(observed)}
             return {**start, "phase": "Failed"}
+
+
+def _of_data(restored: RestoredData | None) -> dict[str, Any]:
+    if restored is None:
+        return {"restored_size": None}
+    return {
+        **({"notes": restored.notes} if restored.notes else {}),
+        "base": restored.base,
+        "source_revision": restored.source_revision,
+        "source_time": restored.source_time,
+        "replayed": restored.replayed,
+        "restored_size": restored.database_size,
+    }
 
 
 def _start(observed: Observed) -> dict[str, Any]:
@@ -141,6 +158,7 @@ def _cluster_name(observed: Observed) -> str:
 
 def _facts(answer: Examined) -> dict[str, Any]:
     return {
+        "base": answer.base,
         "etcd_version": answer.etcd_version,
         "etcd_revision": answer.revision,
         "keys": answer.keys,
@@ -183,7 +201,9 @@ def _end(observed: Observed, step: Complete | PutBack | Rest) -> _Verdict | None
             return None
         case _:
             # Also once an edit that came too late is taken back.
-            told = f"EtcdCluster {_cluster_name(observed)} serves the backup's data"
+            target = _target(observed)
+            what = f"the data up to {target}" if target else "the backup's data"
+            told = f"EtcdCluster {_cluster_name(observed)} serves {what}"
             if _skips(observed):
                 told += ", whose hashes may be wrong, as spec.skipHashCheck asked: see status.notes"
             return "True", "False", "False", Reason.RESTORE_COMPLETED, told
@@ -191,6 +211,10 @@ def _end(observed: Observed, step: Complete | PutBack | Rest) -> _Verdict | None
 
 def _stalled(reason: Reason, message: str) -> _Verdict:
     return "False", "False", "True", reason, message
+
+
+def _target(observed: Observed) -> str:
+    return "" if observed.spec is None else observed.spec.target
 
 
 def _skips(observed: Observed) -> bool:
@@ -211,6 +235,8 @@ def _told(
             return Reason.EXAMINING_BACKUP, f"Deleting Job {name}: {why}"
         case Accept(answer=answer):
             told = f"The backup is whole: {answer.backup_size} bytes were read and checked"
+            if _target(observed):
+                told += f", and the changes up to {_target(observed)}"
             if _skips(observed):
                 told = (
                     f"{answer.backup_size} bytes were read, and wrong hashes are only noted, as"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.reasons import Reason
+from api.v1alpha1.cluster_status import RestoredData
 from controllers.backup.order import Failed
 from controllers.restore.order import Examined
 
@@ -88,11 +89,10 @@ class Fail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
-    """The cluster serves what was restored. restored_size: bytes of its database."""
+    """The cluster serves what was restored: `restored`, where its own status still tells."""
 
     cluster_uid: str
-    restored_size: int | None
-    notes: tuple[str, ...] = ()
+    restored: RestoredData | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

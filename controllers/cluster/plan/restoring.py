@@ -124,9 +124,10 @@ def record_for(observed: Observed, source: RestoreSource, *, default_bump: int) 
     """
     found = observed.restore_source
     assert isinstance(found, Resolved)
-    named = source.backup_name
+    named, target = source.backup_name, source.target
+    words = f"EtcdBackup {named}" if named else f"the backup {found.storage_path}"
     return RestoreRecord(
-        source=f"EtcdBackup {named}" if named else f"the backup {found.storage_path}",
+        source=f"{words}, up to {target}" if target else words,
         store=found.store.to_json(),
         revision=source.revision,
         point_in_time=source.point_in_time,
@@ -402,7 +403,12 @@ def _next_try(now: datetime, failed_before: int, seed: str) -> datetime:
 
 
 def _restored(answer: Restored, record: RestoreRecord) -> RestoredData:
+    replayed = answer.replayed
     return RestoredData(
+        base=answer.base,
+        source_revision=None if replayed is None else replayed.revision,
+        source_time=None if replayed is None else replayed.time,
+        replayed=None if replayed is None else replayed.revisions,
         source_cluster_id=answer.source_cluster_id,
         source_name=f"{answer.source_namespace}/{answer.source_name}",
         saved_at=answer.started_at,

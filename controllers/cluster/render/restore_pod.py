@@ -131,10 +131,10 @@ def restore_pod(
             ],
             "containers": [
                 {**finish, "name": FINISH_CONTAINER, "volumeMounts": [data]},
-                *([_etcd(member, order, data)] if order.has_target else []),
+                *([_etcd(member, order, data)] if order.target else []),
             ],
             # The agent ends the etcd beside it.
-            **({"shareProcessNamespace": True} if order.has_target else {}),
+            **({"shareProcessNamespace": True} if order.target else {}),
             "volumes": [
                 {
                     "name": volume,

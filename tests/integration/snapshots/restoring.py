@@ -87,7 +87,7 @@ class Seed:
         await self.fetch()
         code, said = await self.etcdutl()
         assert code == 0, said
-        if not self.order.has_target:
+        if not self.order.target:
             return await self.finish()
         async with self.private_etcd() as etcd:
             answer = await self.finish()
