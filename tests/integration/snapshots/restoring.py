@@ -105,12 +105,12 @@ class Seed:
         ]
 
     @asynccontextmanager
-    async def running(self, pool):
+    async def running(self, pool, up=elected):
         """Starts it with a closed file: it may not begin anew. Yields its client."""
         try:
             self.member.start(state="existing")
             client = pool.client(self.member.endpoint())
-            await wait_for(lambda: elected(client))
+            await wait_for(lambda: up(client))
             yield client
         finally:
             self.cluster.kill()
