@@ -51,6 +51,11 @@ def test_one_source_is_taken(source):
             "",
             "at most one",
         ),
+        (
+            {"backupName": "a", "pointInTime": "2026-01-01T00:00:00.5Z"},
+            ".pointInTime",
+            "fraction of a second",
+        ),
         ({"backupName": "a", "bumpRevision": -1}, ".bumpRevision", "at least 0"),
         ({"backupName": "a", "bumpRevision": 1 << 61}, ".bumpRevision", "at most"),
     ],
@@ -62,12 +67,19 @@ def test_what_names_no_backup_is_refused_by_its_field(source, field, words):
     assert words in str(error)
 
 
-@pytest.mark.parametrize("target", [{"revision": 5}, {"pointInTime": "2026-01-01T00:00:00Z"}])
-def test_points_between_two_backups_are_not_supported_yet(target):
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ({}, ""),
+        ({"revision": 5}, "revision 5"),
+        ({"pointInTime": "2026-01-01T01:00:00+01:00"}, "2026-01-01T00:00:00Z"),
+    ],
+)
+def test_points_between_two_backups_can_be_asked_for(target, words):
     parsed = parse_cluster(begins_from({"backupName": "nightly", **target}))
-    (error,) = not_supported_yet(parsed.spec)
 
-    assert error.field == f"spec.bootstrap.restoreFrom.{next(iter(target))}"
+    assert not_supported_yet(parsed.spec) == ()
+    assert parsed.spec.bootstrap.restore_from.target == words
 
 
 def test_what_a_cluster_began_from_may_be_left_out_later():

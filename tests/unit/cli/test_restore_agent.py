@@ -296,14 +296,6 @@ def test_store_that_is_not_there(pod):
     assert (code, answer.reason) == (GIVE_UP, Reason.STORE_FORBIDDEN)
 
 
-def test_point_in_time_is_refused(pod):
-    store_backup(pod.backups)
-
-    code, answer = pod.fetch(revision=7)
-
-    assert (code, answer.reason) == (GIVE_UP, Reason.NOT_SUPPORTED_YET)
-
-
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr))
 def test_any_text_is_no_answer_or_one(text):
     for read in (read_restored, read_examined):
