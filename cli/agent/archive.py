@@ -95,8 +95,8 @@ def report_of(state: State, now: datetime) -> ArchiverReport:
     return ArchiverReport(
         windows=tuple(
             Window(
-                start_time=_second(one.start_time),
-                end_time=_second(one.end_time),
+                start_time=_next_second(one.start_time),
+                end_time=max(_second(one.end_time), _next_second(one.start_time)),
                 start_revision=one.start_revision,
                 end_revision=one.end_revision,
                 base=one.base,
@@ -273,6 +273,11 @@ async def _serve(state: State, port: int, now: Callable[[], datetime]) -> web.Ap
     await runner.setup()
     await web.TCPSite(runner, None, port).start()
     return runner
+
+
+def _next_second(moment: datetime) -> datetime:
+    """Up to whole seconds: the time before the first state can't be restored."""
+    return _second(moment + timedelta(microseconds=999_999))
 
 
 def _second(moment: datetime) -> datetime:
