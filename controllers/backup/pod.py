@@ -22,15 +22,26 @@ from controllers.backup.order import (
 from controllers.pod_security import container_security_context, pod_security_context
 
 CONTAINER: Final = "agent"
+MEMORY: Final = "256Mi"
+# Of an agent that reads changes: one revision may delete a million keys, and is one transaction,
+# which takes 1.4 GiB to write once more.
+MEMORY_FOR_CHANGES: Final = "2Gi"
 _VOLUME: Final = "backup"
 # For the group, which fsGroup makes the process's own.
 _SECRET_MODE: Final = 0o440
 
 
 def agent_pod(
-    spec: BackupSpec | StoreSource, image: str, args: list[str], *, tls_secret: str | None = None
+    spec: BackupSpec | StoreSource,
+    image: str,
+    args: list[str],
+    *,
+    tls_secret: str | None = None,
+    memory: str = MEMORY,
 ) -> dict[str, Any]:
-    """The pod's spec. tls_secret: the Secret with the certificate that it calls etcd with."""
+    """The pod's spec. tls_secret: the Secret with the certificate that it calls etcd with. memory:
+    its limit.
+    """
     volumes, mounts = _volumes(spec, tls_secret)
     return {
         "restartPolicy": "Never",
@@ -51,7 +62,7 @@ def agent_pod(
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "resources": {
                     "requests": {"cpu": "50m", "memory": "64Mi"},
-                    "limits": {"memory": "256Mi"},
+                    "limits": {"memory": memory},
                 },
                 "securityContext": container_security_context(),
             }

@@ -16,7 +16,7 @@ from api.labels import (
 )
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.restore import RestoreSpec
-from controllers.backup.pod import agent_pod
+from controllers.backup.pod import MEMORY, MEMORY_FOR_CHANGES, agent_pod
 from controllers.job_render import agent_job, agent_job_name
 from controllers.restore.observed import Observed
 from controllers.restore.order import ExamineOrder
@@ -57,7 +57,12 @@ def examine_job(
         observed.namespace,
         labels=labels,
         owner=_owner(observed),
-        pod=agent_pod(source.store, observed.image, args),
+        pod=agent_pod(
+            source.store,
+            observed.image,
+            args,
+            memory=MEMORY_FOR_CHANGES if spec.target else MEMORY,
+        ),
     )
 
 

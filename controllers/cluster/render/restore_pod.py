@@ -24,7 +24,7 @@ from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import RestoreRecord
 from api.v1alpha1.restore_source import StoreSource
 from controllers.backup.order import MESSAGE_PATH, Place
-from controllers.backup.pod import agent_pod
+from controllers.backup.pod import MEMORY, MEMORY_FOR_CHANGES, agent_pod
 from controllers.cluster.render.identity import Identity
 from controllers.cluster.render.meta import metadata
 from controllers.cluster.render.pods import claim_template
@@ -102,7 +102,8 @@ def restore_pod(
     order = restore_order(identity, spec, record)
     said = order.model_dump_json(by_alias=True)
     store = StoreSource.model_validate(record.store)
-    fetching = agent_pod(store, image, ["restore", "fetch", "--order", said])
+    memory = MEMORY_FOR_CHANGES if order.target else MEMORY
+    fetching = agent_pod(store, image, ["restore", "fetch", "--order", said], memory=memory)
     member, volume = template["spec"], data_volume_name(identity.epoch)
     data = {"name": volume, "mountPath": DATA_MOUNT_PATH}
     (fetch,) = fetching["containers"]

@@ -67,6 +67,16 @@ def test_changes_are_replayed_into_an_etcd_that_only_its_pod_reaches(target):
     assert made["restartPolicy"] == "Never"
 
 
+def test_its_agent_may_take_the_memory_that_a_large_transaction_takes():
+    def limits(**target):
+        made = made_pod(**target)["spec"]
+        agents = (made["initContainers"][0], made["containers"][0])
+        return {one["resources"]["limits"]["memory"] for one in agents}
+
+    assert limits() == {"256Mi"}
+    assert limits(revision=57) == {"2Gi"}
+
+
 def test_the_service_does_not_lead_to_it():
     labels = made_pod(revision=57)["metadata"]["labels"]
 
