@@ -263,6 +263,20 @@ async def test_points_come_back_in_every_version(pool, tmp_path, source, seed_ve
         await check(pool, seed, life, revision, answer)
 
 
+@pytest.mark.parametrize("version", ["3.5.21", "3.6.16", "3.7.3"])
+async def test_a_name_and_certificates_that_do_not_exist_yet_are_no_obstacle(
+    pool, tmp_path, version
+):
+    """As in a pod: the member's Service resolves its name only when it runs."""
+    async with lived(pool, tmp_path, version, rounds=10) as (life, (first, *_)):
+        pass
+    last = max(life.states)
+    peer_url = "https://db-0.db-peer.ns.svc.cluster.local:2380"
+    seed = seed_of(tmp_path, version, "seed", first, revision=last, peerURL=peer_url)
+
+    assert (await seed.restore()).replayed.revision == last
+
+
 async def test_watchers_of_the_former_cluster_never_go_back_in_time(pool, tmp_path):
     async with lived(pool, tmp_path, "3.6.16", rounds=20) as (life, (first, *_)):
         pass
