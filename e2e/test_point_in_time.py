@@ -13,7 +13,7 @@ from e2e.harness.cluster import EtcdCluster
 from e2e.harness.kube import Kube, Object
 from e2e.harness.report import Measure
 from e2e.test_continuous import CONTINUOUS, is_kept, revision, windows_up_to
-from e2e.test_restore_in_place import BUMP, content_of, seconds
+from e2e.test_restore_in_place import BUMP, content_of, data_claims, seconds
 from e2e.test_tls import AS_THE_DEFAULT_IS
 
 pytestmark = [
@@ -85,7 +85,7 @@ async def test_a_cluster_goes_back_to_the_second_before_a_mistake_and_a_lost_one
     # Its new data have another history; the old one is still in the store.
     await cluster.delete()
     await cluster.gone()
-    for claim in await cluster.claims():
+    for claim in await data_claims(kube, namespace):
         await kube.delete("PersistentVolumeClaim", namespace, claim)
     again = EtcdRestore(kube, namespace, "again")
     await again.apply(backupName=base, clusterName="db", revision=revision_of(middle))
