@@ -14,6 +14,7 @@ from api.v1alpha1.restore_request import (
     COMPLETED,
     FAILED,
     PREPARING,
+    PUT_BACK,
     SWITCHING,
     RestoreAnswer,
 )
@@ -134,6 +135,11 @@ async def test_data_that_were_set_aside_go_by_the_word(server, writer):
         pytest.param(status(**ASIDE), {"old_data": "PutBack"}, id="to be put back"),
         pytest.param(status(**ASIDE), {"old_data": ""}, id="never said"),
         pytest.param(status(), {"old_data": "Discard"}, id="it is what the members run on"),
+        pytest.param(
+            status(set_aside=(other(1),), restore=answered(PUT_BACK)),
+            {"old_data": "Discard"},
+            id="it is current again",
+        ),
         pytest.param(
             status(**ASIDE, next_epoch=other(1)), {"old_data": "Discard"}, id="on the way back"
         ),

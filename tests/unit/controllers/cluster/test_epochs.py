@@ -646,6 +646,11 @@ class TestTheWayBack:
 
         assert plan(seen).rule == "take_restore_request"
         assert restore_of(after(seen)).phase == FAILED
+        serves = dataclasses.replace(
+            after(stopped()), etcd=running(1).etcd, old_data_asked="PutBack"
+        )
+        assert plan(serves).rule == "put_back_old_data"
+        assert plan(asked(serves, uid="other")).rule != "put_back_old_data"
         gone = dataclasses.replace(changed_over(old_data="PutBack"), restore_request=None)
         assert plan(gone).rule == "put_back_old_data"
 
