@@ -13,9 +13,11 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from etcd.errors import EtcdError, LeaseExistsError
 from etcd.ids import LeaseID
-from etcd.kv_types import DeleteRange, Put, Txn
+from etcd.kv_types import ALL_KEYS, DeleteRange, Put, Range, Txn
 from snapshots.errors import ReplayError
 from snapshots.failures import first_failure
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from etcd.client import EtcdClient
     from snapshots.changes.segment import Body, Change, Revised
+
+log = structlog.get_logger(__name__)
 
 # Ends of leases and deletions of ranges have as many changes as there were keys.
 MOST_OPERATIONS: Final = 1_000_000
@@ -108,10 +112,10 @@ async def _replay(
             raise ReplayError(message)
         for lease_id in {change.lease for change in revised.changes if change.lease}:
             await leases.grant(lease_id, ttls.get(lease_id, 0))
-        leases.check()
         await _write(leases.client, revised, revised.revision + moved_by)
         now, changes = revised.revision, changes + len(revised.changes)
-    leases.check()
+    # The end of a lease after the last transaction shows in none.
+    _compare(now, await _revision(leases.client), now + moved_by)
     if target.revision is not None and now != target.revision:
         message = f"the changes end at revision {now}, before {target.revision}"
         raise ReplayError(message)
@@ -127,9 +131,18 @@ async def _in_order(bodies: AsyncIterator[Body]) -> AsyncIterator[tuple[Revised,
 async def _write(client: EtcdClient, revised: Revised, expected: int) -> None:
     operations = tuple(_operations(revised.changes))
     answer = await client.kv.txn(Txn(compare=(), success=operations), timeout_s=_TIMEOUT_S)
-    if answer.header.revision != expected:
+    _compare(revised.revision, answer.header.revision, expected)
+
+
+async def _revision(client: EtcdClient) -> int:
+    one = Range(key=ALL_KEYS, limit=1, keys_only=True)
+    return (await client.kv.range(one, timeout_s=_TIMEOUT_S)).header.revision
+
+
+def _compare(recorded: int, found: int, expected: int) -> None:
+    if found != expected:
         message = (
-            f"revision {revised.revision} became {answer.header.revision} instead of {expected}:"
+            f"revision {recorded} became {found} instead of {expected}:"
             " somebody else wrote, or a lease of the backup ended meanwhile"
         )
         raise ReplayError(message)
@@ -152,7 +165,6 @@ class _Leases:
     def __init__(self, client: EtcdClient) -> None:
         self.client = client
         self._alive: set[int] = set()
-        self._failure: EtcdError | None = None
 
     async def read(self) -> None:
         self._alive = set(await self.client.lease.leases())
@@ -165,18 +177,13 @@ class _Leases:
             await self.client.lease.grant(ttl_s or _UNKNOWN_TTL_S, lease_id=LeaseID(lease_id))
         self._alive.add(lease_id)
 
-    def check(self) -> None:
-        """Raises EtcdError where they were not kept alive: any of them may have ended."""
-        if self._failure is not None:
-            raise self._failure
-
     async def keep(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. An etcd that is busy applying may not answer in time."""
         while True:
             try:
                 gone = await self.client.lease.keep_all_alive([*map(LeaseID, self._alive)])
+                self._alive -= gone  # their keys' end shows in the next revision
             except EtcdError as failure:
-                self._failure = failure
-                return
-            self._alive -= gone  # their keys' end shows in the next revision
+                # If any ends for it, that shows as well.
+                log.warning("leases were not kept alive", error=str(failure))
             await asyncio.sleep(_KEPT_ALIVE_EVERY_S)
