@@ -246,7 +246,7 @@ class Archiver:
         async def go_on():
             while True:
                 self.start()
-                await asyncio.sleep(chance.uniform(0.0, 0.7))
+                await asyncio.sleep(chance.uniform(0.0, 1.5))
                 await self.cut()
 
         cutting = asyncio.ensure_future(go_on())
