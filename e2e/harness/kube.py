@@ -31,6 +31,7 @@ Object = dict[str, Any]
 
 _PLURALS = {
     "Namespace": "/api/v1 namespaces",
+    "Node": "/api/v1 nodes",
     "Pod": "/api/v1 pods",
     "Service": "/api/v1 services",
     "ConfigMap": "/api/v1 configmaps",
