@@ -21,6 +21,17 @@ def auth_errors(security: Security, path: str) -> Iterator[FieldError]:
             "needs TLS with clients, because the operator is known to etcd by its certificate",
             f"Set {path}.tls.{field} to true, or this to false.",
         )
+    theirs = (
+        "certificateSecret" if tls.certificate_secret else "issuerRef" if tls.issuer_ref else ""
+    )
+    if auth.enabled and theirs and tls.operator_certificate_secret is None:
+        yield FieldError(
+            f"{here}.enabled",
+            "needs a certificate by which the operator is root, and another authority than its own"
+            " signs for clients",
+            f"Set {path}.tls.operatorCertificateSecret to a Secret with one by the authority of"
+            f" {theirs}, or this to false.",
+        )
     yield from _user_errors(auth, here)
     yield from _role_errors(auth, here)
 

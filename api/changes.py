@@ -61,6 +61,7 @@ _KINDS: Final = (
     ("spec.security.tls.issuerRef", Kind.LIVE),
     ("spec.security.tls.peerCertificateSecret", Kind.LIVE),
     ("spec.security.tls.clientCertificateSecret", Kind.LIVE),
+    ("spec.security.tls.operatorCertificateSecret", Kind.LIVE),
     ("spec.security.tls.certificateDuration", Kind.LIVE),
 )
 

@@ -33,6 +33,7 @@ def tls_errors(tls: TLS, path: str) -> Iterator[FieldError]:
             "needs certificateSecret beside it: other authorities sign only for themselves",
             "Set certificateSecret, or leave it out.",
         )
+    yield from _operator_errors(tls, path)
     if tls.ca_secret is not None and server is None and peer is None and issuer is None:
         yield FieldError(
             f"{path}.caSecret",
@@ -46,6 +47,24 @@ def tls_errors(tls: TLS, path: str) -> Iterator[FieldError]:
             "Give the members a certificate of their own, or leave it out.",
         )
     yield from _duration_errors(tls, f"{path}.certificateDuration")
+
+
+def _operator_errors(tls: TLS, path: str) -> Iterator[FieldError]:
+    operator, server = tls.operator_certificate_secret, tls.certificate_secret
+    if operator is None:
+        return
+    if server is None and tls.issuer_ref is None:
+        yield FieldError(
+            f"{path}.operatorCertificateSecret",
+            "needs certificateSecret or issuerRef beside it: else the operator makes its own",
+            "Set one of them, or leave it out.",
+        )
+    if operator in {server, tls.client_certificate_secret}:
+        yield FieldError(
+            f"{path}.operatorCertificateSecret",
+            "must not be the Secret that clients use: whoever has it is root",
+            "Give the operator a certificate of its own.",
+        )
 
 
 def undecided_errors(said: TLS, decided: TLS, path: str) -> Iterator[FieldError]:

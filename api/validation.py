@@ -40,8 +40,6 @@ from api.v1alpha1.restore import EtcdRestore, RestoreStatus
 # A condition's message is for people, and its length has a limit.
 MAX_ERRORS: Final = 20
 
-_NOT_YET: Final = "which this version of the operator does not support yet"
-_USERS: Final = "asks for users where another authority than the operator's signs for clients"
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -95,16 +93,9 @@ def validate_cluster(obj: object) -> tuple[FieldError, ...]:
             return ()
 
 
-def not_supported_yet(spec: ClusterSpec) -> tuple[FieldError, ...]:
-    """Return the fields of a valid spec that ask for what this version cannot do.
-
-    Users it can have only where it signs for clients itself: it has to come as root.
-    """
-    tls, errors = spec.security.tls, list[FieldError]()
-    if spec.security.auth.enabled and (tls.certificate_secret or tls.issuer_ref):
-        remedy = "Set it to false, or leave certificateSecret and issuerRef out."
-        errors.append(FieldError("spec.security.auth.enabled", f"{_USERS}, {_NOT_YET}", remedy))
-    return tuple(errors)
+def not_supported_yet(_spec: ClusterSpec) -> tuple[FieldError, ...]:
+    """Return the fields of a valid spec that ask for what this version cannot do: none now."""
+    return ()
 
 
 def _read(model: type[ModelT], obj: object) -> tuple[ModelT | None, tuple[FieldError, ...]]:

@@ -17,6 +17,7 @@ from e2e.harness.kube import Kube
 from e2e.harness.report import Measure
 from e2e.harness.wait import until
 from e2e.harness.writer import Writer
+from e2e.test_auth import AUTH, DENIED, make_secret, refused
 from e2e.test_rotation import LONGEST_GAP_S, TLS, authorities, mounted, rotated
 from e2e.test_tls import client_secret
 
@@ -145,6 +146,40 @@ async def test_another_authority_of_the_users_and_back_to_the_operators_and_no_w
     assert await trusted(kube, namespace, "db-client-tls") != written(second)
     assert await calls(kube, namespace, "db-client-tls")
     assert not await calls(kube, namespace, "web")
+
+
+@pytest.mark.timeout(360)
+@pytest.mark.long
+async def test_users_and_roles_stay_while_the_users_authority_takes_over(
+    cluster: EtcdCluster, kube: Kube, namespace: str, measure: Measure
+) -> None:
+    ours, app = authority("clients of db"), ("--user", "app:first")
+    await make_secret(kube, namespace, "db-root", username="root", password="of-root")
+    await make_secret(kube, namespace, "db-app", password="first")
+    await cluster.apply(size=3, security={**TLS["security"], "auth": AUTH})
+    await cluster.ready()
+    await cluster.shows("AuthEnforced", kind="AuthReady", status="True")
+    await cluster.etcdctl("db-0", *app, "put", "/app/one", "1")
+    before = await authorities(cluster)
+
+    await kube.create("Secret", namespace, secret("web", for_clients(namespace, ours)))
+    admin = certificate("root", ours, ()).pair()
+    await kube.create("Secret", namespace, secret("admin", admin))
+    began = time.monotonic()
+    named = {"certificateSecret": "web", "operatorCertificateSecret": "admin"}
+    await cluster.edit(security={"tls": named})
+    await rotated(cluster, before, "client")
+    measure("users stay, certificates become the user's", time.monotonic() - began)
+
+    assert await trusted(kube, namespace, "db-operator-tls") == written(ours)
+    await cluster.shows("AuthEnforced", kind="AuthReady", status="True")
+    await cluster.ready()
+    assert DENIED in await refused(cluster, *app, "put", "/other", "1")
+    await cluster.etcdctl("db-0", *app, "put", "/app/one", "2")
+    # The operator is root by the user's certificate: what is given away by hand is taken back.
+    root = ("--user", "root:of-root")
+    await cluster.etcdctl("db-0", *root, "user", "grant-role", "app", "root")
+    await cluster.tells("AuthChanged", of="role root from app", within_s=60.0)
 
 
 async def test_a_cluster_lives_by_the_users_certificates(

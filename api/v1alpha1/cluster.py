@@ -300,6 +300,13 @@ class TLS(Model):
         " certificateSecret, with the use clientAuth. The operator copies it to"
         " <cluster>-client-tls. Needs certificateSecret beside it.",
     )
+    operator_certificate_secret: OptionalObjectName = Field(
+        default=None,
+        description="The name of a Secret of yours with the certificate by which the operator is"
+        " root where auth is on: tls.crt and tls.key, signed by the authority of certificateSecret"
+        " or issuerRef, with CN=root and the use clientAuth. The operator copies it to"
+        " <cluster>-operator-tls, which nobody else should have. Needs one of them beside it.",
+    )
     issuer_ref: IssuerReference | None = Field(
         default=None,
         description="An issuer of cert-manager that makes the certificates that members show to"

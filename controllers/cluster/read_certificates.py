@@ -13,8 +13,8 @@ from typing import Any, Final
 from api.v1alpha1.cluster_status import AuthorityStatus, ClusterStatus
 from controllers.cluster.certificates.due import (
     authority_trouble,
-    can_call,
     due_leaves,
+    knows_members,
     leaf_trouble,
 )
 from controllers.cluster.certificates.facts import Facts, Role
@@ -25,7 +25,7 @@ from controllers.cluster.certificates.parse import decoded, read_facts
 from controllers.cluster.certificates.sources import OrderFacts, Source, SourceFacts
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.certificates.trust import Phase
-from controllers.cluster.certificates.validate import Secrets, examine
+from controllers.cluster.certificates.validate import Secrets, chains, examine
 from controllers.cluster.observed import Certificates, Pod
 from controllers.cluster.render.tls import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY
 from controllers.resources import CERTIFICATES, SECRETS
@@ -94,8 +94,7 @@ class CertificateReader:
             unread = f"The operator may not read Secrets ({error.message}): grant it get on secrets"
             return ReadCertificates(certificates=Certificates(unread=unread))
         facts = read_facts(secrets)
-        fit = authorities is None or can_call(Role.OPERATOR, facts, authorities)
-        own = _credentials(secrets.get(Role.OPERATOR)) if fit else None
+        own = _own_credentials(secrets.get(Role.OPERATOR), facts, authorities, now)
         read = ReadCertificates(
             certificates=Certificates(
                 facts=facts,
@@ -103,7 +102,7 @@ class CertificateReader:
                 orders=orders,
             ),
             tls=own or _credentials(secrets.get(Role.CLIENT)),
-            borrowed=own is None and Role.OPERATOR in who.own_leaves,
+            borrowed=own is None and Role.OPERATOR in who.leaves,
         )
         self._memories[key] = _Memory(who, authorities, now, read)
         return read
@@ -207,6 +206,19 @@ def _all_well(
         [authority_trouble(who, role, read.facts, authorities) for role in who.own_authorities]
         + [leaf_trouble(who, role, read.facts, authorities, now) for role in who.own_leaves]
     )
+
+
+def _own_credentials(
+    secret: Mapping[str, Any] | None,
+    facts: Facts,
+    authorities: AuthorityStatus | None,
+    now: datetime,
+) -> ClientTLS | None:
+    """The operator's own, if members will have it, and it them."""
+    if secret is None or authorities is None:
+        return _credentials(secret)
+    fit = chains(secret, now) and knows_members(Role.OPERATOR, facts, authorities)
+    return _credentials(secret) if fit else None
 
 
 def _credentials(secret: Mapping[str, Any] | None) -> ClientTLS | None:

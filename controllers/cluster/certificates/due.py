@@ -207,17 +207,15 @@ def trusts(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
     )
 
 
-def can_call(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
-    """Whether who has this leaf knows whatever members may show, and is known to them: one that was
-    not kept, while the authority was the user's, may be of another time.
+def knows_members(role: Role, facts: Facts, authorities: AuthorityStatus) -> bool:
+    """Whether who has this leaf trusts whatever members may show: one that was not kept, while the
+    authority was the user's, may be of another time.
     """
     secret, known = facts.get(role), stands_for(facts)
-    if secret is None or secret.certificate is None:
+    if secret is None or secret.problem:
         return False
     shown = [known.get(one) for one in shown_by(authorities, ISSUER[role])]
-    if not all(prints is not None and prints <= {*secret.trusts} for prints in shown):
-        return False
-    return secret.certificate.issuer in trust_of(authorities, ISSUER[role]).bundle
+    return all(prints is not None and prints <= {*secret.trusts} for prints in shown)
 
 
 def mountable(role: Role, authorities: AuthorityStatus) -> tuple[Bundle, ...]:

@@ -51,8 +51,11 @@ class Holder(Identity):
 
     @property
     def leaves(self) -> tuple[Role, ...]:
-        """All certificates of the cluster. By the user's authority the operator is a client."""
-        has = {*self.own_leaves, Role.SERVER, Role.PEER, Role.CLIENT}
+        """All certificates of the cluster. By the user's authority the operator is a client, unless
+        it is given a certificate of its own.
+        """
+        sources = {source.role for source in self.sources}
+        has = {*self.own_leaves, *sources, Role.SERVER, Role.PEER, Role.CLIENT}
         return tuple(role for role in LEAVES if role in has)
 
     @property

@@ -82,6 +82,9 @@ def sources_of(cluster: str, tls: TLS) -> tuple[Source, ...]:
             replace(_source(role, "issuerRef", name, tls.ca_secret or name), issued=True)
             for role, name in ordered.items()
         ]
+    if tls.operator_certificate_secret and found:
+        operator, places = tls.operator_certificate_secret, found[0].authorities
+        found.append(_source(Role.OPERATOR, "operatorCertificateSecret", operator, *places))
     if tls.peer_certificate_secret:
         peer = tls.peer_certificate_secret
         places = (peer, tls.ca_secret) if tls.ca_secret else (peer,)

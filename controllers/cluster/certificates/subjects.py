@@ -88,7 +88,7 @@ def needed_of(who: Holder, role: Role) -> Subject:
     name.  Etcd 3.5 looks whether a caller's address is that of a name in its certificate, and by
     the peers' Service it is.
     """
-    if role is Role.CLIENT:
+    if role in {Role.CLIENT, Role.OPERATOR}:
         return Subject(common_name="", calls=True)
     peers = _forms(peer_service_name(who.name), who)[-1]
     names = [f"*.{peers}", peers]

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from api.v1alpha1.auth import ROOT
 from controllers.cluster.certificates.chain import chain_above
 from controllers.cluster.certificates.facts import Role
 from controllers.cluster.certificates.holder import Holder
@@ -78,6 +79,16 @@ def examine(source: Source, secrets: Secrets, who: Holder, now: datetime) -> Exa
         return _examined(source, secrets[source.secret], bundle, who, now)
     except UnfitSecretError as error:
         return _unfit(f"Secret {source.secret} ({source.field}) can't be used: {error}")
+
+
+def chains(secret: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a leaf's Secret holds a certificate of an authority in its own ca.crt."""
+    try:
+        leaf, *others = _certificates(secret)
+        chain_above(leaf, tuple(others), _bundle(secret), now)
+    except UnfitSecretError:
+        return False
+    return True
 
 
 def _unfit(problem: str, *, missing: str = "") -> Examined:
@@ -214,6 +225,11 @@ def _problems_of_role(leaf: x509.Certificate, role: Role, who: Holder) -> Iterat
         yield (
             f"its common name is not {PEER_COMMON_NAME}: have it made with CN={PEER_COMMON_NAME},"
             " by which members know each other from clients"
+        )
+    if role is Role.OPERATOR and facts.common_name != ROOT:
+        yield (
+            f"its common name is not {ROOT}: have it made with CN={ROOT}, by which etcd takes the"
+            f" operator for the user {ROOT}"
         )
     missing = [name for name in needed.names if not _covers(facts.names, name)]
     missing += [address for address in needed.addresses if address not in facts.addresses]

@@ -13,11 +13,12 @@ from api.reasons import Reason
 from api.v1alpha1.auth import Auth, AuthStatus
 from controllers.cluster.auth.changes import Change, due_changes, record_of
 from controllers.cluster.certificates.due import leaf_trouble
-from controllers.cluster.certificates.facts import Role
+from controllers.cluster.certificates.facts import ISSUER, Role
 from controllers.cluster.certificates.subjects import secret_name
 from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.auth_steps import ChangeAuth, RecordAuth, SwitchAuth
 from controllers.cluster.plan.certificates import tls_identity
+from controllers.cluster.plan.sources import operators_trouble
 from controllers.cluster.plan.steps import Wait
 
 # A password takes etcd about 0.1 s (bcrypt); a step is to be over within a few seconds.
@@ -157,7 +158,10 @@ def _own_certificate(observed: Observed) -> str:
         return "The operator can't show its certificate, for clients don't speak TLS"
     if authorities is None:
         return "The operator's certificate waits for the cluster's authorities"
-    facts = observed.certificates.facts
-    trouble = leaf_trouble(who, Role.OPERATOR, facts, authorities, observed.now)
+    if ISSUER[Role.OPERATOR] in who.given:
+        trouble = operators_trouble(observed, who)
+    else:
+        facts = observed.certificates.facts
+        trouble = leaf_trouble(who, Role.OPERATOR, facts, authorities, observed.now)
     name = secret_name(who.name, Role.OPERATOR)
     return f"Secret {name}, with which the operator comes as root: {trouble}" if trouble else ""

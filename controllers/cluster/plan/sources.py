@@ -42,6 +42,7 @@ _SOURCES: Final = (
     "certificate_secret",
     "ca_secret",
     "client_certificate_secret",
+    "operator_certificate_secret",
     "peer_certificate_secret",
     "issuer_ref",
 )
@@ -157,7 +158,7 @@ def lost_copy(observed: Observed, who: Holder) -> str:
     """A certificate that has to stay for now, as its Secret already has one of another authority,
     and that is gone; empty when there is none.
     """
-    kept = [role for role in who.leaves if ISSUER[role] in who.given]
+    kept = [r for r in who.leaves if ISSUER[r] in who.given and r is not Role.OPERATOR]
     signing = {source.role for source in who.sources if _signs(observed, who, source)}
     for role in kept:
         found = observed.certificates.facts.get(role)
@@ -167,6 +168,16 @@ def lost_copy(observed: Observed, who: Holder) -> str:
                 " certificate of the authority that the members trust: put one into your Secret"
             )
     return ""
+
+
+def operators_trouble(observed: Observed, who: Holder) -> str:
+    """Why the operator can't show the certificate that the user gives it; empty when it can."""
+    source = next((one for one in who.sources if one.role is Role.OPERATOR), None)
+    if source is None:
+        return "spec.security.tls.operatorCertificateSecret does not name one"
+    if not _signs(observed, who, source):
+        return _facts(observed, source).problem or "its authority is not the one that signs yet"
+    return "" if _facts(observed, source).copied else "it is being copied"
 
 
 def changes_owner(applied: TLS, wanted: TLS) -> bool:

@@ -302,12 +302,14 @@ def test_halves_of_tls_and_certificates_that_wait_for_it_are_supported(tls):
     [
         ({"certificateSecret": "a"}, False),
         ({"issuerRef": {"name": "a"}}, False),
+        ({"certificateSecret": "a", "operatorCertificateSecret": "b"}, True),
+        ({"issuerRef": {"name": "a"}, "operatorCertificateSecret": "b"}, True),
         ({"peerCertificateSecret": "a"}, True),
     ],
 )
-def test_users_need_the_operators_own_authority_for_clients(tls, supported):
+def test_users_need_a_certificate_by_which_the_operator_is_root(tls, supported):
     security = {"tls": {"enabled": True, **tls}, "auth": {"enabled": True}}
-    errors = not_supported_yet(parse_cluster(cluster({"security": security})).spec)
+    errors = validate_cluster(cluster({"security": security}))
 
     assert [e.field for e in errors] == ([] if supported else ["spec.security.auth.enabled"])
 

@@ -9,8 +9,7 @@ import pytest
 
 from api.reasons import Reason
 from api.v1alpha1.cluster_status import AuthorityRotation
-from api.validation import not_supported_yet
-from controllers.cluster.certificates.due import can_call
+from controllers.cluster.certificates.due import knows_members
 from controllers.cluster.certificates.facts import AUTHORITIES, Role
 from controllers.cluster.certificates.parse import read_facts
 from controllers.cluster.certificates.sources import SourceFacts
@@ -131,8 +130,8 @@ def test_who_may_be_shown_is_never_more_than_who_is_trusted(phase):
 
 
 # ------------------------------------------------------------------ who may call
-def test_a_certificate_that_was_kept_can_call():
-    assert can_call(Role.OPERATOR, read_facts(secrets()), RECORDED)
+def test_a_certificate_that_was_kept_knows_members():
+    assert knows_members(Role.OPERATOR, read_facts(secrets()), RECORDED)
 
 
 @pytest.mark.parametrize("what", ["none", "spoilt", "of another time"])
@@ -146,7 +145,7 @@ def test_one_that_was_not_kept_can_not(what):
         case "of another time":
             found[Role.OPERATOR] = leaf(Role.OPERATOR, by=authority(CLIENT, name="another"))
 
-    assert not can_call(Role.OPERATOR, read_facts(found), RECORDED)
+    assert not knows_members(Role.OPERATOR, read_facts(found), RECORDED)
 
 
 # ------------------------------------------------------------------ the edit
@@ -210,22 +209,6 @@ def test_while_a_cluster_forms_the_users_can_not_be_taken_out():
     (error,) = refused_edit(forming)
 
     assert str(error).endswith("Set it back to web.")
-
-
-@pytest.mark.parametrize("edit", [WEB, {"issuerRef": {"name": "corporate"}}])
-def test_users_need_the_operators_authority_for_clients(edit):
-    security = {"tls": {"enabled": True, **edit}, "auth": {"enabled": True}}
-
-    (error,) = not_supported_yet(spec(security=security))
-
-    assert error.field == "spec.security.auth.enabled"
-    assert "another authority than the operator's signs for clients" in str(error)
-
-
-def test_users_have_nothing_to_do_with_the_authority_among_members():
-    security = {"tls": {"enabled": True, "peerCertificateSecret": "m"}, "auth": {"enabled": True}}
-
-    assert not_supported_yet(spec(security=security)) == ()
 
 
 # ------------------------------------------------------------------ what begins, and what waits
