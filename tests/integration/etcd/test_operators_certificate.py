@@ -23,6 +23,7 @@ from tests.unit.controllers.cluster.user_certificates import (
     BOTH,
     GIVEN,
     authorities,
+    key,
     made,
     pair,
     root,
@@ -37,7 +38,8 @@ def with_the_operators(version):
     """The Secrets that members mount, and beside them the operator's, as it is copied."""
     who = Holder.of(IDENTITY, spec(**SPEC).security.tls)
     source = next(one for one in who.sources if one.role is Role.OPERATOR)
-    admin = made("root", by=root(), uses=(BOTH[1],), since=now() - timedelta(hours=1))
+    since = now() - timedelta(hours=1)
+    admin = made("root", by=root(), uses=(BOTH[1],), owner=key("admin"), since=since)
     theirs = {"admin": pair("admin", admin), "ours": authorities("ours", root())}
     examined = examine(source, theirs, who, now())
     assert examined.facts.problem == ""
@@ -70,9 +72,10 @@ async def test_the_operator_is_root_by_the_users_certificate(tmp_path, version):
         await operator.auth.user_add("root", "of-root")
         await operator.auth.role_add("root")
         await operator.auth.user_grant_role("root", "root")
+        await operator.auth.user_add("server", "")  # whom the clients' certificate names
         await operator.auth.enable()
 
-        assert await operator.auth.users() == ("root",)
+        assert set(await operator.auth.users()) == {"root", "server"}
         with pytest.raises(PermissionDeniedError):
             await client.auth.users()
         await operator.auth.disable()

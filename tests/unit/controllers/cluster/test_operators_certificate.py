@@ -35,6 +35,7 @@ from tests.unit.controllers.cluster.user_certificates import (
     GIVEN,
     authorities,
     given,
+    key,
     made,
     pair,
     root,
@@ -46,7 +47,7 @@ FIELD = {"operatorCertificateSecret": "admin"}
 @functools.cache
 def admin(authority="root", **changes):
     """What the user's Secret holds; the same one each time."""
-    how = {"by": root(authority), "uses": (BOTH[1],), **changes}
+    how = {"by": root(authority), "uses": (BOTH[1],), "owner": key("admin"), **changes}
     return made(how.pop("common_name", "root"), **how)
 
 
