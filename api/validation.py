@@ -32,7 +32,7 @@ from api.objects import (
 from api.tls_decision import with_tls_decided
 from api.tls_rules import undecided_errors
 from api.v1alpha1.backup import BackupStatus, EtcdBackup
-from api.v1alpha1.cluster import ClusterSpec, EtcdCluster
+from api.v1alpha1.cluster import EtcdCluster
 from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.common import Model
 from api.v1alpha1.restore import EtcdRestore, RestoreStatus
@@ -91,11 +91,6 @@ def validate_cluster(obj: object) -> tuple[FieldError, ...]:
             return errors
         case ParsedCluster():
             return ()
-
-
-def not_supported_yet(_spec: ClusterSpec) -> tuple[FieldError, ...]:
-    """Return the fields of a valid spec that ask for what this version cannot do: none now."""
-    return ()
 
 
 def _read(model: type[ModelT], obj: object) -> tuple[ModelT | None, tuple[FieldError, ...]]:

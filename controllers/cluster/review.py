@@ -12,7 +12,7 @@ from api.errors import FieldError
 from api.objects import DELETES_DATA, ParsedCluster
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import ClusterStatus
-from api.validation import not_supported_yet, parse_cluster
+from api.validation import parse_cluster
 from controllers.cluster.observe import BY_CLUSTER_UID, checked_spec
 from controllers.cluster.observed import Claim, Etcd, JsonObject, Observed
 from controllers.cluster.plan.accepted import edit, is_formed, refused_for_good
@@ -35,7 +35,7 @@ def refusals(
     observed = _observed(cluster, stored, claims)
     if observed.spec is None:
         return observed.spec_errors
-    return not_supported_yet(observed.spec) or refused_for_good(observed)
+    return refused_for_good(observed)
 
 
 def advice(

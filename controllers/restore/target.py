@@ -9,7 +9,7 @@ from api.objects import Invalid
 from api.reasons import Reason
 from api.v1alpha1.restore import RestoreSpec
 from api.v1alpha1.restore_request import RestoreRequest, read_request, write_request
-from api.validation import not_supported_yet, parse_cluster
+from api.validation import parse_cluster
 from controllers.backup.order import Failed, failed
 from controllers.restore.observed import Observed
 from controllers.restore.render import attempt_of
@@ -59,9 +59,8 @@ def wanted_spec(observed: Observed, spec: RestoreSpec) -> dict[str, Any] | Faile
     parsed = parse_cluster(
         {"apiVersion": API_VERSION, "kind": "EtcdCluster", "metadata": metadata, "spec": wanted}
     )
-    errors = parsed.errors if isinstance(parsed, Invalid) else not_supported_yet(parsed.spec)
-    if errors:
-        words = "; ".join(map(str, errors))
+    if isinstance(parsed, Invalid):
+        words = "; ".join(map(str, parsed.errors))
         return failed(Reason.TEMPLATE_REFUSED, f"The new EtcdCluster would be refused: {words}")
     return wanted
 

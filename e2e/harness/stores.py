@@ -128,7 +128,7 @@ async def _runs(command: tuple[object, ...], folder: Path) -> AsyncIterator[None
             stdout=output,
             stderr=output,
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+            env={**os.environ, "HOME": str(folder)},
         )
     try:
         yield

@@ -329,15 +329,6 @@ def test_option_is_refused_by_name(apiserver, running, namespace, options, name)
     assert name in found["message"]
 
 
-def test_half_of_tls_is_refused_by_name(apiserver, running, namespace):
-    tls = {"enabled": True, "peerTLSEnabled": False}
-    cluster = create(apiserver, namespace, size=3, security={"tls": tls})
-
-    found = wait_reason(apiserver, cluster, "NotSupportedYet")
-
-    assert "spec.security.tls.peerTLSEnabled" in found["message"]
-
-
 def secrets_of(apiserver, namespace):
     _, listed = apiserver.request("GET", f"/api/v1/namespaces/{namespace}/secrets")
     return {secret["metadata"]["name"]: secret for secret in listed["items"]}

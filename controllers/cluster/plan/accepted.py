@@ -12,7 +12,6 @@ from api.changes import Kind, changed_fields, changed_kinds, kind_of, refused_ch
 from api.errors import FieldError
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import RefusedEdit
-from api.validation import not_supported_yet
 from controllers.cluster.observed import Observed, derived
 from controllers.cluster.plan.claims import refused_volumes
 from controllers.cluster.plan.sources import refused_sources
@@ -87,7 +86,7 @@ def accepted_edit(observed: Observed) -> ClusterSpec | None:
     wanted = edit(observed)
     if wanted is None or not is_formed(observed) or refused_edit(observed):
         return None
-    return None if not_supported_yet(wanted) else wanted
+    return wanted
 
 
 def refused_by_server(observed: Observed) -> RefusedEdit | None:

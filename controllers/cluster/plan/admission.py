@@ -8,7 +8,6 @@ force and the refusal is only shown, so that a bad edit never stops the care for
 from api.changes import Kind, kind_of
 from api.errors import FieldError
 from api.reasons import Reason, reason_of
-from api.validation import not_supported_yet
 from controllers.cluster.membership import is_asleep
 from controllers.cluster.observed import Observed
 from controllers.cluster.plan.accepted import is_formed, refused_by_server, refused_edit
@@ -81,8 +80,7 @@ def refuse_edit(observed: Observed) -> Wait | None:
 def _refusal(observed: Observed) -> Wait | None:
     if observed.spec is None:
         return _wait(Reason.INVALID_SPEC, observed.spec_errors)
-    unsupported = not_supported_yet(observed.spec)
-    return _wait(Reason.NOT_SUPPORTED_YET, unsupported) if unsupported else None
+    return None
 
 
 def _reason_for(errors: tuple[FieldError, ...]) -> Reason:

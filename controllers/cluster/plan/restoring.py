@@ -20,7 +20,6 @@ from api.reasons import Reason, reason_of
 from api.v1alpha1.cluster import ClusterSpec
 from api.v1alpha1.cluster_status import BootstrapStatus, RestoredData, RestoreRecord
 from api.v1alpha1.restore_source import RestoreSource
-from api.validation import not_supported_yet
 from api.volume_claims import claim_class, claim_size
 from controllers.cluster.observed import Claim, Observed, RestorePod
 from controllers.cluster.plan.accepted import (
@@ -343,7 +342,7 @@ IN_VAIN: Final = _CURED_ELSEWHERE | {
 def _is_edited(observed: Observed) -> bool:
     """Whether the spec asks for something else by now that can be taken up."""
     wanted, applied = edit(observed), observed.applied
-    if wanted is None or applied is None or not_supported_yet(wanted):
+    if wanted is None or applied is None:
         return False
     if refused_edit(observed) or refused_by_server(observed):
         return False

@@ -3,7 +3,7 @@
 import pytest
 
 from api.objects import ParsedCluster
-from api.validation import not_supported_yet, parse_cluster, validate_cluster
+from api.validation import parse_cluster, validate_cluster
 from tests.unit.api.manifests import cluster
 
 S3 = {
@@ -31,7 +31,6 @@ def test_one_source_is_taken(source):
     parsed = parse_cluster(begins_from(source))
 
     assert isinstance(parsed, ParsedCluster)
-    assert not_supported_yet(parsed.spec) == ()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,6 @@ def test_what_names_no_backup_is_refused_by_its_field(source, field, words):
 def test_points_between_two_backups_can_be_asked_for(target, words):
     parsed = parse_cluster(begins_from({"backupName": "nightly", **target}))
 
-    assert not_supported_yet(parsed.spec) == ()
     assert parsed.spec.bootstrap.restore_from.target == words
 
 

@@ -8,7 +8,6 @@ from api.objects import Invalid, ParsedBackup, ParsedCluster, ParsedRestore
 from api.quantity import parse_quantity
 from api.validation import (
     MAX_ERRORS,
-    not_supported_yet,
     parse_backup,
     parse_cluster,
     parse_restore,
@@ -294,7 +293,7 @@ def test_addresses_are_read_in_their_canonical_form():
     ],
 )
 def test_halves_of_tls_and_certificates_that_wait_for_it_are_supported(tls):
-    assert not_supported_yet(parse_cluster(cluster({"security": {"tls": tls}})).spec) == ()
+    assert validate_cluster(cluster({"security": {"tls": tls}})) == ()
 
 
 @pytest.mark.parametrize(
@@ -331,7 +330,7 @@ def test_users_need_a_certificate_by_which_the_operator_is_root(tls, supported):
     ],
 )
 def test_all_or_no_tls_is_supported(tls):
-    assert not_supported_yet(parse_cluster(cluster({"security": {"tls": tls}})).spec) == ()
+    assert validate_cluster(cluster({"security": {"tls": tls}})) == ()
 
 
 @pytest.mark.parametrize(
