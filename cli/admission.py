@@ -3,6 +3,7 @@
 Called by `assembly`.  Nothing is started here.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,8 +18,8 @@ from controllers.admission.keeper import CertificateKeeper
 from controllers.bind import parse_bind
 from controllers.cluster.review import advice, refusals
 from controllers.io_metrics import ReviewMetrics
-from controllers.resources import NAMESPACES
-from informers.errors import KubeError
+from controllers.resources import NAMESPACES, SECRETS
+from informers.errors import KubeError, NotFoundError
 from informers.informer_set import ObjectReader
 from informers.wire import KubeApi
 from webhooks.judge import Rules
@@ -26,6 +27,7 @@ from webhooks.server import AdmissionServer
 
 # A part of the time that the API server gives us.
 _NAMESPACE_TIMEOUT_S: Final = 1.0
+_SECRET_TIMEOUT_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,3 +83,20 @@ class RunningRules(Rules):
         except KubeError:
             return False
         return "deletionTimestamp" in found["metadata"]
+
+    @override
+    async def missing_secrets(self, namespace: str, names: frozenset[str]) -> frozenset[str]:
+        """Read live; one that can't be read in time is not called missing."""
+        found = await asyncio.gather(*(self._is_missing(namespace, name) for name in names))
+        return frozenset(name for name, missing in zip(names, found, strict=True) if missing)
+
+    async def _is_missing(self, namespace: str, name: str) -> bool:
+        try:
+            await self._api.get(
+                SECRETS, name=name, namespace=namespace, timeout_s=_SECRET_TIMEOUT_S
+            )
+        except NotFoundError:
+            return True
+        except KubeError:
+            return False
+        return False

@@ -1,6 +1,7 @@
 """A request for admission → the verdict.
 
-Pure, but for one question that a deletion may ask.  What is refused is only what a request brings:
+Pure, but for what only the API server knows: one question that a deletion may ask, and one about
+Secrets that an edit begins to name.  What is refused is only what a request brings:
 an edit of something else in an object that is wrong already passes, so that a rule of a newer
 operator locks nobody out of an object that was stored before.  Always let through: whatever is
 being deleted, edits that leave the spec alone (finalizers, annotations), and subresources.
@@ -27,6 +28,7 @@ from api.v1alpha1.cluster_status import ClusterStatus
 from api.v1alpha1.restore import RestoreStatus
 from api.validation import parse_backup, parse_cluster, parse_restore
 from webhooks.review import ALLOWED, JsonObject, Review, Verdict
+from webhooks.secrets import missing_warnings, named_secrets
 from webhooks.warnings import restore_warnings, spec_warnings
 
 Parsed = (
@@ -42,6 +44,9 @@ PARSERS: Final[Mapping[str, Callable[[object], Parsed]]] = {
     "EtcdBackup": parse_backup,
     "EtcdRestore": parse_restore,
 }
+
+# How many are looked for, each by a request of its own, while kubectl waits.
+_MOST_SECRETS: Final = 20
 
 
 class Rules(Protocol):
@@ -59,6 +64,10 @@ class Rules(Protocol):
         """Whether the namespace is being deleted, with everything in it."""
         ...
 
+    async def missing_secrets(self, namespace: str, names: frozenset[str]) -> frozenset[str]:
+        """Those of the Secrets that are known not to be there."""
+        ...
+
 
 async def judge(review: Review, rules: Rules) -> Verdict:
     """The verdict. Raises nothing but what `rules` raise."""
@@ -66,14 +75,14 @@ async def judge(review: Review, rules: Rules) -> Verdict:
         return ALLOWED
     match review.operation:
         case "CREATE" | "UPDATE":
-            return _on_writing(review, rules)
+            return await _on_writing(review, rules)
         case "DELETE":
             return await _on_deleting(review, rules)
         case _:
             return ALLOWED
 
 
-def _on_writing(review: Review, rules: Rules) -> Verdict:
+async def _on_writing(review: Review, rules: Rules) -> Verdict:
     obj, stored = review.obj or {}, review.stored
     if read_identity(obj).is_deleting:
         return ALLOWED
@@ -88,7 +97,22 @@ def _on_writing(review: Review, rules: Rules) -> Verdict:
         return Verdict(message="; ".join(map(str, errors)))
     told = () if before is None else _warnings(before, stored, rules)
     warnings = [each for each in _warnings(parsed, stored, rules) if each not in told]
+    warnings += await _of_secrets(parsed, before, rules)
     return Verdict(warnings=tuple(warnings))
+
+
+async def _of_secrets(parsed: Parsed, before: Parsed | None, rules: Rules) -> tuple[str, ...]:
+    """Warnings of Secrets that are named for the first time, and not there."""
+    if isinstance(parsed, Invalid):
+        return ()
+    known = {} if before is None or isinstance(before, Invalid) else named_secrets(before.spec)
+    named = {
+        path: name for path, name in named_secrets(parsed.spec).items() if known.get(path) != name
+    }
+    if not named:
+        return ()
+    names = frozenset(list(named.values())[:_MOST_SECRETS])
+    return missing_warnings(named, await rules.missing_secrets(parsed.identity.namespace, names))
 
 
 def _errors(parsed: Parsed, stored: JsonObject | None, rules: Rules) -> tuple[FieldError, ...]:

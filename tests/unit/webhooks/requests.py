@@ -41,6 +41,7 @@ class ScriptedRules:
     refused: tuple = ()
     advised: tuple = ()
     ending: bool = False
+    missing: frozenset = frozenset()
     asked: list = field(default_factory=list)
 
     def refusals(self, cluster, stored):
@@ -53,3 +54,7 @@ class ScriptedRules:
     async def is_ending(self, namespace):
         self.asked.append(namespace)
         return self.ending
+
+    async def missing_secrets(self, namespace, names):
+        self.asked.append((namespace, names))
+        return self.missing & names
