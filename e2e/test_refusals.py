@@ -13,9 +13,9 @@ from e2e.harness.wait import until
 # reason, a word of the message, spec
 NEVER_STARTED: tuple[tuple[str, str, Object], ...] = (
     (
-        "NotSupportedYet",
-        "spec.security.tls.peerTLSEnabled",
-        {"security": {"tls": {"enabled": True, "peerTLSEnabled": False}}},
+        "InvalidSpec",
+        "spec.security.auth.enabled",
+        {"security": {"tls": {"enabled": False}, "auth": {"enabled": True}}},
     ),
     ("InvalidSpec", "max-txn-opps", {"options": {"extra": {"max-txn-opps": "256"}}}),
     (
@@ -44,9 +44,9 @@ EDITS: tuple[tuple[str, str, Object, Object], ...] = (
     ),
     (
         "NotSupportedYet",
-        "spec.security.tls.enabled",
-        {"security": {"tls": {"enabled": True}}},
-        {"security": {"tls": {"enabled": False}}},
+        "spec.clusterDomain",
+        {"clusterDomain": "elsewhere.local"},
+        {"clusterDomain": None},
     ),
 )
 

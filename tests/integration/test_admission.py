@@ -259,18 +259,33 @@ def test_backups_and_restores_are_asked_about_too(apiserver, asked, kind, spec, 
     assert field in answer["message"]
 
 
-def test_pitfalls_are_warnings(apiserver, asked):
-    spec = {"size": 1, "security": {"tls": {"enabled": False}}}
+def warnings_of(apiserver, namespace, spec):
     request = urllib.request.Request(
-        apiserver.server + clusters(asked) + "?dryRun=All",
+        apiserver.server + clusters(namespace) + "?dryRun=All",
         data=json.dumps({**cluster(spec), "metadata": {"name": "alone"}}).encode(),
         headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=10, context=apiserver.context) as answer:
-        warnings = " ".join(answer.headers.get_all("Warning") or ())
+        return " ".join(answer.headers.get_all("Warning") or ())
+
+
+def test_pitfalls_are_warnings(apiserver, asked):
+    spec = {"size": 1, "security": {"tls": {"enabled": False}}}
+    warnings = warnings_of(apiserver, asked, spec)
 
     assert "spec.size is 1" in warnings
     assert "spec.security.tls.enabled is false" in warnings
+
+
+def test_secrets_that_are_not_there_are_warned_of(apiserver, asked):
+    apiserver.request(
+        "POST", f"/api/v1/namespaces/{asked}/secrets", {"metadata": {"name": "there"}}
+    )
+    tls = {"enabled": True, "certificateSecret": "missing", "caSecret": "there"}
+    warnings = warnings_of(apiserver, asked, {"security": {"tls": tls}})
+
+    assert "certificateSecret names Secret missing, which is not there" in warnings
+    assert "caSecret" not in warnings
 
 
 # ---------------------------------------------------------------------- a running cluster
