@@ -26,6 +26,17 @@ _PART = re.compile(r"(?P<attempt>[0-9a-f]{16})/(?P<number>[0-9]{5})")
 _LINE = re.compile(r"(?P<cluster>0|[1-9a-f][0-9a-f]{0,15})-(?P<epoch>0|[1-9][0-9]{0,9})")
 
 
+def check_line(cluster_id: int, epoch: int) -> None:
+    """Raises ValueError for what names no line of a cluster's history."""
+    if not 0 <= cluster_id < 1 << 64 or not 0 <= epoch <= MAX_EPOCH:
+        raise ValueError("a cluster's ID has 64 bits, its epoch 31")
+
+
+def line_of(cluster_id: ClusterID, epoch: int) -> str:
+    """`<cluster ID>-<epoch>`: one line of a cluster's history."""
+    return f"{cluster_id_hex(cluster_id)}-{epoch}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupFolder:
     """Where one backup is, below the store's location.
@@ -39,8 +50,7 @@ class BackupFolder:
     name: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cluster_id < 1 << 64 or not 0 <= self.epoch <= MAX_EPOCH:
-            raise ValueError("a cluster's ID has 64 bits, its epoch 31")
+        check_line(self.cluster_id, self.epoch)
         if not re.fullmatch(NAME_PATTERN, self.name):
             message = f"{self.name!r} can't be the name of a backup"
             raise ValueError(message)
@@ -52,7 +62,7 @@ class BackupFolder:
     @property
     def line(self) -> str:
         """Of its history: `<cluster ID>-<epoch>`."""
-        return f"{cluster_id_hex(self.cluster_id)}-{self.epoch}"
+        return line_of(self.cluster_id, self.epoch)
 
     @property
     def manifest(self) -> str:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from etcd.ids import ClusterID, cluster_id_hex
-from snapshots.layout import MAX_EPOCH, NAME_PATTERN
+from snapshots.layout import NAME_PATTERN, check_line, line_of
+
+if TYPE_CHECKING:
+    from etcd.ids import ClusterID
 
 MAX_SEGMENTS: Final = 10**8
 
@@ -33,15 +35,14 @@ class LogFolder:
     name: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cluster_id < 1 << 64 or not 0 <= self.epoch <= MAX_EPOCH:
-            raise ValueError("a cluster's ID has 64 bits, its epoch 31")
+        check_line(self.cluster_id, self.epoch)
         if not re.fullmatch(NAME_PATTERN, self.name):
             message = f"{self.name!r} can't be the name of a change log"
             raise ValueError(message)
 
     @property
     def line(self) -> str:
-        return f"{cluster_id_hex(self.cluster_id)}-{self.epoch}"
+        return line_of(self.cluster_id, self.epoch)
 
     @property
     def path(self) -> str:
