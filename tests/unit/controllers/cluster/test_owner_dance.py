@@ -7,7 +7,6 @@ As in `test_rotation_dance`, it may end between any two writes, and mutants show
 from datetime import timedelta
 
 import pytest
-from hypothesis import Phase as Part
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,12 +14,12 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
 from controllers.cluster.certificates import due, issue, trust
 from controllers.cluster.certificates.trust import Trust, recorded
 from controllers.cluster.plan import rotation_waits
+from tests.unit.controllers.cluster.dances import assert_caught
 from tests.unit.controllers.cluster.owner_world import (
     MEMBERS,
     WEB,
@@ -157,14 +156,4 @@ MUTANTS = {
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutant_cuts_somebody_off(mutant, monkeypatch):
-    for module, name, changed in MUTANTS[mutant]:
-        monkeypatch.setattr(module, name, changed)
-    how = settings(
-        Dance.TestCase.settings,
-        max_examples=60,
-        phases=[Part.generate],
-        derandomize=True,
-        database=None,
-    )
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        run_state_machine_as_test(Dance, settings=how)
+    assert_caught(Dance, MUTANTS[mutant], monkeypatch)

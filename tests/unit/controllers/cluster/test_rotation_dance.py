@@ -8,7 +8,6 @@ The mutants show that this can fail: each leaves out one thing that a phase wait
 from datetime import timedelta
 
 import pytest
-from hypothesis import Phase as Part
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,7 +16,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 import controllers.cluster.plan as planner
@@ -26,6 +24,7 @@ from controllers.cluster.certificates import due, issue, trust
 from controllers.cluster.certificates.facts import AUTHORITIES
 from controllers.cluster.certificates.trust import Trust, recorded
 from controllers.cluster.plan import RULES, roll, rotation_waits
+from tests.unit.controllers.cluster.dances import assert_caught
 from tests.unit.controllers.cluster.rotation_world import World
 
 pytestmark = pytest.mark.timeout(180)
@@ -174,14 +173,4 @@ MUTANTS = {
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutant_cuts_somebody_off(mutant, monkeypatch):
-    for module, name, changed in MUTANTS[mutant]:
-        monkeypatch.setattr(module, name, changed)
-    how = settings(
-        Dance.TestCase.settings,
-        max_examples=60,
-        phases=[Part.generate],
-        derandomize=True,
-        database=None,
-    )
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        run_state_machine_as_test(Dance, settings=how)
+    assert_caught(Dance, MUTANTS[mutant], monkeypatch)

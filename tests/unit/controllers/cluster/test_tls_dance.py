@@ -9,7 +9,6 @@ The mutants show that this can fail: each leaves out one thing that a phase is f
 from datetime import timedelta
 
 import pytest
-from hypothesis import Phase as Part
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,6 +24,7 @@ from controllers.cluster import listeners
 from controllers.cluster.listeners import Phase
 from controllers.cluster.plan import RULES, tls_switching
 from controllers.cluster.plan.template import is_rolled_out
+from tests.unit.controllers.cluster.dances import assert_caught
 from tests.unit.controllers.cluster.tls_world import SIZE, World
 
 pytestmark = pytest.mark.timeout(180)
@@ -193,14 +193,4 @@ def test_what_phases_wait_for_is_enough_wherever_their_rule_stands(monkeypatch):
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutant_cuts_somebody_off(mutant, monkeypatch):
-    for module, name, changed in MUTANTS[mutant]:
-        monkeypatch.setattr(module, name, changed)
-    how = settings(
-        Dance.TestCase.settings,
-        max_examples=60,
-        phases=[Part.generate],
-        derandomize=True,
-        database=None,
-    )
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        run_state_machine_as_test(Dance, settings=how)
+    assert_caught(Dance, MUTANTS[mutant], monkeypatch)
