@@ -2,38 +2,29 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from e2e.harness.kube import CHECKOUT, KUBECONFIG, Kube, Object, kubectl, run
+from e2e.harness.kube import KUBECONFIG, Kube, Object, kubectl
+from e2e.harness.parts import part
 from e2e.harness.process import DIES_WITH_US
 from e2e.harness.wait import until
 
 PART, API_VERSION = "cert-manager", "cert-manager.io/v1"
-# Where nobody has built it before.
-BUILT_WITHIN_S = 600.0
 STOPPED_WITHIN_S = 20.0
 ECDSA: Object = {"algorithm": "ECDSA", "size": 256}
-
-
-async def built() -> Path:
-    build = CHECKOUT / "hack/build/build.py"
-    ended = await run(sys.executable, build, "--print-path", PART, limit_s=BUILT_WITHIN_S)
-    assert ended.code == 0, ended.err
-    return Path(ended.out.strip())
 
 
 @asynccontextmanager
 async def installed(log: Path) -> AsyncIterator[None]:
     """From here to the end of the block, where its kinds go, too, with all objects of them."""
-    part = await built()
-    kinds = ("-f", part / "crds")
+    folder = await part(PART)
+    kinds = ("-f", folder / "crds")
     await kubectl("apply", "--server-side", *kinds)
     try:
         await kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
-        async with _runs(part / "bin/cert-manager", log):
+        async with _runs(folder / "bin/cert-manager", log):
             yield
     finally:
         await kubectl("delete", *kinds)

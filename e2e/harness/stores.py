@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from e2e.harness.kube import CHECKOUT, Kube, Object, run
+from e2e.harness.kube import Kube, Object, run
 from e2e.harness.node import inside, run_inside
+from e2e.harness.parts import part
 from e2e.harness.process import DIES_WITH_US
 from e2e.harness.wait import until
 
 BUCKET: Final = "backups"
 SECRET: Final = "store"
-BUILT_WITHIN_S: Final = 600.0
 STOPPED_WITHIN_S: Final = 20.0
 _PORTS: Final = {"S3": 9100, "Azure": 9101}
 _KEYS: Final = ("operator", "not-so-secret")
@@ -92,19 +92,12 @@ async def _address(kube: Kube) -> str:
     return str(next(one["address"] for one in addresses if one["type"] == "InternalIP"))
 
 
-async def _part(name: str) -> Path:
-    build = CHECKOUT / "hack/build/build.py"
-    ended = await run(sys.executable, build, "--print-path", name, limit_s=BUILT_WITHIN_S)
-    assert ended.code == 0, ended.err
-    return Path(ended.out.strip())
-
-
 async def _s3(folder: Path, address: str, port: int) -> tuple[object, ...]:
     for name in (f"data/{BUCKET}", "meta"):
         (folder / name).mkdir(parents=True)
     access, secret = _KEYS
     return (
-        await _part("versitygw-1.8.0") / "bin/versitygw",
+        await part("versitygw-1.8.0") / "bin/versitygw",
         *("--port", f"{address}:{port}", "--region", "us-east-1"),
         *("--access", access, "--secret", secret),
         *("posix", "--sidecar", folder / "meta", folder / "data"),
@@ -113,7 +106,7 @@ async def _s3(folder: Path, address: str, port: int) -> tuple[object, ...]:
 
 async def _azurite(folder: Path, address: str, port: int) -> tuple[object, ...]:
     return (
-        *("node", await _part("azurite-3.37.0") / "node_modules/azurite/dist/src/blob/main.js"),
+        *("node", await part("azurite-3.37.0") / "node_modules/azurite/dist/src/blob/main.js"),
         *("--blobHost", address, "--blobPort", port),
         *("--location", folder, "--silent", "--skipApiVersionCheck"),
     )
